@@ -1,0 +1,28 @@
+"""Which parts of a multilingual language model work for which language: the whole study."""
+
+from snakemake.utils import min_version, validate
+
+min_version("9.25")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/models.smk"
+include: "rules/corpora.smk"
+include: "rules/experts.smk"
+include: "rules/recording.smk"
+include: "rules/comparison.smk"
+include: "rules/pruning.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/run_config.yaml",
+        collect("results/{model}/similarity.h5", model=MODELS),
+        collect("results/{model}/sharing.csv", model=MODELS),
+        collect("results/{model}/pruning.csv", model=MODELS),
+        collect("results/{model}/figures/{figure}.png", model=MODELS, figure=FIGURES),

@@ -1,0 +1,92 @@
+"""What all stages share: checked configuration, lists of wildcards, code digests.
+
+Needs: the merged configuration. Makes: results/run_config.yaml.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.basedir)
+SCRIPTS = ROOT / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from babelscope.code_digest import code_digest
+from babelscope.config import check_config
+from babelscope.languages import read_languages
+
+LANGUAGE_TABLE = ROOT / "config" / "languages.tsv"
+SCHEMA = ROOT / "config" / "config.schema.yaml"
+LANGUAGE_NAMES = {
+    code: row.name for code, row in read_languages(LANGUAGE_TABLE).items()
+}
+
+check_config(config, SCHEMA, LANGUAGE_NAMES)
+validate(config, str(SCHEMA))
+
+MODELS = config["models"]
+LANGUAGES = config["languages"]
+CONTROLS = config["recording"]["controls"]
+VARIANTS = {
+    name: {"method": name, "n_experts": config["experts"]["n_experts"]}
+    for name in CONTROLS
+}
+MEASURES = ["euclidean", "kl", "pearson"]
+FIGURES = [
+    *collect("frequency_{lang}", lang=LANGUAGES),
+    *collect("similarity_{measure}", measure=MEASURES),
+    "sharing",
+]
+
+
+wildcard_constraints:
+    model="[A-Za-z0-9][A-Za-z0-9._-]*",
+    lang="[A-Za-z0-9][A-Za-z0-9_-]*",
+    layer="[0-9][0-9]+",
+    variant="[a-z_0-9]+",
+
+
+def code_of(rule_name):
+    """Digest of the code that a rule's script depends on; a parameter of every rule."""
+    return code_digest(SCRIPTS / f"{rule_name}.py")
+
+
+def definition(wildcards):
+    """The configuration of one model."""
+    return config["model_definitions"][wildcards.model]
+
+
+def compute_settings(wildcards):
+    """How one model computes: type, device, size of batches."""
+    keys = ("dtype", "device", "device_map", "tokens_per_batch")
+    return {key: definition(wildcards)[key] for key in keys}
+
+
+def layer_files(wildcards):
+    """One file a layer of the model."""
+    n_layers = definition(wildcards)["n_layers"]
+    return [
+        f"results/{wildcards.model}/experts/layer_{layer:02d}.h5"
+        for layer in range(n_layers)
+    ]
+
+
+def look():
+    """Parameters of every figure."""
+    return dict(config["figures"])
+
+
+localrules:
+    all,
+    save_config,
+
+
+rule save_config:
+    output:
+        "results/run_config.yaml",
+    log:
+        "logs/save_config.log",
+    params:
+        config=config,
+        code=code_of("save_config"),
+    script:
+        "../workflow/scripts/save_config.py"

@@ -1,0 +1,57 @@
+"""Every feed-forward layer cut into experts.
+
+Needs: results/{model}/model.json. Makes: results/{model}/experts/layer_{layer}.h5,
+results/{model}/experts.h5, results/{model}/variants/{variant}/experts.h5 for control partitions.
+"""
+
+
+rule cluster_layer:
+    input:
+        model="results/{model}/model.json",
+    output:
+        "results/{model}/experts/layer_{layer}.h5",
+    log:
+        "logs/{model}/cluster_layer/{layer}.log",
+    benchmark:
+        "benchmarks/runs/{model}/cluster_layer/{layer}.tsv"
+    threads: 1
+    params:
+        experts=config["experts"],
+        seed=config["seed"],
+        code=code_of("cluster_layer"),
+    script:
+        "../workflow/scripts/cluster_layer.py"
+
+
+rule assemble_partition:
+    input:
+        model="results/{model}/model.json",
+        layers=layer_files,
+    output:
+        "results/{model}/experts.h5",
+    log:
+        "logs/{model}/assemble_partition.log",
+    benchmark:
+        "benchmarks/runs/{model}/assemble_partition.tsv"
+    params:
+        code=code_of("assemble_partition"),
+    script:
+        "../workflow/scripts/assemble_partition.py"
+
+
+rule make_control_partition:
+    input:
+        model="results/{model}/model.json",
+    output:
+        "results/{model}/variants/{variant}/experts.h5",
+    log:
+        "logs/{model}/make_control_partition/{variant}.log",
+    benchmark:
+        "benchmarks/runs/{model}/make_control_partition/{variant}.tsv"
+    params:
+        variant=lambda wildcards: VARIANTS[wildcards.variant],
+        matrix=config["experts"]["matrix"],
+        seed=config["seed"],
+        code=code_of("make_control_partition"),
+    script:
+        "../workflow/scripts/make_control_partition.py"

@@ -1,0 +1,23 @@
+"""Models in a local folder.
+
+Needs: an entry of model_definitions. Makes: results/{model}/model.json, and for packaged models
+results/{model}/weights/.
+"""
+
+
+rule prepare_model:
+    output:
+        "results/{model}/model.json",
+    log:
+        "logs/{model}/prepare_model.log",
+    benchmark:
+        "benchmarks/runs/{model}/prepare_model.tsv"
+    params:
+        definition=lambda wildcards: {
+            key: definition(wildcards)[key]
+            for key in ("source", "n_layers", "allow_pickle", "trust_remote_code")
+        },
+        weights="results/{model}/weights",
+        code=code_of("prepare_model"),
+    script:
+        "../workflow/scripts/prepare_model.py"

@@ -1,0 +1,85 @@
+"""The configuration: closed schema, clear errors, before any job starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from babelscope.errors import BabelscopeError
+
+
+def check_config(config: Mapping[str, Any], schema_file: str | Path, known_languages: Iterable[str]) -> None:
+    """Check a merged configuration against the schema and the table of languages.
+
+    Raises
+    ------
+    BabelscopeError
+        Naming the first wrong key, its value, and what is allowed.
+    """
+    schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
+    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    if error is not None:
+        raise BabelscopeError(f"configuration: {_explain(error)}")
+    known = set(known_languages)
+    for code in config["languages"]:
+        if code not in known:
+            raise BabelscopeError(
+                f"configuration: languages: {code!r} is not in config/languages.tsv{_suggest(code, known)}; "
+                "add a line there for a language of your own"
+            )
+    for model in config["models"]:
+        if model not in config["model_definitions"]:
+            raise BabelscopeError(
+                f"configuration: models: {model!r} has no entry in model_definitions"
+                f"{_suggest(model, config['model_definitions'])}"
+            )
+    per_block, per_segment, per_shard = (
+        config["recording"][f"documents_per_{part}"] for part in ("block", "segment", "shard")
+    )
+    for small, large, names in (
+        (per_block, per_segment, ("block", "segment")),
+        (per_segment, per_shard, ("segment", "shard")),
+    ):
+        if large % small:
+            raise BabelscopeError(
+                f"configuration: recording.documents_per_{names[1]} ({large}) must be a multiple of "
+                f"recording.documents_per_{names[0]} ({small})"
+            )
+
+
+def _explain(error: ValidationError) -> str:
+    where = ".".join(str(part) for part in error.absolute_path) or "top level"
+    value = repr(error.instance)
+    value = value if len(value) <= 80 else value[:77] + "..."
+    if error.validator == "additionalProperties":
+        allowed = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in allowed]
+        hints = "".join(_suggest(key, allowed) for key in unknown[:1])
+        return f"{where}: unknown key {', '.join(map(repr, unknown))}{hints}; allowed: {', '.join(allowed)}"
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return f"{where}: {', '.join(missing)} missing"
+    if error.validator == "uniqueItems":
+        twice = sorted({str(item) for item in error.instance if error.instance.count(item) > 1})
+        return f"{where}: {', '.join(twice)} stands twice"
+    allowed_text = {
+        "pattern": "letters, digits, - and _ alone, starting with a letter or digit",
+        "enum": f"one of {error.validator_value}",
+        "type": f"type {error.validator_value}",
+        "minimum": f"at least {error.validator_value}",
+        "exclusiveMinimum": f"more than {error.validator_value}",
+        "maximum": f"at most {error.validator_value}",
+        "minItems": f"at least {error.validator_value} entries",
+    }.get(str(error.validator), error.message)
+    return f"{where}: {value} is not allowed; need {allowed_text}"
+
+
+def _suggest(word: str, allowed: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(word), list(allowed), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,31 @@
+"""Partitions that the study is held against: the same model, cut in another way."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from babelscope.clustering import cluster_neurons
+from babelscope.containers import ExpertPartition
+from babelscope.model_info import ModelInfo
+from babelscope.progress import progress
+from babelscope.weights import read_rows
+
+
+def cut_all_layers(
+    info: ModelInfo, method: str, n_experts: int, matrix: str, seed: int, n_threads: int
+) -> ExpertPartition:
+    """Cut every layer of a model in one job.
+
+    Parameters
+    ----------
+    method : a method of ``babelscope.clustering``, for instance ``random`` or ``contiguous``.
+    n_experts, matrix, seed : as for the main partition.
+    """
+    rows = []
+    with progress(info.n_layers, "layers", f"partition {method}") as bar:
+        for layer in range(info.n_layers):
+            weights = read_rows(info.path, info.family, layer, matrix)
+            result = cluster_neurons(weights, n_experts, method=method, seed=seed, n_threads=n_threads)
+            rows.append(result.labels)
+            bar.update(1)
+    return ExpertPartition(np.stack(rows), n_experts)

@@ -1,0 +1,119 @@
+"""Held-out negative log-likelihood, document by document, without whole tables of logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from babelscope.batching import make_batches
+from babelscope.containers import TokenizedCorpus
+from babelscope.models import base_model, input_device
+
+# Logits held at a time: rows x vocabulary in float32.
+_LOGITS_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class DocumentLosses:
+    """Losses of some documents.
+
+    Attributes
+    ----------
+    nll : float64 (n_documents,), total negative log-likelihood of each document, nats.
+    n_predicted : int64 (n_documents,), predicted tokens.
+    n_bytes : int64 (n_documents,), UTF-8 bytes of the predicted tokens' text.
+    """
+
+    nll: np.ndarray
+    n_predicted: np.ndarray
+    n_bytes: np.ndarray
+
+    @property
+    def mean_nll(self) -> float:
+        """Nats per predicted token."""
+        return float(self.nll.sum() / self.n_predicted.sum())
+
+    @property
+    def perplexity(self) -> float:
+        """``exp(NLL)``; infinite where that exceeds float64."""
+        return float(np.exp(np.minimum(self.mean_nll, 709.0)))
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Total NLL / (ln 2 x UTF-8 bytes predicted)."""
+        return float(self.nll.sum() / (np.log(2) * self.n_bytes.sum()))
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of ``mean_nll`` over documents (ratio estimator), nats per token."""
+        n = len(self.nll)
+        if n < 2:
+            return float("nan")
+        residual = self.nll - self.mean_nll * self.n_predicted
+        return float(np.sqrt(n / (n - 1) * np.sum(residual**2)) / self.n_predicted.sum())
+
+
+def evaluate_documents(
+    model: nn.Module,
+    corpus: TokenizedCorpus,
+    document_idx: np.ndarray,
+    tokens_per_batch: int,
+    on_progress: Callable[[int], object] = lambda n_tokens: None,
+) -> DocumentLosses:
+    """Negative log-likelihood of documents; BOS is an input and never predicted.
+
+    Where the tokenizer has no BOS, the first token of a document is an input only, and its bytes are left
+    out in proportion.
+
+    Parameters
+    ----------
+    model : with its output layer.
+    corpus, document_idx : the documents, and which of them.
+    tokens_per_batch : rows x length of a batch.
+    on_progress : called with the number of tokens done.
+    """
+    device = input_device(model)
+    n_documents = len(document_idx)
+    row_of = {int(idx): row for row, idx in enumerate(document_idx)}
+    lengths = np.diff(corpus.offsets)[document_idx]
+    n_predicted = lengths - (0 if corpus.bos_token_id >= 0 else 1)
+    n_bytes = np.round(corpus.n_bytes[document_idx] * (n_predicted / lengths)).astype(np.int64)
+    nll = np.zeros(n_documents)
+    for batch in make_batches(corpus, document_idx, tokens_per_batch):
+        token_ids = torch.from_numpy(batch.token_ids).to(device)
+        predicted = torch.from_numpy(batch.real_mask(count_special=True)[:, 1:]).to(device)
+        with torch.inference_mode():
+            hidden = base_model(model)(input_ids=token_ids, use_cache=False)[
+                0
+            ]  # (document, position, d_model)
+            loss = token_losses(model, hidden[:, :-1][predicted], token_ids[:, 1:][predicted])
+        table = torch.zeros(predicted.shape, dtype=torch.float64)
+        table[predicted.cpu()] = loss.double().cpu()
+        nll[[row_of[int(idx)] for idx in batch.document_idx]] = table.sum(dim=1).numpy()
+        on_progress(int(batch.n_real.sum()))
+    return DocumentLosses(nll, n_predicted.astype(np.int64), np.maximum(n_bytes, 1))
+
+
+def token_losses(model: nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Loss of every token, float32 (n_tokens,), in slices so that logits stay small.
+
+    Parameters
+    ----------
+    hidden : (n_tokens, d_model), last hidden states.
+    targets : int64 (n_tokens,), the next token.
+    """
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    rows = max(1, _LOGITS_BYTES // (4 * head.weight.shape[0]))
+    losses = []
+    for start in range(0, len(targets), rows):
+        part = slice(start, start + rows)
+        logits = head(hidden[part].to(head.weight.device)).float()
+        if cap:
+            logits = torch.tanh(logits / cap) * cap
+        losses.append(nn.functional.cross_entropy(logits, targets[part].to(logits.device), reduction="none"))
+    return torch.cat(losses) if losses else torch.zeros(0)

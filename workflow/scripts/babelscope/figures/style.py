@@ -1,0 +1,67 @@
+"""One look for all figures, and saving each as PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from babelscope.errors import BabelscopeError
+from babelscope.store import whole_file
+
+# Okabe and Ito: eight colours that all kinds of colour vision tell apart.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+
+_RC = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "babelscope",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour map for heatmaps and resolution of PNG files."""
+
+    colormap: str = "viridis"
+    dpi: int = 200
+
+    def __post_init__(self) -> None:
+        if self.colormap not in matplotlib.colormaps:
+            raise BabelscopeError(f"figures.colormap {self.colormap!r} is no colour map of matplotlib")
+
+
+def new_figure(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
+    """A figure of a size in inches with one or more axes, in the study's style."""
+    with plt.rc_context(_RC):
+        return plt.subplots(figsize=(width, height), **grid)
+
+
+def save_figure(figure: Figure, paths: Sequence[str | Path], look: Look) -> None:
+    """Save a figure under each path (the ending decides the format), whole or not at all, and close it."""
+    try:
+        with plt.rc_context(_RC):
+            for path in paths:
+                with whole_file(path) as temporary:
+                    kind = Path(path).suffix[1:]
+                    metadata = {"Date": None} if kind == "svg" else None
+                    figure.savefig(temporary, format=kind, dpi=look.dpi, metadata=metadata)
+    finally:
+        plt.close(figure)

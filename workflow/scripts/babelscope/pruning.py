@@ -1,0 +1,92 @@
+"""Models with some experts only: neurons are cut out, the model becomes smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from babelscope.containers import ExpertPartition
+from babelscope.errors import BabelscopeError
+from babelscope.models import FfnLayer, take_neurons
+
+
+def kept_neurons(keep: np.ndarray, partition: ExpertPartition) -> list[np.ndarray]:
+    """Neurons of the kept experts, in their old order.
+
+    Parameters
+    ----------
+    keep : bool (n_layers, n_experts).
+    partition : experts of every layer.
+
+    Returns
+    -------
+    For each layer int64 (n_kept,), ascending.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the shapes do not fit.
+    """
+    if keep.shape != (partition.n_layers, partition.n_experts):
+        raise BabelscopeError(
+            f"keep has shape {keep.shape}, need {(partition.n_layers, partition.n_experts)} as the partition"
+        )
+    return [np.flatnonzero(row[labels]) for row, labels in zip(keep, partition.labels, strict=True)]
+
+
+def prune(layers: Sequence[FfnLayer], neuron_idx: Sequence[np.ndarray]) -> None:
+    """Cut out all other neurons, in place: rows of up and gate, columns of down.
+
+    A layer that keeps all its neurons is left untouched, so that keeping everything is the dense model to
+    the last bit.
+
+    Parameters
+    ----------
+    layers : the model's feed-forward layers.
+    neuron_idx : for each layer int64 (n_kept,), ascending; may be empty.
+    """
+    for layer, idx in zip(layers, neuron_idx, strict=True):
+        if len(idx) != layer.d_ff:
+            take_neurons([layer], [torch.from_numpy(np.asarray(idx, dtype=np.int64))])
+
+
+@contextmanager
+def restored(layers: Sequence[FfnLayer]) -> Iterator[None]:
+    """Put the layers' own parameters back at the end, whatever was cut or added within."""
+    before = [_parameters(layer) for layer in layers]
+    try:
+        yield
+    finally:
+        for parameters in before:
+            for module, weight, bias, n_in, n_out in parameters:
+                module.weight, module.bias = weight, bias
+                module.in_features, module.out_features = n_in, n_out
+
+
+def _parameters(layer: FfnLayer) -> list[tuple[nn.Linear, nn.Parameter, nn.Parameter | None, int, int]]:
+    modules = [layer.up, layer.down, *([layer.gate] if layer.gate is not None else [])]
+    return [(m, m.weight, m.bias, m.in_features, m.out_features) for m in modules]
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Parameters of the feed-forward layers and of the whole model (tied weights once)."""
+
+    ffn: int
+    total: int
+
+
+def count_parameters(model: nn.Module, layers: Sequence[FfnLayer]) -> ParameterCount:
+    """Count the parameters as the model is now."""
+    ffn = sum(
+        parameter.numel()
+        for layer in layers
+        for module, *_ in _parameters(layer)
+        for parameter in module.parameters()
+    )
+    return ParameterCount(ffn, sum(parameter.numel() for parameter in model.parameters()))

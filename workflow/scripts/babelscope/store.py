@@ -1,0 +1,340 @@
+"""HDF5 files of the study: a written contract, checked on writing and on reading.
+
+Every file has a kind. ``KINDS`` says which datasets a kind has, of which type, with which axes, and which
+rule makes it. A file is written beside its target under a temporary name and renamed when whole; every
+dataset carries a Fletcher-32 checksum, and the root a SHA-256 of all content, both checked on reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+import babelscope
+from babelscope.errors import BabelscopeError
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Type, axes and meaning of one dataset; ``low`` and ``high`` bound its values where they are known."""
+
+    dtype: str
+    dims: tuple[str, ...]
+    description: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file: its version, the rule that makes it, and its datasets."""
+
+    version: int
+    rule: str
+    datasets: Mapping[str, DatasetSpec]
+    optional: frozenset[str] = frozenset()
+
+
+_BLOCK_COUNTS = {
+    "n_active": DatasetSpec(
+        "int64", ("block", "layer", "expert"), "tokens for which the expert was active", low=0
+    ),
+    "n_tokens": DatasetSpec("int64", ("block",), "tokens of each block of whole documents", low=0),
+}
+
+KINDS: dict[str, Kind] = {
+    "tokens": Kind(
+        1,
+        "tokenize",
+        {
+            "token_ids": DatasetSpec("int32", ("token",), "token ids without special tokens", low=0),
+            "offsets": DatasetSpec("int64", ("document_edge",), "first token of each document", low=0),
+            "heldout": DatasetSpec("bool", ("document",), "true: kept for evaluation"),
+            "n_bytes": DatasetSpec("int32", ("document",), "UTF-8 bytes that the tokens stand for", low=1),
+        },
+    ),
+    "layer_experts": Kind(
+        1,
+        "cluster_layer",
+        {
+            "labels": DatasetSpec("int32", ("neuron",), "expert of each neuron", low=0),
+            "sse": DatasetSpec("float64", (), "sum of squared distances to the expert centroids", low=0),
+            "sse_random": DatasetSpec("float64", (), "the same for a random balanced partition", low=0),
+            "sse_unconstrained": DatasetSpec(
+                "float64", (), "the same for k-means without balance, a bound to compare with", low=0
+            ),
+        },
+    ),
+    "experts": Kind(
+        1,
+        "assemble_partition",
+        {"labels": DatasetSpec("int32", ("layer", "neuron"), "expert of each neuron", low=0)},
+    ),
+    "activations": Kind(1, "record_activations", _BLOCK_COUNTS),
+    "frequency": Kind(
+        1,
+        "compare_languages",
+        {
+            "frequency": DatasetSpec(
+                "float64", ("language", "layer", "expert"), "n_active / n_tokens", low=0, high=1
+            ),
+            "languages": DatasetSpec("str", ("language",), "language codes"),
+        },
+    ),
+    "similarity": Kind(
+        1,
+        "compare_languages",
+        {
+            "euclidean": DatasetSpec(
+                "float64", ("language", "language"), "Frobenius norm of the difference", low=0
+            ),
+            "kl": DatasetSpec(
+                "float64", ("language", "language"), "KL(row || column) summed over layers, nats", low=0
+            ),
+            "pearson": DatasetSpec(
+                "float64", ("language", "language"), "mean over layers of the correlation", low=-1, high=1
+            ),
+            "n_missing_layers": DatasetSpec(
+                "int32", ("language", "language"), "layers left out of pearson: constant rows", low=0
+            ),
+            "languages": DatasetSpec("str", ("language",), "language codes"),
+        },
+    ),
+    "sharing": Kind(
+        1,
+        "count_sharing",
+        {
+            "n_languages_high": DatasetSpec(
+                "int32", ("layer", "expert"), "languages in which the expert is high-frequency", low=0
+            ),
+            "high": DatasetSpec("bool", ("language", "layer", "expert"), "frequency >= threshold"),
+            "languages": DatasetSpec("str", ("language",), "language codes"),
+        },
+    ),
+}
+
+_FORMAT = "babelscope/"
+
+
+def write_h5(path: str | Path, kind: str, datasets: Mapping[str, Any], **attrs: Any) -> None:
+    """Write one file of a kind, whole or not at all.
+
+    Parameters
+    ----------
+    path : path of the target; a temporary file is made beside it and renamed.
+    kind : a key of ``KINDS``.
+    datasets : arrays by name, as the kind asks for.
+    attrs : parameters that made the file (str, int, float, bool, or a list of these); at least ``model``.
+
+    Raises
+    ------
+    BabelscopeError
+        Where a dataset is missing, unknown, of the wrong type or shape, or out of its range.
+    """
+    spec = KINDS[kind]
+    if "model" not in attrs:
+        raise BabelscopeError(f"{path}: a file of kind {kind} needs the attribute 'model'")
+    arrays = _check(datasets, kind, str(path))
+    header = {
+        "format": _FORMAT + kind,
+        "format_version": spec.version,
+        "created_by": f"babelscope {babelscope.__version__}",
+        **attrs,
+    }
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, value in header.items():
+            file.attrs[name] = value
+        file.attrs["sha256"] = _digest(header, arrays)
+        for name, array in arrays.items():
+            _write_dataset(file, name, array, spec.datasets[name])
+
+
+def read_h5(path: str | Path, kind: str, **expected: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read one file of a kind and check all of it.
+
+    Parameters
+    ----------
+    path, kind : as for ``write_h5``.
+    expected : attributes that must have these values, for instance ``model="gemma-3-270m"``.
+
+    Returns
+    -------
+    datasets : arrays by name. attrs : root attributes, without ``sha256``.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is missing, damaged, of another kind, version or model, or breaks its contract. The
+        message names the file and the rule that remakes it.
+    """
+    spec = KINDS[kind]
+    remake = f"delete it and run again: rule {spec.rule} remakes it"
+    if not Path(path).exists():
+        raise BabelscopeError(f"{path}: no such file; rule {spec.rule} makes it")
+    try:
+        with h5py.File(path, "r") as file:
+            attrs = {name: _plain(value) for name, value in file.attrs.items()}
+            _check_header(attrs, kind, str(path), remake)
+            raw = {name: _read_dataset(file[name]) for name in file}
+    except BabelscopeError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise BabelscopeError(f"{path}: damaged or no HDF5 file ({error}); {remake}") from error
+    stored = attrs.pop("sha256", None)
+    try:
+        arrays = _check(raw, kind, str(path))
+    except BabelscopeError as error:
+        raise BabelscopeError(f"{error}; {remake}") from None
+    if stored != _digest(attrs, arrays):
+        raise BabelscopeError(f"{path}: its content does not match its SHA-256, it was damaged; {remake}")
+    for name, value in expected.items():
+        if attrs.get(name) != value:
+            raise BabelscopeError(
+                f"{path}: made with {name} = {attrs.get(name)!r}, this run has {value!r}; {remake}"
+            )
+    return arrays, attrs
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it otherwise.
+
+    The name carries the process id, so that two writers of one file never meet; the last rename wins and
+    each of them is whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BabelscopeError(f"{path}: could not be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON, indented, keys as given, whole or not at all; NaN is an error."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is missing or no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BabelscopeError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def _check(datasets: Mapping[str, Any], kind: str, where: str) -> dict[str, np.ndarray]:
+    spec = KINDS[kind]
+    missing = set(spec.datasets) - set(datasets) - spec.optional
+    unknown = set(datasets) - set(spec.datasets)
+    if missing or unknown:
+        raise BabelscopeError(f"{where}: {kind} lacks {sorted(missing)}, has unknown {sorted(unknown)}")
+    arrays: dict[str, np.ndarray] = {}
+    axis_sizes: dict[str, int] = {}
+    for name, value in datasets.items():
+        arrays[name] = _check_array(np.asarray(value), spec.datasets[name], f"{where}: {name}", axis_sizes)
+    return arrays
+
+
+def _check_array(array: np.ndarray, spec: DatasetSpec, where: str, axis_sizes: dict[str, int]) -> np.ndarray:
+    if spec.dtype == "str":
+        array = array.astype(object)
+    elif array.dtype != np.dtype(spec.dtype):
+        raise BabelscopeError(f"{where} has type {array.dtype}, need {spec.dtype}")
+    if array.ndim != len(spec.dims):
+        raise BabelscopeError(f"{where} has shape {array.shape}, need axes {spec.dims}")
+    for axis, size in zip(spec.dims, array.shape, strict=True):
+        if axis_sizes.setdefault(axis, size) != size:
+            raise BabelscopeError(f"{where} has {size} along {axis}, another dataset {axis_sizes[axis]}")
+    if spec.dtype == "str" or array.size == 0:
+        return array
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BabelscopeError(f"{where} has NaN or infinite values")
+    if spec.low is not None and array.min() < spec.low:
+        raise BabelscopeError(f"{where} has a value {array.min()} below {spec.low}")
+    if spec.high is not None and array.max() > spec.high:
+        raise BabelscopeError(f"{where} has a value {array.max()} above {spec.high}")
+    return array
+
+
+def _check_header(attrs: Mapping[str, Any], kind: str, where: str, remake: str) -> None:
+    found = attrs.get("format")
+    if found != _FORMAT + kind:
+        raise BabelscopeError(f"{where}: format is {found!r}, need {_FORMAT + kind!r}; {remake}")
+    version = KINDS[kind].version
+    if attrs.get("format_version") != version:
+        raise BabelscopeError(
+            f"{where}: format_version is {attrs.get('format_version')}, "
+            f"this Babelscope reads {version}; {remake}"
+        )
+
+
+def _write_dataset(file: h5py.File, name: str, array: np.ndarray, spec: DatasetSpec) -> None:
+    options: dict[str, Any] = {}
+    if array.ndim and array.size:
+        options = {
+            "chunks": True,
+            "compression": "gzip",
+            "compression_opts": 1,
+            "fletcher32": spec.dtype != "str",
+        }
+    dtype = h5py.string_dtype() if spec.dtype == "str" else array.dtype
+    dataset = file.create_dataset(name, data=array, dtype=dtype, **options)
+    dataset.attrs["dims"] = list(spec.dims) if spec.dims else ""
+    dataset.attrs["description"] = spec.description
+    for axis, dim in enumerate(spec.dims):
+        dataset.dims[axis].label = dim
+
+
+def _read_dataset(dataset: h5py.Dataset) -> np.ndarray:
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        return np.asarray(dataset.asstr()[()], dtype=object)
+    return np.asarray(dataset[()])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _digest(attrs: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(attrs):
+        value = _plain(np.asarray(attrs[name])) if isinstance(attrs[name], (list, tuple)) else attrs[name]
+        digest.update(f"{name}={_plain(value)!r};".encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name}:{array.shape};".encode())
+        content = "\0".join(array.tolist()).encode() if array.dtype == object else array.tobytes()
+        digest.update(content)
+    return digest.hexdigest()

@@ -1,0 +1,18 @@
+"""Adaptor of rule compare_languages."""
+
+from babelscope.files import read_activations, write_frequency, write_similarity
+from babelscope.job import run_job
+from babelscope.similarity import compare_languages, stack_frequencies
+
+
+def main(smk):
+    languages, model = list(smk.params.languages), smk.wildcards.model
+    counts = [read_activations(path, model) for path in smk.input.activations]
+    frequency, n_tokens = stack_frequencies(counts)
+    similarity = compare_languages(frequency, n_tokens)
+    write_frequency(smk.output.frequency, frequency, languages, model)
+    write_similarity(smk.output.similarity, smk.output.tables, similarity, languages, model)
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821

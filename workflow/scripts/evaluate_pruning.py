@@ -1,0 +1,26 @@
+"""Adaptor of rule evaluate_pruning."""
+
+from babelscope.files import read_activations, read_partition, read_tokens
+from babelscope.job import run_job
+from babelscope.model_info import read_model_info
+from babelscope.pruning_study import evaluate_language
+from babelscope.store import write_json
+
+
+def main(smk):
+    info = read_model_info(smk.input.model)
+    result = evaluate_language(
+        info,
+        dict(smk.params.compute),
+        read_tokens(smk.input.tokens, info.name, smk.wildcards.lang),
+        read_partition(smk.input.experts, info),
+        read_activations(smk.input.activations, info.name).frequency,
+        threshold=smk.params.threshold,
+        n_random=smk.params.random_seeds,
+        seed=smk.params.seed,
+    )
+    write_json(smk.output[0], {"language": smk.wildcards.lang, "model": info.name, **result})
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821

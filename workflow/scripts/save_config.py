@@ -1,0 +1,13 @@
+"""Adaptor of rule save_config."""
+
+import yaml
+from babelscope.job import run_job
+from babelscope.store import write_text
+
+
+def main(smk):
+    write_text(smk.output[0], yaml.safe_dump(dict(smk.params.config), sort_keys=False, allow_unicode=True))
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821
