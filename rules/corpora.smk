@@ -36,18 +36,18 @@ rule sample_corpus:
         "../workflow/scripts/sample_corpus.py"
 
 
-rule tokenize:
+rule tokenize_corpus:
     input:
         model="results/{model}/model.json",
         corpus="results/corpora/{lang}.jsonl",
     output:
         "results/{model}/tokens/{lang}.h5",
     log:
-        "logs/{model}/tokenize/{lang}.log",
+        "logs/{model}/tokenize_corpus/{lang}.log",
     benchmark:
-        "benchmarks/runs/{model}/tokenize/{lang}.tsv"
+        "benchmarks/runs/{model}/tokenize_corpus/{lang}.tsv"
     params:
         max_tokens=config["corpus"]["max_tokens"],
-        code=code_of("tokenize"),
+        code=code_of("tokenize_corpus"),
     script:
-        "../workflow/scripts/tokenize.py"
+        "../workflow/scripts/tokenize_corpus.py"

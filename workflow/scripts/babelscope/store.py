@@ -54,7 +54,7 @@ _BLOCK_COUNTS = {
 KINDS: dict[str, Kind] = {
     "tokens": Kind(
         1,
-        "tokenize",
+        "tokenize_corpus",
         {
             "token_ids": DatasetSpec("int32", ("token",), "token ids without special tokens", low=0),
             "offsets": DatasetSpec("int64", ("document_edge",), "first token of each document", low=0),

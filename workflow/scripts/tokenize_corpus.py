@@ -1,4 +1,4 @@
-"""Adaptor of rule tokenize."""
+"""Adaptor of rule tokenize_corpus."""
 
 from babelscope.corpus import read_documents
 from babelscope.files import write_tokens

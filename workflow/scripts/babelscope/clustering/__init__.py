@@ -1,0 +1,149 @@
+"""Experts: groups of similar neurons, of equal size, with the least sum of squared errors (SSE).
+
+``cluster_neurons`` is what the workflow calls. Balanced k-means here means balanced Lloyd steps with an exact
+assignment, then refinement by exchanges to an optimum under all pair swaps and single moves.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from babelscope.clustering.backend import Backend, open_backend
+from babelscope.clustering.controls import contiguous_labels, random_labels, unconstrained_labels
+from babelscope.clustering.exchange import refine
+from babelscope.clustering.lloyd import balanced_lloyd
+from babelscope.clustering.partition_state import make_problem
+from babelscope.clustering.result import METHODS, ClusteringResult, ReferenceSse
+from babelscope.clustering.rows import check_rows, partition_sse, prepare_rows
+from babelscope.errors import BabelscopeError
+
+__all__ = [
+    "METHODS",
+    "ClusteringResult",
+    "ReferenceSse",
+    "cluster_neurons",
+    "partition_sse",
+    "reference_sse",
+]
+
+_MAX_LLOYD_STEPS = 100
+_MAX_START_STEPS = 10
+_ANNEALING_ROUNDS = 200
+
+
+def cluster_neurons(
+    rows: np.ndarray,
+    n_experts: int,
+    method: str = "balanced_kmeans",
+    seed: int = 0,
+    n_starts: int = 1,
+    normalize_rows: bool = False,
+    device: str = "cpu",
+    n_threads: int | None = None,
+    progress: Any = None,
+) -> ClusteringResult:
+    """Partition neurons into experts whose sizes differ by at most one.
+
+    The result is the same for the same rows and seed on one device, whatever the number of threads, and it
+    follows the neurons: permuting the rows permutes the labels (``contiguous`` excepted, which is about the order;
+    of equal rows any may take the place of the other). Experts are numbered by their smallest row.
+
+    Parameters
+    ----------
+    rows : (n_neurons, n_dims) real and finite, one row a neuron; computed with in float32.
+    n_experts : from 1 to n_neurons.
+    method : ``balanced_kmeans``: balanced Lloyd steps, simulated annealing of exchanges, and descent until no
+        swap of two neurons and no move of one lowers the SSE by more than 4e-6 of the mean squared distance of
+        a row to the mean row; ``malinen_franti``: balanced Lloyd steps alone; ``random``; ``contiguous``: runs of
+        neighbouring neurons.
+    seed : not negative.
+    n_starts : independent starts of the first two methods; the one with the least SSE is returned.
+    normalize_rows : divide each row by its norm; zero rows stay zero.
+    device : ``cpu`` (numpy), ``cuda``, ``cuda:N``, or ``cpu-torch`` to test the code of the GPU without one.
+    n_threads : threads on the CPU; None takes all that this process may use.
+    progress : object with ``update(1)``, called after each start; or None.
+
+    Raises
+    ------
+    BabelscopeError
+        For rows that are not finite, not real or not two-dimensional, more experts than neurons, an unknown
+        method or device, or a negative seed.
+    """
+    began = time.perf_counter()
+    if method not in METHODS:
+        raise BabelscopeError(f"experts.method {method!r}: allowed are {', '.join(METHODS)}")
+    if n_starts < 1:
+        raise BabelscopeError(f"experts.n_starts {n_starts}: need at least 1")
+    if seed < 0:
+        raise BabelscopeError(f"seed {seed}: must not be negative")
+    rows = check_rows(rows, n_experts)
+    prepared = prepare_rows(rows, normalize_rows)
+    best: tuple[float, np.ndarray, tuple[int, int, int]] | None = None
+    if method == "contiguous":
+        labels = contiguous_labels(len(rows), n_experts)[prepared.order]
+        best = (partition_sse(prepared.points[:-1], labels), labels, (0, 0, 0))
+    elif method == "random":
+        labels = random_labels(len(rows), n_experts, np.random.default_rng(seed))
+        best = (partition_sse(prepared.points[:-1], labels), labels, (0, 0, 0))
+    else:
+        with open_backend(device, n_threads) as backend:
+            for start in range(n_starts):
+                rng = np.random.default_rng((seed, start))
+                labels, counts = _solve(prepared.points, n_experts, method, rng, backend)
+                sse = partition_sse(prepared.points[:-1], labels)
+                if best is None or sse < best[0]:
+                    best = (sse, labels, counts)
+                if progress is not None:
+                    progress.update(1)
+    assert best is not None
+    sse, labels, counts = best
+    if method != "contiguous":
+        labels = _number_by_first(labels)
+    in_order = np.empty(len(rows), dtype=np.int32)
+    in_order[prepared.order] = labels
+    seconds = time.perf_counter() - began
+    return ClusteringResult(in_order, sse * prepared.scale**2, method, seed, n_starts, *counts, seconds)
+
+
+def reference_sse(
+    rows: np.ndarray,
+    n_experts: int,
+    seed: int,
+    normalize_rows: bool = False,
+    n_threads: int | None = None,
+) -> ReferenceSse:
+    """SSE of a random balanced partition and of k-means with free sizes, to hold a partition against.
+
+    Parameters and errors as in ``cluster_neurons``. k-means takes at most ten Lloyd steps from one start.
+    """
+    rows = check_rows(rows, n_experts)
+    prepared = prepare_rows(rows, normalize_rows)
+    points = prepared.points[:-1]
+    random = random_labels(len(rows), n_experts, np.random.default_rng(seed))
+    with open_backend("cpu", n_threads) as backend:
+        free = unconstrained_labels(points, n_experts, np.random.default_rng(seed), backend)
+    squared = prepared.scale**2
+    return ReferenceSse(partition_sse(points, random) * squared, partition_sse(points, free) * squared)
+
+
+def _solve(
+    points: np.ndarray, n_experts: int, method: str, rng: np.random.Generator, backend: Backend
+) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Run one start; return labels and the numbers of steps, swaps and moves."""
+    max_steps = _MAX_LLOYD_STEPS if method == "malinen_franti" else _MAX_START_STEPS
+    labels, n_steps = balanced_lloyd(points[:-1], n_experts, rng, backend, max_steps)
+    if method == "malinen_franti":
+        return labels, (n_steps, 0, 0)
+    refined = refine(make_problem(points, n_experts, backend), labels, rng, _ANNEALING_ROUNDS)
+    return refined.labels, (n_steps, refined.n_swaps, refined.n_moves)
+
+
+def _number_by_first(labels: np.ndarray) -> np.ndarray:
+    """Number experts by their first neuron."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int32)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]

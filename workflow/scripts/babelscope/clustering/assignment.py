@@ -1,0 +1,124 @@
+"""Exact balanced assignment: a transport problem with n_neurons sources and n_experts sinks.
+
+Prices of the experts are first raised where too many neurons want in (an entropic dual, as in Sinkhorn's
+iterations), which leaves few neurons in the wrong place; those are then moved along successive shortest
+augmenting paths in the graph of experts. The paths make the result optimal whatever the prices were.
+
+References
+----------
+Ahuja, Magnanti, Orlin (1993), Network Flows, section 9.7.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_HOLE = -1
+# Temperatures of the prices, relative to the spread of the cost, with the number of steps at each.
+_PRICE_SCHEDULE = ((0.3, 4), (0.1, 6), (0.03, 12), (0.01, 24))
+
+
+def assign_balanced(cost: np.ndarray, prices: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Assign every neuron to an expert at the least total cost, with sizes that differ by at most one.
+
+    Parameters
+    ----------
+    cost : float64 (n_neurons, n_experts), finite.
+    prices : float64 (n_experts,), where to start from, for instance the prices of a similar cost; the optimum
+        does not depend on it.
+
+    Returns
+    -------
+    labels : int64 (n_neurons,).
+    prices : float64 (n_experts,), approximately optimal dual prices.
+    """
+    prices = _find_prices(cost, prices)
+    labels = (cost + prices).argmin(axis=1)
+    return _Transport(cost, prices, labels).solve(), prices
+
+
+def _find_prices(cost: np.ndarray, prices: np.ndarray | None) -> np.ndarray:
+    n_neurons, n_experts = cost.shape
+    centred = cost - cost.mean(axis=1, keepdims=True)
+    spread = float(np.sqrt(np.mean(centred**2)))
+    if spread == 0 or n_experts == 1:
+        return np.zeros(n_experts)
+    centred /= -spread
+    centred = centred.astype(np.float32)
+    scaled = np.zeros(n_experts, dtype=np.float32) if prices is None else (prices / spread).astype(np.float32)
+    target = n_neurons / n_experts
+    for temperature, n_steps in _PRICE_SCHEDULE:
+        for _ in range(n_steps):
+            share = centred - scaled
+            share -= share.max(axis=1, keepdims=True)
+            share /= temperature
+            np.exp(share, out=share)
+            load = (1 / share.sum(axis=1)) @ share
+            scaled += np.float32(temperature) * np.log(np.maximum(load, 1e-3) / target).astype(np.float32)
+    return scaled.astype(np.float64) * spread
+
+
+class _Transport:
+    """Loads of the experts and the cheapest way to pass one neuron from each expert to each other."""
+
+    def __init__(self, cost: np.ndarray, prices: np.ndarray, labels: np.ndarray) -> None:
+        n_neurons, self.n_experts = cost.shape
+        self.cost, self.labels = cost, labels
+        self.capacity = -(-n_neurons // self.n_experts)
+        # Holes fill the experts up to one capacity; each expert takes at most one, the cheapest first.
+        n_holes = self.capacity * self.n_experts - n_neurons
+        self.hole = np.zeros(self.n_experts, dtype=bool)
+        self.hole[np.argsort(prices, kind="stable")[:n_holes]] = True
+        self.load = np.bincount(labels, minlength=self.n_experts) + self.hole
+        self.tolerance = 1e-12 * float(np.abs(cost).max() + 1)
+        shape = (self.n_experts, self.n_experts)
+        self.step_cost = np.full(shape, np.inf)
+        self.step_neuron = np.full(shape, _HOLE)
+        self._update_steps(range(self.n_experts))
+
+    def solve(self) -> np.ndarray:
+        while (self.load > self.capacity).any():
+            self._augment()
+        return self.labels
+
+    def _update_steps(self, experts: range | list[int]) -> None:
+        for expert in experts:
+            members = np.flatnonzero(self.labels == expert)
+            if len(members):
+                extra = self.cost[members]
+                extra = extra - extra[:, expert, None]
+                best = extra.argmin(axis=0)
+                self.step_neuron[expert] = members[best]
+                self.step_cost[expert] = extra[best, np.arange(self.n_experts)]
+            else:
+                self.step_cost[expert] = np.inf
+
+    def _augment(self) -> None:
+        """Pass one neuron from an expert with too many to one with too few, the cheapest way."""
+        # A hole passes for nothing to an expert that has none.
+        hole_passes = self.hole[:, None] & ~self.hole[None, :] & (self.step_cost > 0)
+        steps = np.where(hole_passes, 0.0, self.step_cost)
+        distance = np.where(self.load > self.capacity, 0.0, np.inf)
+        parent = np.full(self.n_experts, -1)
+        everyone = np.arange(self.n_experts)
+        for _ in range(self.n_experts):
+            through = distance[:, None] + steps
+            via = through.argmin(axis=0)
+            reached = through[via, everyone]
+            better = reached < distance - self.tolerance
+            if not better.any():
+                break
+            distance[better], parent[better] = reached[better], via[better]
+        target = int(np.where(self.load < self.capacity, distance, np.inf).argmin())
+        path = [target]
+        while parent[path[-1]] >= 0:
+            path.append(int(parent[path[-1]]))
+        path.reverse()
+        for source, sink in zip(path[:-1], path[1:], strict=True):
+            if hole_passes[source, sink]:
+                self.hole[source], self.hole[sink] = False, True
+            else:
+                self.labels[self.step_neuron[source, sink]] = sink
+        self.load[path[0]] -= 1
+        self.load[path[-1]] += 1
+        self._update_steps(path)

@@ -1,0 +1,66 @@
+"""Partitions that do not look at the neurons, and the sums of squares that others are held against."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from babelscope.clustering.backend import NumpyBackend
+
+_MAX_STEPS = 10
+
+
+def expert_sizes(n_neurons: int, n_experts: int) -> np.ndarray:
+    """Return int64 (n_experts,) sizes that differ by at most one, the larger ones first."""
+    base, n_larger = divmod(n_neurons, n_experts)
+    return base + (np.arange(n_experts) < n_larger).astype(np.int64)
+
+
+def contiguous_labels(n_neurons: int, n_experts: int) -> np.ndarray:
+    """Cut the neurons into runs in the order in which the model stores them; int32 (n_neurons,)."""
+    return np.repeat(np.arange(n_experts, dtype=np.int32), expert_sizes(n_neurons, n_experts))
+
+
+def random_labels(n_neurons: int, n_experts: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal the neurons out at random, every balanced partition equally likely; int32 (n_neurons,)."""
+    return rng.permutation(contiguous_labels(n_neurons, n_experts))
+
+
+def unconstrained_labels(
+    points: np.ndarray, n_experts: int, rng: np.random.Generator, backend: NumpyBackend
+) -> np.ndarray:
+    """Run Lloyd's k-means with free sizes for at most ten steps from random rows.
+
+    On rows of language models a handful of steps reaches within a percent of convergence, and the result
+    serves as a reference only.
+
+    Parameters
+    ----------
+    points : float32 (n_neurons, n_dims).
+
+    Returns
+    -------
+    int32 (n_neurons,); an expert that loses all its neurons stays empty.
+    """
+    n_neurons = len(points)
+    centroids = points[rng.choice(n_neurons, n_experts, replace=False)]
+    labels = np.full(n_neurons, -1)
+    for _ in range(_MAX_STEPS):
+        norms = np.einsum("ij,ij->i", centroids, centroids)
+        distance = norms - 2 * backend.matmul_nt(points, centroids)
+        previous, labels = labels, distance.argmin(axis=1)
+        if np.array_equal(previous, labels):
+            break
+        centroids = group_means(points, labels, centroids)
+    return labels.astype(np.int32)
+
+
+def group_means(points: np.ndarray, labels: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+    """Return the float32 mean of each group, or its row of ``fallback`` where the group is empty."""
+    means = fallback.copy()
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(len(fallback) + 1))
+    for group in range(len(fallback)):
+        members = order[bounds[group] : bounds[group + 1]]
+        if len(members):
+            means[group] = points[members].mean(axis=0)
+    return means

@@ -1,0 +1,45 @@
+"""Balanced k-means of Malinen and Fränti: Lloyd steps with an exact balanced assignment.
+
+References
+----------
+Malinen, Fränti (2014), Balanced K-Means for Clustering, S+SSPR 2014, LNCS 8621, 32-41.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from babelscope.clustering.assignment import assign_balanced
+from babelscope.clustering.backend import NumpyBackend
+from babelscope.clustering.controls import group_means
+
+
+def balanced_lloyd(
+    points: np.ndarray, n_experts: int, rng: np.random.Generator, backend: NumpyBackend, max_steps: int
+) -> tuple[np.ndarray, int]:
+    """Alternate between exact balanced assignment and means, from random rows, until nothing changes.
+
+    Parameters
+    ----------
+    points : float32 (n_neurons, n_dims).
+    max_steps : most assignments to make.
+
+    Returns
+    -------
+    labels : int64 (n_neurons,), sizes differ by at most one.
+    n_steps : assignments made.
+    """
+    centroids = points[rng.choice(len(points), n_experts, replace=False)]
+    labels, prices, n_steps = None, None, 0
+    while n_steps < max_steps:
+        # The squared norm of a row is the same for every expert and drops out of the assignment.
+        norms = np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64)
+        cost = norms - 2.0 * backend.matmul_nt(points, centroids).astype(np.float64)
+        previous = labels
+        labels, prices = assign_balanced(cost, prices)
+        n_steps += 1
+        if previous is not None and np.array_equal(labels, previous):
+            break
+        centroids = group_means(points, labels, centroids)
+    assert labels is not None
+    return labels, n_steps

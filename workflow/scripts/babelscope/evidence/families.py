@@ -1,0 +1,204 @@
+"""Is the similarity of languages a matter of family, of script, or of how the tokenizer cuts them?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.cluster.hierarchy import cophenet, leaves_list, linkage
+from scipy.spatial.distance import squareform
+from scipy.stats import false_discovery_control
+
+from babelscope.containers import TokenizedCorpus
+from babelscope.evidence.permutation import PermutationTest, compare_groups, mantel
+from babelscope.languages import Language
+
+
+@dataclass(frozen=True)
+class FamilyTest:
+    """One test of one measure.
+
+    Attributes
+    ----------
+    measure : of similarity. test : ``groups``, ``mantel`` or ``partial_mantel``.
+    predictor : what should explain the distance. controls : predictors held constant, joined by ``+``.
+    statistic, effect, p_value, n_assignments, exact : see ``PermutationTest``.
+    p_adjusted : p value that controls the false discovery rate over the measure's tests (Benjamini and
+        Hochberg).
+    """
+
+    measure: str
+    test: str
+    predictor: str
+    controls: str
+    statistic: float
+    effect: float
+    p_value: float
+    p_adjusted: float
+    n_assignments: int
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Dendrogram:
+    """Average linkage (UPGMA) of the languages.
+
+    Attributes
+    ----------
+    linkage : float64 (n_languages - 1, 4), as scipy's. order : int64 (n_languages,), leaves from left to right.
+    cophenetic : correlation between the distances and those in the tree, in [-1, 1].
+    support : float64 (n_languages - 1,), share of bootstrap replicates whose tree has the same clade.
+    """
+
+    linkage: np.ndarray
+    order: np.ndarray
+    cophenetic: float
+    support: np.ndarray
+
+
+def genealogical_distance(languages: Sequence[Language]) -> np.ndarray:
+    """0 within a genus, 1 within a family, 2 between families, float64 (n, n)."""
+    genus = _differs([f"{row.family}/{row.genus}" for row in languages])
+    return genus + _differs([row.family for row in languages])
+
+
+def script_distance(languages: Sequence[Language]) -> np.ndarray:
+    """0 for one script, 1 for two, float64 (n, n)."""
+    return _differs([row.script for row in languages])
+
+
+def fertility(corpora: Sequence[TokenizedCorpus]) -> np.ndarray:
+    """Tokens per UTF-8 byte of the profile documents, float64 (n_languages,)."""
+    values = []
+    for corpus in corpora:
+        lengths = np.diff(corpus.offsets)[corpus.profile_idx]
+        values.append(lengths.sum() / corpus.n_bytes[corpus.profile_idx].sum())
+    return np.array(values, dtype=np.float64)
+
+
+def fertility_distance(corpora: Sequence[TokenizedCorpus]) -> np.ndarray:
+    """Absolute difference of the logarithms of fertility, float64 (n, n)."""
+    logs = np.log(fertility(corpora))
+    return np.abs(logs[:, None] - logs[None, :])
+
+
+def vocabulary_distance(corpora: Sequence[TokenizedCorpus]) -> np.ndarray:
+    """Share of tokens that two languages' profile documents do not have in common, float64 (n, n), in [0, 1].
+
+    Total variation distance between the distributions over token ids: 1 less the sum over tokens of the smaller
+    of the two shares.
+    """
+    n_vocabulary = max(int(corpus.token_ids.max()) for corpus in corpora) + 1
+    shares = []
+    for corpus in corpora:
+        ids = np.concatenate([corpus.document(idx) for idx in corpus.profile_idx])
+        shares.append(np.bincount(ids, minlength=n_vocabulary) / len(ids))
+    table = np.stack(shares)
+    table = table[:, table.any(axis=0)]
+    return np.stack([1 - np.minimum(table, row).sum(axis=1) for row in table])
+
+
+def predictors_of(
+    languages: Sequence[Language], corpora: Sequence[TokenizedCorpus]
+) -> dict[str, np.ndarray]:
+    """What could explain the distances: genealogy, script, fertility, vocabulary; each float64 (n, n)."""
+    return {
+        "genealogy": genealogical_distance(languages),
+        "script": script_distance(languages),
+        "fertility": fertility_distance(corpora),
+        "vocabulary": vocabulary_distance(corpora),
+    }
+
+
+def relate_to_families(
+    distances: Mapping[str, np.ndarray],
+    languages: Sequence[Language],
+    predictors: Mapping[str, np.ndarray],
+    seed: int,
+) -> list[FamilyTest]:
+    """All tests of all measures.
+
+    Parameters
+    ----------
+    distances : by measure float64 (n, n), symmetric, best corrected for noise.
+    languages : in matrix order.
+    predictors : ``predictors_of``; each is tested alone, ``genealogy`` also with each other one and with all of
+        them held constant, and each other one with ``genealogy`` held constant.
+    seed : of random permutations.
+
+    Returns
+    -------
+    Tests that make sense with these languages; one without two languages in any genus, say, is left out.
+    """
+    labels = {
+        "genus": [f"{row.family}/{row.genus}" for row in languages],
+        "family": [row.family for row in languages],
+        "script": [row.script for row in languages],
+    }
+    others = [name for name in predictors if name != "genealogy"]
+    questions: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in predictors]
+    questions += [("genealogy", (name,)) for name in others]
+    questions += [(name, ("genealogy",)) for name in others]
+    if len(others) > 1:
+        questions.append(("genealogy", tuple(others)))
+    table: list[FamilyTest] = []
+    for measure, distance in distances.items():
+        rng = np.random.default_rng([seed, len(distance)])
+        found: list[tuple[str, str, str, PermutationTest]] = []
+        for name, groups in labels.items():
+            outcome = compare_groups(distance, groups, rng)
+            if outcome is not None:
+                found.append(("groups", name, "", outcome))
+        for name, controls in questions:
+            held = [predictors[control] for control in controls]
+            outcome = mantel(distance, predictors[name], rng, held)
+            if outcome is not None:
+                found.append(("partial_mantel" if controls else "mantel", name, "+".join(controls), outcome))
+        if found:
+            adjusted = false_discovery_control([outcome.p_value for *_, outcome in found])
+            table += [
+                FamilyTest(
+                    measure, test, name, controls, o.statistic, o.effect, o.p_value, float(p), o.n_assignments, o.exact
+                )
+                for (test, name, controls, o), p in zip(found, adjusted, strict=True)
+            ]
+    return table
+
+
+def cluster_languages(distance: np.ndarray, replicates: np.ndarray | None = None) -> Dendrogram:
+    """Hierarchical clustering by average linkage.
+
+    Parameters
+    ----------
+    distance : float64 (n, n), symmetric.
+    replicates : float64 (n_replicates, n, n), bootstrap replicates of it; without them support is NaN.
+    """
+    condensed = squareform(_hollow(distance), checks=False)
+    tree = linkage(condensed, method="average", optimal_ordering=True)
+    clades = _clades(tree)
+    support = np.full(len(clades), np.nan)
+    if replicates is not None:
+        found = [
+            set(_clades(linkage(squareform(_hollow(one), checks=False), method="average"))) for one in replicates
+        ]
+        support = np.array([np.mean([clade in others for others in found]) for clade in clades])
+    return Dendrogram(tree, leaves_list(tree), float(cophenet(tree, condensed)[0]), support)
+
+
+def _differs(labels: Sequence[str]) -> np.ndarray:
+    array = np.asarray(labels)
+    return (array[:, None] != array[None, :]).astype(np.float64)
+
+
+def _hollow(distance: np.ndarray) -> np.ndarray:
+    # a distance corrected for noise can fall below zero; the order of such pairs is noise
+    return np.where(np.eye(len(distance), dtype=bool), 0.0, np.maximum((distance + distance.T) / 2, 0.0))
+
+
+def _clades(tree: np.ndarray) -> list[frozenset[int]]:
+    n = len(tree) + 1
+    members = [frozenset([leaf]) for leaf in range(n)]
+    for left, right, *_ in tree:
+        members.append(members[int(left)] | members[int(right)])
+    return members[n:]

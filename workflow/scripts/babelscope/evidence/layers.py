@@ -1,0 +1,111 @@
+"""How similarity, sharing and inequality change from the first layer to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from babelscope.evidence.bootstrap import Estimate, estimate
+from babelscope.evidence.measures import LayerMeasures
+
+# statistic: lowest and highest possible value
+LAYER_STATISTICS: dict[str, tuple[float | None, float | None]] = {
+    "pearson": (-1.0, 1.0),
+    "euclidean": (0.0, None),
+    "share_all": (0.0, 1.0),
+    "share_one": (0.0, 1.0),
+    "share_none": (0.0, 1.0),
+    "gini": (0.0, 1.0),
+    "entropy": (0.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One statistic of one layer; ``language`` is a code, or ``all`` for a statistic over all languages."""
+
+    layer: int
+    language: str
+    statistic: str
+    value: float
+    corrected: float
+    low: float
+    high: float
+
+
+def layer_statistics(frequency: np.ndarray, layers: LayerMeasures, threshold: float) -> dict[str, np.ndarray]:
+    """Statistics of every layer.
+
+    Parameters
+    ----------
+    frequency : float64 (..., n_languages, n_layers, n_experts), in [0, 1].
+    layers : the same languages compared with each other.
+    threshold : frequency from which an expert is high-frequency.
+
+    Returns
+    -------
+    ``pearson``, ``euclidean`` : float64 (..., n_layers), mean over pairs of languages (NaN correlations left out).
+    ``share_all``, ``share_one``, ``share_none`` : float64 (..., n_layers), share of the layer's experts that are
+    high-frequency in all languages, in exactly one, in none.
+    ``gini``, ``entropy`` : float64 (..., n_languages, n_layers), see ``gini`` and ``normalised_entropy``.
+    """
+    n_languages = frequency.shape[-3]
+    rows, columns = np.triu_indices(n_languages, 1)
+    pearson = layers.pearson[..., rows, columns]
+    n_left = np.maximum((~np.isnan(pearson)).sum(axis=-1), 1)
+    n_high = (frequency >= threshold).sum(axis=-3)  # (..., layer, expert)
+    return {
+        "pearson": np.nansum(pearson, axis=-1) / n_left,
+        "euclidean": np.sqrt(layers.squared[..., rows, columns]).mean(axis=-1),
+        "share_all": (n_high == n_languages).mean(axis=-1),
+        "share_one": (n_high == 1).mean(axis=-1),
+        "share_none": (n_high == 0).mean(axis=-1),
+        "gini": gini(frequency),
+        "entropy": normalised_entropy(frequency),
+    }
+
+
+def gini(values: np.ndarray) -> np.ndarray:
+    """Gini coefficient along the last axis: 0 where all are equal, near 1 where one has everything.
+
+    For values spread evenly between zero and twice their mean it is 1/3, for exponential ones 1/2. Rows of
+    zeros give 0.
+    """
+    n = values.shape[-1]
+    total = values.sum(axis=-1)
+    ranked = np.sort(values, axis=-1) @ (2.0 * np.arange(1, n + 1) - n - 1)
+    return np.where(total > 0, ranked / np.where(total > 0, n * total, 1.0), 0.0)
+
+
+def normalised_entropy(values: np.ndarray) -> np.ndarray:
+    """Entropy of the values as shares of their sum, over its largest value log n; in [0, 1], 1 for a row of zeros."""
+    total = values.sum(axis=-1)
+    plogp = np.einsum("...e,...e->...", values, np.log(np.where(values > 0, values, 1.0)))
+    safe = np.where(total > 0, total, 1.0)
+    entropy = np.log(safe) - plogp / safe
+    return np.where(total > 0, entropy / np.log(values.shape[-1]), 1.0)
+
+
+def tabulate_layers(
+    values: Mapping[str, np.ndarray], replicates: Mapping[str, np.ndarray], codes: Sequence[str]
+) -> list[LayerRow]:
+    """Rows of all statistics of ``layer_statistics`` from one bootstrap pass; Gini and entropy also by language."""
+    table: list[LayerRow] = []
+    for name, (lowest, highest) in LAYER_STATISTICS.items():
+        found = estimate(values[name], replicates[name]).clipped(lowest, highest)
+        if found.value.ndim == 2:
+            mean = estimate(values[name].mean(axis=0), replicates[name].mean(axis=1)).clipped(lowest, highest)
+            table += _rows(name, "all", mean)
+            for idx, code in enumerate(codes):
+                own = Estimate(found.value[idx], found.corrected[idx], found.low[idx], found.high[idx])
+                table += _rows(name, code, own)
+        else:
+            table += _rows(name, "all", found)
+    return table
+
+
+def _rows(name: str, language: str, found: Estimate) -> list[LayerRow]:
+    columns = zip(found.value, found.corrected, found.low, found.high, strict=True)
+    return [LayerRow(layer, language, name, *map(float, row)) for layer, row in enumerate(columns)]
