@@ -11,11 +11,13 @@ Ahuja, Magnanti, Orlin (1993), Network Flows, section 9.7.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 _HOLE = -1
 # Temperatures of the prices, relative to the spread of the cost, with the number of steps at each.
-_PRICE_SCHEDULE = ((0.3, 4), (0.1, 6), (0.03, 12), (0.01, 24))
+_PRICE_SCHEDULE = ((0.3, 4), (0.1, 8))
 
 
 def assign_balanced(cost: np.ndarray, prices: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +65,7 @@ class _Transport:
 
     def __init__(self, cost: np.ndarray, prices: np.ndarray, labels: np.ndarray) -> None:
         n_neurons, self.n_experts = cost.shape
-        self.cost, self.labels = cost, labels
+        self.cost, self.prices, self.labels = cost, prices.copy(), labels
         self.capacity = -(-n_neurons // self.n_experts)
         # Holes fill the experts up to one capacity; each expert takes at most one, the cheapest first.
         n_holes = self.capacity * self.n_experts - n_neurons
@@ -96,25 +98,27 @@ class _Transport:
     def _augment(self) -> None:
         """Pass one neuron from an expert with too many to one with too few, the cheapest way."""
         # A hole passes for nothing to an expert that has none.
-        hole_passes = self.hole[:, None] & ~self.hole[None, :] & (self.step_cost > 0)
+        hole_passes = self.hole[:, None] & ~self.hole & (self.step_cost > 0)
         steps = np.where(hole_passes, 0.0, self.step_cost)
+        # The prices make every step cost nothing or more, so that paths beyond the nearest target can be cut.
+        steps = np.maximum(steps + self.prices - self.prices[:, None], 0.0)
         distance = np.where(self.load > self.capacity, 0.0, np.inf)
         parent = np.full(self.n_experts, -1)
-        everyone = np.arange(self.n_experts)
-        for _ in range(self.n_experts):
-            through = distance[:, None] + steps
-            via = through.argmin(axis=0)
-            reached = through[via, everyone]
-            better = reached < distance - self.tolerance
-            if not better.any():
-                break
-            distance[better], parent[better] = reached[better], via[better]
-        target = int(np.where(self.load < self.capacity, distance, np.inf).argmin())
-        path = [target]
+        lacking = np.flatnonzero(self.load < self.capacity)
+        frontier = np.flatnonzero(distance == 0)
+        while len(frontier):
+            through = distance[frontier, None] + steps[frontier]
+            reached = through.min(axis=0)
+            better = np.flatnonzero(reached < distance - self.tolerance)
+            parent[better] = frontier[through[:, better].argmin(axis=0)]
+            distance[better] = reached[better]
+            frontier = better[distance[better] < distance[lacking].min()]
+        path = [int(lacking[distance[lacking].argmin()])]
         while parent[path[-1]] >= 0:
             path.append(int(parent[path[-1]]))
         path.reverse()
-        for source, sink in zip(path[:-1], path[1:], strict=True):
+        self.prices -= np.minimum(distance, distance[path[-1]])
+        for source, sink in itertools.pairwise(path):
             if hole_passes[source, sink]:
                 self.hole[source], self.hole[sink] = False, True
             else:

@@ -151,10 +151,17 @@ def open_backend(device: str, n_threads: int | None) -> Iterator[Backend]:
     if n_threads is not None and n_threads < 1:
         raise BabelscopeError(f"n_threads {n_threads}: need at least 1, or None for all")
     if device == "cpu":
-        n_threads = n_threads or len(os.sched_getaffinity(0))
+        n_threads = n_threads or _n_available_cpus()
         with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
             yield NumpyBackend(pool)
     elif device == "cpu-torch" or device.split(":")[0] == "cuda":
         yield TorchBackend("cpu" if device == "cpu-torch" else device)
     else:
         raise BabelscopeError(f"device {device!r}: allowed are cpu, cpu-torch, cuda and cuda:N")
+
+
+def _n_available_cpus() -> int:
+    # Only Linux tells which processors this process may use.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from babelscope.clustering.backend import NumpyBackend
+from babelscope.clustering.backend import Backend
 
 _MAX_STEPS = 10
 
@@ -25,10 +25,8 @@ def random_labels(n_neurons: int, n_experts: int, rng: np.random.Generator) -> n
     return rng.permutation(contiguous_labels(n_neurons, n_experts))
 
 
-def unconstrained_labels(
-    points: np.ndarray, n_experts: int, rng: np.random.Generator, backend: NumpyBackend
-) -> np.ndarray:
-    """Run Lloyd's k-means with free sizes for at most ten steps from random rows.
+def unconstrained_labels(points: np.ndarray, centroids: np.ndarray, backend: Backend) -> np.ndarray:
+    """Run Lloyd's k-means with free sizes for at most ten steps.
 
     On rows of language models a handful of steps reaches within a percent of convergence, and the result
     serves as a reference only.
@@ -36,14 +34,13 @@ def unconstrained_labels(
     Parameters
     ----------
     points : float32 (n_neurons, n_dims).
+    centroids : float32 (n_experts, n_dims), where to start.
 
     Returns
     -------
-    int32 (n_neurons,); an expert that loses all its neurons stays empty.
+    int64 (n_neurons,); an expert that loses all its neurons stays empty.
     """
-    n_neurons = len(points)
-    centroids = points[rng.choice(n_neurons, n_experts, replace=False)]
-    labels = np.full(n_neurons, -1)
+    labels = np.full(len(points), -1)
     for _ in range(_MAX_STEPS):
         norms = np.einsum("ij,ij->i", centroids, centroids)
         distance = norms - 2 * backend.matmul_nt(points, centroids)
@@ -51,7 +48,7 @@ def unconstrained_labels(
         if np.array_equal(previous, labels):
             break
         centroids = group_means(points, labels, centroids)
-    return labels.astype(np.int32)
+    return labels
 
 
 def group_means(points: np.ndarray, labels: np.ndarray, fallback: np.ndarray) -> np.ndarray:

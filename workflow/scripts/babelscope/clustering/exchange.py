@@ -1,13 +1,15 @@
 """Refinement of a balanced partition by exchanges, many at a time.
 
-Each round finds, for every pair of experts, the most promising swap (and, where sizes are ragged, move), then a
-matching of the experts, so that exchanges of one round hardly interfere. First with noise that is lowered to zero
-(simulated annealing), then greedily, and at the end by a search over all pairs that proves that none improves.
+Each round finds, for every pair of experts, the most promising swap (and, where sizes are ragged, move), then
+a matching of the experts, so that exchanges of one round hardly interfere: first with noise that is lowered
+to zero (simulated annealing), then greedily, and at the end by a search over all pairs that proves that none
+improves.
 
 References
 ----------
 Kirkpatrick, Gelatt, Vecchi (1983), Optimization by Simulated Annealing, Science 220, 671-680.
-Preis (1999), Linear Time 1/2-Approximation Algorithm for Maximum Weighted Matching, STACS: locally heaviest edges.
+Preis (1999), Linear Time 1/2-Approximation Algorithm for Maximum Weighted Matching in General Graphs,
+STACS 99, 259-269: a matching by locally heaviest edges.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from babelscope.clustering.offers import Noise, Offers, find_offers
 from babelscope.clustering.partition_state import Problem, State, exchange, labels_of, make_state, refresh
 
 _MATCHING_STEPS = 6
-_PLACES_PER_PARTNER = 8
+_PLACES_PER_PARTNER = 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Refined:
 
 
 def refine(
-    problem: Problem, labels: np.ndarray, rng: np.random.Generator, n_rounds: int, heat: float = 1.0
+    problem: Problem, labels: np.ndarray, rng: np.random.Generator, n_rounds: int, heat: float = 0.7
 ) -> Refined:
     """Anneal for ``n_rounds`` rounds, then go to an optimum under single swaps and moves.
 
@@ -47,7 +49,7 @@ def refine(
     """
     state = make_state(problem, labels)
     counts = np.zeros(2, dtype=np.int64)
-    if problem.n_experts > 1:
+    if 1 < problem.n_experts < len(labels):
         if n_rounds:
             counts += _anneal(problem, state, rng, n_rounds, heat)
         counts += _descend(problem, state)
@@ -63,7 +65,7 @@ def _anneal(
     n_places = len(state.members)
     spread = heat * _gain_spread(problem, state)
     n_drawn = n_places + n_experts**2
-    # One pool of noise serves all rounds, each from another offset: drawing it anew would cost more than a round.
+    # One pool serves all rounds, each from another offset: drawing anew would cost as much as the round.
     pool = backend.asarray(rng.standard_normal(4 * n_drawn, dtype=np.float32))
     n_partners = max(1, n_places // n_experts // _PLACES_PER_PARTNER)
     for done in range(n_rounds):
@@ -95,7 +97,7 @@ def _gain_spread(problem: Problem, state: State) -> float:
 
 
 def _exchange_matched(problem: Problem, state: State, offers: Offers, n_partners: int = 1) -> np.ndarray:
-    """Match experts that are each other's best partner and exchange; return the numbers of swaps and moves."""
+    """Match experts that are each other's best partner and exchange; return how many swaps and moves."""
     xp = problem.backend.xp
     counts = np.zeros(2, dtype=np.int64)
     gain, place = offers.gain, offers.place
@@ -104,15 +106,18 @@ def _exchange_matched(problem: Problem, state: State, offers: Offers, n_partners
         if len(first) == 0:
             break
         left, right = place[first, second], place[second, first]
-        if not problem.gram.is_stored:
+        if not problem.gram.is_stored and n_partners == 1:
             left, right = _keep_improving(problem, state, gain[first, second], left, right)
         sizes = state.sizes + 0
-        counts += exchange(problem, state, left, right)
+        # Without the Gram matrix one computation of all products is cheaper than many updates.
+        counts += exchange(problem, state, left, right, problem.gram.is_stored or n_partners == 1)
         if partner + 1 < n_partners:
             touched = state.members < 0
             touched[left] = touched[right] = True
             stale = touched[place] | (state.sizes != sizes)[:, None]
             gain = xp.where(stale | stale.T, -xp.inf, gain)
+    if n_partners > 1 and not problem.gram.is_stored:
+        refresh(problem, state)
     return counts
 
 
@@ -136,7 +141,7 @@ def _match(problem: Problem, gain: Array) -> tuple[Array, Array]:
     gain = xp.where(gain > problem.tolerance, gain, -xp.inf)
     for _ in range(_MATCHING_STEPS):
         best = gain.argmax(1)
-        mutual = (best[best] == experts) & (xp.amax(gain, 1) > 0)
+        mutual = (best[best] == experts) & (gain[experts, best] > 0)
         partner = xp.where(mutual, best, partner)
         gain = xp.where(mutual[:, None] | mutual, -xp.inf, gain)
     first = backend.flatnonzero(partner > experts)

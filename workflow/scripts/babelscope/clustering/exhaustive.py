@@ -36,7 +36,7 @@ def search_all_pairs(problem: Problem, state: State) -> np.ndarray:
 
 
 def _find_improving(problem: Problem, state: State, open_experts: np.ndarray) -> _Candidates:
-    """Find for each neuron of the open experts the swap that improves most, and all best moves that improve."""
+    """Find for each neuron of the open experts the swap that improves most, and the moves that improve."""
     backend, xp = problem.backend, problem.backend.xp
     width = len(state.members) // problem.n_experts
     own = own_products(problem, state)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from babelscope.clustering.assignment import assign_balanced
-from babelscope.clustering.backend import NumpyBackend
+from babelscope.clustering.backend import Backend
 from babelscope.clustering.controls import group_means
 
 
 def balanced_lloyd(
-    points: np.ndarray, n_experts: int, rng: np.random.Generator, backend: NumpyBackend, max_steps: int
+    points: np.ndarray, n_experts: int, rng: np.random.Generator, backend: Backend, max_steps: int
 ) -> tuple[np.ndarray, int]:
     """Alternate between exact balanced assignment and means, from random rows, until nothing changes.
 
@@ -30,11 +30,15 @@ def balanced_lloyd(
     n_steps : assignments made.
     """
     centroids = points[rng.choice(len(points), n_experts, replace=False)]
-    labels, prices, n_steps = None, None, 0
+    on_device = backend.asarray(points)
+    labels: np.ndarray | None = None
+    prices: np.ndarray | None = None
+    n_steps = 0
     while n_steps < max_steps:
         # The squared norm of a row is the same for every expert and drops out of the assignment.
         norms = np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64)
-        cost = norms - 2.0 * backend.matmul_nt(points, centroids).astype(np.float64)
+        products = backend.to_numpy(backend.matmul_nt(on_device, backend.asarray(centroids)))
+        cost = norms - 2.0 * products.astype(np.float64)
         previous = labels
         labels, prices = assign_balanced(cost, prices)
         n_steps += 1

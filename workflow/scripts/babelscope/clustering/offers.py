@@ -14,7 +14,7 @@ class Offers:
 
     Attributes
     ----------
-    gain : float32 (n_experts, n_experts), symmetric, by how much the SSE would fall; -inf where there is none.
+    gain : float32 (n_experts, n_experts), symmetric, by how much the SSE would fall; -inf: no exchange.
     place : int64 (n_experts, n_experts), ``place[a, b]`` is the place in a and ``place[b, a]`` the one in b.
     """
 
@@ -29,7 +29,7 @@ class Noise:
     Attributes
     ----------
     places : float32 (n_places,), added to what the neuron in each place would gain by leaving.
-    pairs : float32 (n_experts, n_experts), of which ``pairs[a, b] + pairs[b, a]`` is added to the gain of a and b.
+    pairs : float32 (n_experts, n_experts); ``pairs[a, b] + pairs[b, a]`` is added to the gain of a and b.
     """
 
     places: Array
@@ -66,9 +66,7 @@ def find_offers(problem: Problem, state: State, noise: Noise | None) -> Offers:
     return Offers(gain, place)
 
 
-def _best_leavers(
-    problem: Problem, state: State, weights: Array, cost: Array
-) -> tuple[Array, Array]:
+def _best_leavers(problem: Problem, state: State, weights: Array, cost: Array) -> tuple[Array, Array]:
     """Find the neuron of each expert a that gains most by leaving for b.
 
     Parameters
@@ -101,9 +99,7 @@ def _best_leavers(
     return value, place + (backend.arange(n_experts) * width)[:, None]
 
 
-def _add_moves(
-    problem: Problem, state: State, own: Array, gain: Array, place: Array
-) -> tuple[Array, Array]:
+def _add_moves(problem: Problem, state: State, own: Array, gain: Array, place: Array) -> tuple[Array, Array]:
     """Take a move from a larger to a smaller expert wherever it gains more than the best swap of the two."""
     n_experts, backend, xp = problem.n_experts, problem.backend, problem.backend.xp
     move, move_place = move_gains(problem, state, own)
@@ -127,5 +123,3 @@ def move_gains(problem: Problem, state: State, own: Array) -> tuple[Array, Array
     value = value + (squares[:, None] - squares) * (1 / small - 1 / (small + 1))
     allowed = (state.sizes[:, None] > small) & (state.sizes <= small)
     return xp.where(allowed, value, -xp.inf), place
-
-

@@ -1,11 +1,13 @@
 """The partition that exchange refinement works on, and what it would gain by swaps and moves.
 
-An expert of size m with sum of rows S adds ``-|S|^2 / m`` to the sum of squared errors (SSE), up to the constant
-``sum |x|^2``. With ``P[b, i] = S_b . x_i`` and ``w = 1 / m``, swapping neuron i of expert a with j of b lowers it by
+An expert of size m with sum of rows S adds ``-|S|^2 / m`` to the sum of squared errors (SSE), up to the
+constant ``sum |x|^2``. With ``P[b, i] = S_b . x_i`` and ``w = 1 / m``, swapping neuron i of expert a with j
+of b lowers it by
 
-    u[i, b] + u[j, a] - 2 (w_a + w_b) x_i . x_j,    u[i, b] = w_b (2 P[b, i] + |x_i|^2) - w_a (2 P[a, i] - |x_i|^2):
+    u[i, b] + u[j, a] - 2 (w_a + w_b) x_i . x_j
+    u[i, b] = w_b (2 P[b, i] + |x_i|^2) - w_a (2 P[a, i] - |x_i|^2)
 
-two parts that belong to one neuron each, and a pair term that is small where rows are nearly orthogonal.
+with two parts that belong to one neuron each, and a pair term that is small where rows are nearly orthogonal.
 """
 
 from __future__ import annotations
@@ -67,13 +69,13 @@ class State:
     halves: Array
 
 
-# An improvement must be this much of the mean squared distance of a row to the mean of all rows: 4e-6 / n_neurons
-# of the SSE of a single cluster, below which float32 cannot tell a gain from rounding.
+# An improvement must be this much of the mean squared distance of a row to the mean of all rows, which is
+# 4e-6 / n_neurons of the SSE of a single cluster; float32 cannot tell less from rounding.
 RELATIVE_TOLERANCE = 4e-6
 
 
 def make_problem(points: np.ndarray, n_experts: int, backend: Backend) -> Problem:
-    """Put prepared points on the device of ``backend``."""
+    """Put prepared points, the zero row included, on the device of ``backend``."""
     square_norms = np.einsum("ij,ij->i", points, points)
     tolerance = RELATIVE_TOLERANCE * float(square_norms.sum(dtype=np.float64)) / max(len(points) - 1, 1)
     on_device = backend.asarray(points)
@@ -108,14 +110,14 @@ def make_state(problem: Problem, labels: np.ndarray) -> State:
 
 def refresh(problem: Problem, state: State) -> None:
     """Compute ``products`` and ``halves`` anew from the members."""
-    n_experts = problem.n_experts
+    backend, n_experts = problem.backend, problem.n_experts
     grouped = state.members.reshape(n_experts, -1)
-    sums = problem.points[grouped[:, 0]]
-    for place in range(1, grouped.shape[1]):
-        sums = sums + problem.points[grouped[:, place]]
+    n_block = max(1, backend.search_elements // (grouped.shape[1] * problem.points.shape[1]))
+    starts = range(0, n_experts, n_block)
+    sums = backend.map(lambda start: problem.points[grouped[start : start + n_block]].sum(1), starts)
     state.halves = problem.square_norms[state.members] / 2
-    products = problem.backend.matmul_nt(sums, problem.points)
-    state.products = problem.backend.take_columns(products, state.members) + state.halves
+    products = backend.matmul_nt(backend.xp.concatenate(sums), problem.points)
+    state.products = backend.take_columns(products, state.members) + state.halves
 
 
 def labels_of(problem: Problem, state: State) -> np.ndarray:
@@ -133,8 +135,15 @@ def own_products(problem: Problem, state: State) -> Array:
     return grouped[everyone, everyone] - 2 * state.halves.reshape(problem.n_experts, -1)
 
 
-def exchange(problem: Problem, state: State, left: Array, right: Array) -> np.ndarray:
+def exchange(
+    problem: Problem, state: State, left: Array, right: Array, keep_products: bool = True
+) -> np.ndarray:
     """Exchange what is in places ``left`` with what is in ``right``; no expert occurs twice.
+
+    Parameters
+    ----------
+    left, right : int64 (n_exchanges,), places.
+    keep_products : update ``state.products``; otherwise they are wrong until ``refresh`` is called.
 
     Returns
     -------
@@ -143,15 +152,16 @@ def exchange(problem: Problem, state: State, left: Array, right: Array) -> np.nd
     width = len(state.members) // problem.n_experts
     neurons_left, neurons_right = state.members[left], state.members[right]
     experts_left, experts_right = left // width, right // width
-    difference = problem.gram.of_differences(neurons_right, neurons_left)
-    change = problem.backend.take_columns(difference, state.members)
-    state.products[experts_left] += change
-    state.products[experts_right] -= change
     xp = problem.backend.xp
     both, swapped = xp.concatenate((left, right)), xp.concatenate((right, left))
+    if keep_products:
+        difference = problem.gram.of_differences(neurons_right, neurons_left)
+        change = problem.backend.take_columns(difference, state.members)
+        state.products[experts_left] += change
+        state.products[experts_right] -= change
+        state.products[:, both] = problem.backend.take_columns(state.products, swapped)
     state.members[both] = state.members[swapped]
     state.halves[both] = state.halves[swapped]
-    state.products[:, both] = problem.backend.take_columns(state.products, swapped)
     n_moves = 0
     if problem.n_holes:
         arrives = (neurons_right != problem.hole) * 1 - (neurons_left != problem.hole) * 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,9 +84,9 @@ def prepare_rows(rows: np.ndarray, normalize_rows: bool) -> PreparedRows:
     points = np.zeros((n_neurons + 1, n_dims), dtype=np.float32)
     total = np.zeros(n_dims)
     for start in range(0, n_neurons, _BLOCK_ROWS):
-        block = rows[order[start : start + _BLOCK_ROWS]] / np.float64(scale)
+        block = rows[order[start : start + _BLOCK_ROWS]] * np.float32(1 / scale)
         if normalize_rows:
-            norms = np.sqrt(np.einsum("ij,ij->i", block, block))[:, None]
+            norms = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))[:, None]
             block /= np.where(norms > 0, norms, 1)
         points[start : start + len(block)] = block
         total += block.sum(axis=0)
@@ -94,13 +95,13 @@ def prepare_rows(rows: np.ndarray, normalize_rows: bool) -> PreparedRows:
 
 
 def canonical_order(rows: np.ndarray) -> np.ndarray:
-    """Return the int64 (n_neurons,) permutation that sorts rows by their content; equal rows keep their order."""
+    """Return the int64 (n_neurons,) permutation that sorts rows by content; equal rows keep their order."""
     order = np.lexsort(rows[:, :_KEY_COLUMNS].T[::-1])
     keys = rows[order, :_KEY_COLUMNS]
     new_key = np.ones(len(rows) + 1, dtype=bool)
     new_key[1:-1] = (keys[1:] != keys[:-1]).any(axis=1)
     bounds = np.flatnonzero(new_key)
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in itertools.pairwise(bounds):
         if stop - start > 1:
             # adding zero makes -0.0 and 0.0 the same bytes
             tied = sorted(order[start:stop], key=lambda row: (rows[row] + np.float32(0)).tobytes())
