@@ -30,11 +30,21 @@ from babelscope.models import base_model, find_ffn_layers, take_neurons
 from babelscope.recording import RecordingSettings, Variant, make_variants, record_activations
 
 LLAMA_7B = {
-    "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
-    "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 4096,
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 4096,
 }
-TINY = LLAMA_7B | {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 3, "num_attention_heads": 4,
-                   "num_key_value_heads": 4}
+TINY = LLAMA_7B | {
+    "hidden_size": 256,
+    "intermediate_size": 688,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+}
 
 
 def device() -> torch.device:
@@ -119,17 +129,25 @@ def flops_per_token(model: torch.nn.Module, length: int) -> float:
     return 2.0 * (linear + attention)
 
 
-def bench_recording(tiny: bool, rates: dict[str, float], tokens_per_batch: int, n_million: float) -> dict[str, Any]:
+def bench_recording(
+    tiny: bool, rates: dict[str, float], tokens_per_batch: int, n_million: float
+) -> dict[str, Any]:
     """Bare forward pass, recording, and recording of three partitions at once, interleaved."""
     model = build_llama(tiny)
     layers = find_ffn_layers(model)
     n_layers, d_ff = len(layers), layers[0].d_ff
     length = 200
     corpus = make_corpus(max(40, int((0.002 if tiny else 0.1) * 1e6 / length)), length, 32000, ragged=False)
-    partitions = {f"partition_{seed}": random_partition(n_layers, d_ff, 256 if not tiny else 16, seed) for seed in range(3)}
+    partitions = {
+        f"partition_{seed}": random_partition(n_layers, d_ff, 256 if not tiny else 16, seed)
+        for seed in range(3)
+    }
     variants = make_variants(partitions, 800 / 8192)
     settings = RecordingSettings(50, 1000, tokens_per_batch)
-    batches = [torch.from_numpy(b.token_ids).to(device()) for b in make_batches(corpus, corpus.profile_idx, tokens_per_batch)]
+    batches = [
+        torch.from_numpy(b.token_ids).to(device())
+        for b in make_batches(corpus, corpus.profile_idx, tokens_per_batch)
+    ]
     n_tokens = int(sum(b.numel() for b in batches))
 
     def bare() -> None:
@@ -173,14 +191,24 @@ def bench_recording(tiny: bool, rates: dict[str, float], tokens_per_batch: int, 
         seen += n
         line.append((seen, time.perf_counter() - begin))
 
-    record_activations(model, layers, long_corpus, long_corpus.profile_idx, variants[:1], settings, on_progress=on_progress)
+    record_activations(
+        model, layers, long_corpus, long_corpus.profile_idx, variants[:1], settings, on_progress=on_progress
+    )
     synchronise()
     seconds = time.perf_counter() - begin
     peak_long = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
     return {
-        "gflop_per_token": flops / 1e9, "tokens_per_batch": tokens_per_batch, "variants": table,
-        "long_run": {"tokens": seen, "seconds": seconds, "tokens_per_second": seen / seconds, "peak_memory_gib": peak_long,
-                     "paper_18m_tokens_minutes": 18e6 / (seen / seconds) / 60, "line": line[:: max(1, len(line) // 12)]},
+        "gflop_per_token": flops / 1e9,
+        "tokens_per_batch": tokens_per_batch,
+        "variants": table,
+        "long_run": {
+            "tokens": seen,
+            "seconds": seconds,
+            "tokens_per_second": seen / seconds,
+            "peak_memory_gib": peak_long,
+            "paper_18m_tokens_minutes": 18e6 / (seen / seconds) / 60,
+            "line": line[:: max(1, len(line) // 12)],
+        },
     }
 
 
@@ -197,7 +225,10 @@ def bench_forward_options(tiny: bool, rates: dict[str, float], tokens_per_batch:
             with torch.inference_mode():
                 seconds = median_seconds(run, 5, 3)
             rate = flops * n_tokens / seconds / 1e12
-            table[name] = {"tokens_per_second": n_tokens / seconds, "fraction_of_matrix_rate": rate / rates["bf16_tflops"]}
+            table[name] = {
+                "tokens_per_second": n_tokens / seconds,
+                "fraction_of_matrix_rate": rate / rates["bf16_tflops"],
+            }
         except Exception as error:
             table[name] = {"failed": f"{type(error).__name__}: {error}"[:200]}
 
@@ -206,11 +237,20 @@ def bench_forward_options(tiny: bool, rates: dict[str, float], tokens_per_batch:
     if torch.cuda.is_available():
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
-        for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH):
+        for backend in (
+            SDPBackend.FLASH_ATTENTION,
+            SDPBackend.CUDNN_ATTENTION,
+            SDPBackend.EFFICIENT_ATTENTION,
+            SDPBackend.MATH,
+        ):
             with sdpa_kernel(backend):
                 measure(f"sdpa {backend.name}", lambda: body(input_ids=batch, use_cache=False), batch.numel())
     positions = torch.arange(200, device=device()).repeat(batch.shape[0])[None]
-    measure("packed, position ids restart", lambda: body(input_ids=packed, position_ids=positions, use_cache=False), packed.numel())
+    measure(
+        "packed, position ids restart",
+        lambda: body(input_ids=packed, position_ids=positions, use_cache=False),
+        packed.numel(),
+    )
     if torch.cuda.is_available():
         static = batch.clone()
         with torch.inference_mode():
@@ -245,8 +285,11 @@ def bench_clustering(tiny: bool, all_layers: bool) -> dict[str, Any]:
         cases = {"tiny": (512, 64, 32)}
     for name, (n_rows, n_dims, n_experts) in cases.items():
         rng = np.random.default_rng(0)
-        rows = rng.standard_t(5, (n_rows, n_dims)).astype(np.float32) if n_rows < 20000 else (
-            rng.standard_normal((n_rows, n_dims), dtype=np.float32))
+        rows = (
+            rng.standard_t(5, (n_rows, n_dims)).astype(np.float32)
+            if n_rows < 20000
+            else (rng.standard_normal((n_rows, n_dims), dtype=np.float32))
+        )
         entry: dict[str, Any] = {}
         for repeat in range(3 if n_rows < 20000 else 1):
             begin = time.perf_counter()
@@ -257,7 +300,11 @@ def bench_clustering(tiny: bool, all_layers: bool) -> dict[str, Any]:
         if name != "llama_3_70b":
             begin = time.perf_counter()
             cpu = cluster_neurons(rows, n_experts, device="cpu")
-            entry |= {"cpu_seconds": time.perf_counter() - begin, "sse_cpu": cpu.sse, "sse_ratio": result.sse / cpu.sse}
+            entry |= {
+                "cpu_seconds": time.perf_counter() - begin,
+                "sse_cpu": cpu.sse,
+                "sse_ratio": result.sse / cpu.sse,
+            }
         if torch.cuda.is_available():
             entry["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         table[name] = entry
@@ -292,8 +339,10 @@ def bench_pruning(tiny: bool, rates: dict[str, float]) -> dict[str, Any]:
         entry: dict[str, Any] = {"linear_parameters": weights}
         for batch in (1, 32):
             prompt = torch.randint(3, 32000, (batch, 64 if tiny else 512), device=device())
+            torch._dynamo.reset()
+            body = torch.compile(base_model(model), dynamic=False)
             with torch.inference_mode():
-                seconds = median_seconds(lambda: base_model(model)(input_ids=prompt, use_cache=False), 5, 3)
+                seconds = median_seconds(lambda: body(input_ids=prompt, use_cache=False), 7, 3)
                 entry[f"prefill_{batch}"] = prompt.numel() / seconds
                 entry[f"decode_{batch}"] = decode_rate(model, batch, 16 if tiny else 64)
         results[kind] = entry
@@ -318,12 +367,25 @@ def decode_rate(model: torch.nn.Module, batch: int, n_steps: int) -> float:
     context = 256
     cache = StaticCache(config=model.config, max_cache_len=context)
     prompt = torch.randint(3, 32000, (batch, 128), device=device())
-    model(input_ids=prompt, past_key_values=cache, use_cache=True, cache_position=torch.arange(128, device=device()))
+    model(
+        input_ids=prompt,
+        past_key_values=cache,
+        use_cache=True,
+        cache_position=torch.arange(128, device=device()),
+    )
     token = prompt[:, -1:].clone()
     position = torch.tensor([128], device=device())
 
+    compiled = torch.compile(model, dynamic=False)
+
     def step() -> None:
-        model(input_ids=token, past_key_values=cache, use_cache=True, cache_position=position, position_ids=position[None])
+        compiled(
+            input_ids=token,
+            past_key_values=cache,
+            use_cache=True,
+            cache_position=position,
+            position_ids=position[None],
+        )
 
     if not torch.cuda.is_available():
         return batch / median_seconds(step, n_steps, 2)
@@ -361,7 +423,9 @@ def bench_parity(model_dir: Path) -> dict[str, Any]:
 
     info = describe_model("gemma-3-270m", model_dir, n_layers=18, origin="carried")
     with np.load(model_dir / "parity_inputs.npz") as file:
-        corpus = TokenizedCorpus(file["token_ids"], file["offsets"], file["heldout"], file["n_bytes"], int(file["bos_token_id"]))
+        corpus = TokenizedCorpus(
+            file["token_ids"], file["offsets"], file["heldout"], file["n_bytes"], int(file["bos_token_id"])
+        )
         partition = ExpertPartition(file["labels"], int(file["labels"].max()) + 1)
     variants = make_variants({"main": partition}, 800 / 8192)
     # one document a block: a decision that differs shows in the count of its document
@@ -378,12 +442,18 @@ def bench_parity(model_dir: Path) -> dict[str, Any]:
     a, b = counts.values()
     n_decisions = int(a.n_tokens.sum()) * partition.n_layers * partition.n_experts
     differing = int(np.abs(a.n_active - b.n_active).sum())
-    return {"n_decisions": n_decisions, "differing_counts": differing, "agreement": 1 - differing / n_decisions,
-            "agreement_of_active": 1 - differing / 2 / float(a.n_active.sum())}
+    return {
+        "n_decisions": n_decisions,
+        "differing_counts": differing,
+        "agreement": 1 - differing / n_decisions,
+        "agreement_of_active": 1 - differing / 2 / float(a.n_active.sum()),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parts = ["rates", "selection", "recording", "options", "clustering", "pruning", "parity"]
     parser.add_argument("parts", nargs="+", choices=parts)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/gpu/results"))
@@ -395,7 +465,11 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    results: dict[str, Any] = {"device": name, "torch": torch.__version__, "weights": "random (speed and memory only)"}
+    results: dict[str, Any] = {
+        "device": name,
+        "torch": torch.__version__,
+        "weights": "random (speed and memory only)",
+    }
     results["rates"] = rates = measure_rates(options.tiny)
     jobs: dict[str, Callable[[], Any]] = {
         "rates": lambda: rates,
@@ -417,7 +491,10 @@ def main() -> None:
             traceback.print_exc()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        print(f"== {part} ({time.perf_counter() - begin:.0f} s)\n{json.dumps(results[part], indent=1, default=float)}", flush=True)
+        print(
+            f"== {part} ({time.perf_counter() - begin:.0f} s)\n{json.dumps(results[part], indent=1, default=float)}",
+            flush=True,
+        )
         file = options.out / f"{'_'.join(options.parts)}.json"
         file.write_text(json.dumps(results, indent=1, default=float) + "\n")
 

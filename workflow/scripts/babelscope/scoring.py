@@ -5,6 +5,7 @@ Nothing here knows of a model: tensors in, tensors out, on the device where they
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from torch.nn import functional
 
 # Added to the variance so that a constant row gives 0 / tiny = 0 and not 0 / 0; far below any real variance.
 _TINY_VARIANCE = float(np.finfo(np.float32).tiny)
+_HAS_TRITON = importlib.util.find_spec("triton") is not None
+# One row has to fit into the registers of one thread block.
+_MAX_KERNEL_CELLS = 32768
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,10 @@ def select_active(z: torch.Tensor, top_k: int) -> torch.Tensor:
     -------
     bool of the same shape with exactly ``top_k`` true values a row (rows with NaN: any number).
     """
+    if z.device.type == "cuda" and _HAS_TRITON and z.shape[1] <= _MAX_KERNEL_CELLS:
+        from babelscope.select_kernel import select_active_kernel
+
+        return select_active_kernel(z.contiguous(), top_k)
     cut = _kth_largest(z, top_k)  # (token, 1)
     above = z > cut
     at_cut = z == cut
