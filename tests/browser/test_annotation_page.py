@@ -7,6 +7,7 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+
 from babelscope.agreement import summarise_annotations
 from babelscope.annotation import read_annotation, write_annotation_page
 

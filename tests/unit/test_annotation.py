@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import proportion_confint
+
 from babelscope.agreement import fleiss_kappa, krippendorff_alpha, share_interval, summarise_annotations
 from babelscope.annotation import (
     compute_items_digest,
@@ -17,7 +19,6 @@ from babelscope.annotation import (
     write_annotation_page,
 )
 from babelscope.errors import BabelscopeError
-from statsmodels.stats.proportion import proportion_confint
 
 NAN = np.nan
 CODER_DATA = np.array(  # Krippendorff 2011, section D: observers A to D, units 1 to 12

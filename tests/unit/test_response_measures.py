@@ -7,8 +7,9 @@ import sys
 from importlib.metadata import files
 from pathlib import Path
 
-import babelscope
 import pytest
+
+import babelscope
 from babelscope.errors import BabelscopeError
 from babelscope.response_measures import (
     chrf,

@@ -1,6 +1,7 @@
 """Adaptor of rule save_config."""
 
 import yaml
+
 from babelscope.job import run_job
 from babelscope.store import write_text
 

@@ -194,11 +194,26 @@ def _fit(layer: FfnLayer, idx: np.ndarray, moments: Sequence[_Moments], bias: bo
     lost = weight[:, removed]  # what the regressors have to make up for
     best = min(
         (
-            (_error(moments[1], regressors, removed, lost, _solve(moments[:1], regressors, removed, lost, ridge, bias)), ridge)
+            (
+                _error(
+                    moments[1],
+                    regressors,
+                    removed,
+                    lost,
+                    _solve(moments[:1], regressors, removed, lost, ridge, bias),
+                ),
+                ridge,
+            )
             for ridge in RIDGES
         ),
     )
-    plain = _error(moments[1], regressors, removed, lost, torch.zeros_like(_solve(moments[:1], regressors, removed, lost, 1.0, bias)))
+    plain = _error(
+        moments[1],
+        regressors,
+        removed,
+        lost,
+        torch.zeros_like(_solve(moments[:1], regressors, removed, lost, 1.0, bias)),
+    )
     correction = _solve(moments, regressors, removed, lost, best[1], bias)  # (d_model, regressor)
     prune([layer], [idx])
     n_kept = len(kept)
@@ -232,7 +247,11 @@ def _solve(
 
 
 def _error(
-    moments: _Moments, regressors: torch.Tensor, removed: torch.Tensor, lost: torch.Tensor, correction: torch.Tensor
+    moments: _Moments,
+    regressors: torch.Tensor,
+    removed: torch.Tensor,
+    lost: torch.Tensor,
+    correction: torch.Tensor,
 ) -> float:
     """Weighted squared error of the layer's output that is left, from second moments alone."""
     both = torch.cat([removed, regressors])

@@ -18,6 +18,7 @@ LEVEL = 0.95
 _CHUNK_CELLS = 4_000_000  # frequencies held at a time: 32 MB
 
 Statistic = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
+Counting = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Estimate:
     Attributes
     ----------
     value : the statistic of the data as they are.
-    corrected : ``value`` less its bootstrap estimate of bias. Noise makes any distance between two languages
-        too large and any correlation too small; this takes the first order of that away.
-    low, high : basic (reverse percentile) interval at 95 %, which corrects the same bias.
+    corrected : ``value`` with the bias of noise taken away to first order. Noise makes any distance between
+        two languages too large and any correlation too small.
+    low, high : interval at 95 % around ``corrected``.
     """
 
     value: np.ndarray
@@ -72,14 +73,14 @@ def resample(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Draw bootstrap replicates of all languages, in chunks that fit the memory.
 
-    One block fewer is drawn than there are: that makes the variance of the replicates an unbiased estimate for
-    few blocks too (Rao and Wu 1988, "Resampling inference with complex survey data").
+    One block fewer is drawn than there are: that makes the variance of the replicates an unbiased estimate
+    for few blocks too (Rao and Wu 1988, "Resampling inference with complex survey data").
 
     Yields
     ------
     frequency : float64 (n_chunk, n_languages, n_layers, n_experts), in [0, 1].
-    n_tokens : float64 (n_chunk, n_languages), tokens that carry the noise of the replicate: those of all blocks
-        of a typical draw, as in the data themselves.
+    n_tokens : float64 (n_chunk, n_languages), tokens that carry the noise of the replicate: those of all
+        blocks of a typical draw, as in the data themselves.
     """
     check_blocks(counts, codes)
     weights = []
@@ -101,13 +102,38 @@ def resample(
         yield frequency, n_tokens
 
 
+@dataclass(frozen=True)
+class Replicates:
+    """What ``bootstrap`` drew.
+
+    Attributes
+    ----------
+    values : statistics of the data, by name.
+    drawn : the same of the replicates, with ``n_replicates`` in front.
+    noisier : means over replicates with once more of the noise, of the counting statistics alone.
+    """
+
+    values: dict[str, np.ndarray]
+    drawn: dict[str, np.ndarray]
+    noisier: dict[str, np.ndarray]
+
+    def estimate(self, name: str, lowest: float | None = None, highest: float | None = None) -> Estimate:
+        """Estimate of one statistic by the way that suits it, kept within its range."""
+        if name in self.noisier:
+            found = estimate_count(self.values[name], self.drawn[name], self.noisier[name])
+        else:
+            found = estimate(self.values[name], self.drawn[name])
+        return found.clipped(lowest, highest)
+
+
 def bootstrap(
     counts: Sequence[ActivationCounts],
     codes: Sequence[str],
     statistic: Statistic,
     n_replicates: int,
     seed: int,
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    counting: Counting | None = None,
+) -> Replicates:
     """Any number of statistics, of the data and of replicates, in one pass.
 
     Parameters
@@ -115,11 +141,8 @@ def bootstrap(
     counts, codes : the recordings of the languages, and their codes.
     statistic : takes ``frequency`` (n_replicates, n_languages, n_layers, n_experts) and ``n_tokens``
         (n_replicates, n_languages), returns arrays by name with the replicates in front.
-
-    Returns
-    -------
-    values : the statistics of the data, by name.
-    replicates : the same with ``n_replicates`` in front.
+    counting : the same for statistics that count experts beyond a threshold (``estimate_count``); takes
+        ``frequency`` alone.
 
     Raises
     ------
@@ -128,12 +151,20 @@ def bootstrap(
     """
     frequency = np.stack([count.frequency for count in counts])[None]
     n_tokens = np.array([count.n_tokens.sum() for count in counts], dtype=np.float64)[None]
-    values = {name: array[0] for name, array in statistic(frequency, n_tokens).items()}
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in values}
-    for chunk in resample(counts, codes, n_replicates, seed):
-        for name, array in statistic(*chunk).items():
-            parts[name].append(array)
-    return values, {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    count_of: Counting = counting or (lambda _: {})
+    values = {**statistic(frequency, n_tokens), **count_of(frequency)}
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in values}
+    noisier: dict[str, list[np.ndarray]] = {}
+    for chunk, tokens in resample(counts, codes, n_replicates, seed):
+        for name, array in {**statistic(chunk, tokens), **count_of(chunk)}.items():
+            drawn[name].append(array)
+        for name, array in count_of(frequency + np.sqrt(2) * (chunk - frequency)).items():
+            noisier.setdefault(name, []).append(array)
+    return Replicates(
+        {name: array[0] for name, array in values.items()},
+        {name: np.concatenate(arrays) for name, arrays in drawn.items()},
+        {name: np.concatenate(arrays).mean(axis=0) for name, arrays in noisier.items()},
+    )
 
 
 def estimate(value: np.ndarray, replicates: np.ndarray, level: float = LEVEL) -> Estimate:
@@ -147,6 +178,30 @@ def estimate(value: np.ndarray, replicates: np.ndarray, level: float = LEVEL) ->
     tail = (1 - level) / 2
     low, high = np.quantile(replicates, [1 - tail, tail], axis=0)
     return Estimate(value, 2 * value - replicates.mean(axis=0), 2 * value - low, 2 * value - high)
+
+
+def estimate_count(
+    value: np.ndarray, replicates: np.ndarray, noisier: np.ndarray, level: float = LEVEL
+) -> Estimate:
+    """Estimate of a number of experts beyond a threshold.
+
+    Such a count is not smooth in the frequencies, and the basic interval misses it: an expert that noise put
+    over the threshold is over it in most replicates too. The mean over replicates is smooth. It holds the
+    noise of the data and of the resampling, twice that of the data, and the noisier replicates hold three
+    times; the line through both is followed back to no noise (simulation extrapolation, Cook and Stefanski
+    1994). The spread of the replicates about their mean is laid around that point.
+
+    Parameters
+    ----------
+    value : float (...). replicates : float (n_replicates, ...).
+    noisier : float (...), mean over replicates with once more of the noise.
+    level : coverage, in (0, 1).
+    """
+    tail = (1 - level) / 2
+    mean = replicates.mean(axis=0)
+    low, high = np.quantile(replicates, [tail, 1 - tail], axis=0)
+    corrected = 3 * mean - 2 * noisier
+    return Estimate(value, corrected, corrected + low - mean, corrected + high - mean)
 
 
 def frequency_intervals(

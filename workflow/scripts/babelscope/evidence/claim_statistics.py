@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,9 @@ class Roles:
 
 def find_roles(languages: Sequence[Language]) -> Roles:
     """Romance and Indic by genus, English, Arabic and Chinese by code."""
-    genus = {name: [i for i, row in enumerate(languages) if row.genus == name] for name in ("Romance", "Indic")}
+    genus = {
+        name: [i for i, row in enumerate(languages) if row.genus == name] for name in ("Romance", "Indic")
+    }
     code = {name: [i for i, row in enumerate(languages) if row.code == name] for name in ("en", "ar", "zh")}
     return Roles(genus["Romance"], genus["Indic"], code["en"], code["ar"], code["zh"])
 
@@ -72,27 +74,22 @@ def map_layers(first: int, last: int, n_layers: int) -> np.ndarray:
 
 
 def claim_statistics(
-    frequency: np.ndarray,
-    n_tokens: np.ndarray,
-    roles: Roles,
-    settings: dict[str, Setting],
-    paper_table_3: np.ndarray | None = None,
+    frequency: np.ndarray, n_tokens: np.ndarray, roles: Roles, settings: Mapping[str, Setting]
 ) -> dict[str, np.ndarray]:
-    """All statistics of all settings; similarity is computed once.
+    """Smooth statistics of all settings; similarity is computed once.
 
     Parameters
     ----------
-    frequency : float64 (n_replicates, n_languages, n_layers, n_experts). n_tokens : (n_replicates, n_languages).
+    frequency : float64 (n_replicates, n_languages, n_layers, n_experts), in [0, 1].
+    n_tokens : (n_replicates, n_languages).
     roles : languages that the claims name.
     settings : by name; a statistic of setting ``main`` is called ``main/gini_early``.
-    paper_table_3 : float64 (n_languages + 1,), shares of experts by number of languages, for the same number of
-        languages, or None.
 
     Returns
     -------
     float64 (n_replicates,) each, and the distances ``distance/euclidean``, ``distance/kl`` and
-    ``distance/pearson``, float64 (n_replicates, n_languages, n_languages). Statistics whose languages are missing
-    are left out.
+    ``distance/pearson``, float64 (n_replicates, n_languages, n_languages). Statistics whose languages are
+    missing are left out.
     """
     distances = as_distances(total_measures(compare_layers(frequency, n_tokens)))
     gini_of = gini(frequency).mean(axis=1)  # (replicate, layer)
@@ -104,10 +101,31 @@ def claim_statistics(
             "gini_early": gini_of[:, bands["early"]].mean(axis=1),
             "gini_late": gini_of[:, bands["late"]].mean(axis=1),
             **_neighbours(distances[setting.measure], roles),
-            **_sharing(frequency, setting.threshold, bands, paper_table_3),
         }
         if agreement is not None:
             found["measures_agree"] = agreement
+        table |= {f"{name}/{statistic}": values for statistic, values in found.items()}
+    return table
+
+
+def claim_counts(
+    frequency: np.ndarray, settings: Mapping[str, Setting], paper_table_3: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Statistics of all settings that count experts beyond the threshold, float64 (n_replicates,) each.
+
+    Parameters
+    ----------
+    frequency, settings : as in ``claim_statistics``.
+    paper_table_3 : float64 (n_languages + 1,), the paper's shares of experts by number of languages; read
+        where it has as many languages.
+    """
+    bands = {name: map_layers(*band, frequency.shape[2]) for name, band in PAPER_BANDS.items()}
+    table: dict[str, np.ndarray] = {}
+    by_threshold: dict[float, dict[str, np.ndarray]] = {}
+    for name, setting in settings.items():
+        if setting.threshold not in by_threshold:
+            by_threshold[setting.threshold] = _sharing(frequency, setting.threshold, bands, paper_table_3)
+        found = by_threshold[setting.threshold]
         table |= {f"{name}/{statistic}": values for statistic, values in found.items()}
     return table
 

@@ -1,9 +1,10 @@
 """The claims of the paper, each with the statistic that decides it.
 
-Every threshold stands here, with its reason, and was fixed before any model was looked at. A claim's statistic
-*holds* where its whole 95 % interval lies in the region that the claim describes, *does not hold* where the whole
-interval lies outside, and is *undecided* in between. A p value above 0.05 is undecided: an effect that was not
-seen is not refuted. Layers of the claims (0 to 31 of Llama 2 7B) are mapped to the same depth of the model.
+Every threshold stands here, with its reason, and was fixed before any model was looked at. A claim's
+statistic *holds* where its whole 95 % interval lies in the region that the claim describes, *does not hold*
+where the whole interval lies outside, and is *undecided* in between. A p value above 0.05 is undecided: an
+effect that was not seen is not refuted. Layers of the claims (0 to 31 of Llama 2 7B) are mapped to the same
+depth of the model.
 """
 
 from __future__ import annotations
@@ -14,16 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student_t
 
 from babelscope.errors import BabelscopeError
-from babelscope.evidence.bootstrap import LEVEL, Estimate
+from babelscope.evidence.bootstrap import Estimate
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 
-# Gini of frequencies spread evenly between zero and twice their mean: below it, most experts lie within a factor
-# of two of each other, which is what "differences are small" can mean at most.
+# Gini of frequencies spread evenly between zero and twice their mean: below it, most experts lie within a
+# factor of two of each other, which is what "differences are small" can mean at most.
 SMALL_INEQUALITY = 1 / 3
 # Gini of exponentially distributed frequencies: above it, the few large ones outweigh the rest.
 LARGE_INEQUALITY = 1 / 2
@@ -52,12 +51,16 @@ LITTLE_NATS = 0.79
 # "faster", "smaller": any ratio beyond 1.
 EQUAL = 1.0
 
+FFN_SAVED = "share of FFN parameters saved, mean of languages"
+CLAIM_COLUMNS = ("claim", "statistic", "value", "low", "high", "paper_value", "verdict", "figure")
+
+# where each statistic is to be seen, relative to results/{model}/
 FIGURES = {
-    "layers": "evidence_layers",
-    "families": "dendrogram_euclidean",
-    "sharing": "sharing",
-    "neighbours": "evidence_distances",
-    "pruning": "",
+    "layers": "figures/evidence_layers.png",
+    "families": "figures/evidence_dendrogram_euclidean.png",
+    "tests": "figures/evidence_families.png",
+    "neighbours": "figures/evidence_distances_euclidean.png",
+    "sharing": "figures/sharing.png",
 }
 
 
@@ -95,27 +98,111 @@ class Criterion:
 
 
 CRITERIA = (
-    Criterion(0, "gini_early", "Gini coefficient of frequencies, layers at the depth of 0 to 25", below=SMALL_INEQUALITY, figure="layers"),
-    Criterion(0, "gini_late", "Gini coefficient of frequencies, layers at the depth of 26 to 31", above=LARGE_INEQUALITY, figure="layers"),
-    Criterion(0, "low_late", "share of experts below the threshold, layers at the depth of 26 to 31", above=MOST, figure="layers"),
-    Criterion(1, "between_within", "mean distance between Romance and Indic over that within them", above=TELL_APART, figure="families"),
-    Criterion(2, "english_romance", "English: distance to the next group less that to Romance", above=NO_DIFFERENCE, figure="neighbours"),
-    Criterion(2, "english_distinct", "English: distance to Romance less that within Romance", above=NO_DIFFERENCE, figure="neighbours"),
-    Criterion(2, "arabic_indic", "Arabic: distance to Romance less that to Indic", above=NO_DIFFERENCE, figure="neighbours"),
-    Criterion(2, "chinese_romance", "Chinese: distance to Indic less that to Romance", above=NO_DIFFERENCE, figure="neighbours"),
-    Criterion(3, "measures_agree", "lowest rank correlation between two of the three measures", above=SAME_PICTURE, figure="families"),
-    Criterion(4, "middle_over_first", "share of experts shared by all: layers at the depth of 2 to 25 less those at 0 and 1", above=DENSE_OVER_SPARSE, figure="layers"),
-    Criterion(4, "middle_over_last", "share of experts shared by all: layers at the depth of 2 to 25 less those at 26 to 31", above=DENSE_OVER_SPARSE, figure="layers"),
-    Criterion(5, "share_all", "share of experts high-frequency in all languages", *ABOUT_HALF, figure="sharing"),
-    Criterion(5, "share_none", "share of experts high-frequency in no language", above=OVER_A_THOUSAND, figure="sharing"),
-    Criterion(5, "table_3_distance", "share of experts in another row of Table 3", below=SAME_TABLE, figure="sharing"),
-    Criterion(6, "ffn_saved", "share of FFN parameters saved, mean of languages", *ABOUT_30, figure="pruning"),
+    Criterion(
+        0,
+        "gini_early",
+        "Gini coefficient of frequencies, layers at the depth of 0 to 25",
+        below=SMALL_INEQUALITY,
+        figure="layers",
+    ),
+    Criterion(
+        0,
+        "gini_late",
+        "Gini coefficient of frequencies, layers at the depth of 26 to 31",
+        above=LARGE_INEQUALITY,
+        figure="layers",
+    ),
+    Criterion(
+        0,
+        "low_late",
+        "share of experts below the threshold, layers at the depth of 26 to 31",
+        above=MOST,
+        figure="layers",
+    ),
+    Criterion(
+        1,
+        "between_within",
+        "mean distance between Romance and Indic over that within them",
+        above=TELL_APART,
+        figure="families",
+    ),
+    Criterion(
+        2,
+        "english_romance",
+        "English: distance to the next group less that to Romance",
+        above=NO_DIFFERENCE,
+        figure="neighbours",
+    ),
+    Criterion(
+        2,
+        "english_distinct",
+        "English: distance to Romance less that within Romance",
+        above=NO_DIFFERENCE,
+        figure="neighbours",
+    ),
+    Criterion(
+        2,
+        "arabic_indic",
+        "Arabic: distance to Romance less that to Indic",
+        above=NO_DIFFERENCE,
+        figure="neighbours",
+    ),
+    Criterion(
+        2,
+        "chinese_romance",
+        "Chinese: distance to Indic less that to Romance",
+        above=NO_DIFFERENCE,
+        figure="neighbours",
+    ),
+    Criterion(
+        3,
+        "measures_agree",
+        "lowest rank correlation between two of the three measures",
+        above=SAME_PICTURE,
+        figure="families",
+    ),
+    Criterion(
+        4,
+        "middle_over_first",
+        "share of experts shared by all: layers at the depth of 2 to 25 less those at 0 and 1",
+        above=DENSE_OVER_SPARSE,
+        figure="layers",
+    ),
+    Criterion(
+        4,
+        "middle_over_last",
+        "share of experts shared by all: layers at the depth of 2 to 25 less those at 26 to 31",
+        above=DENSE_OVER_SPARSE,
+        figure="layers",
+    ),
+    Criterion(
+        5, "share_all", "share of experts high-frequency in all languages", *ABOUT_HALF, figure="sharing"
+    ),
+    Criterion(
+        5,
+        "share_none",
+        "share of experts high-frequency in no language",
+        above=OVER_A_THOUSAND,
+        figure="sharing",
+    ),
+    Criterion(
+        5,
+        "table_3_distance",
+        "share of experts in another row of Table 3",
+        below=SAME_TABLE,
+        figure="sharing",
+    ),
+    Criterion(6, "ffn_saved", FFN_SAVED, *ABOUT_30, figure="sharing"),
 )
 
 # p values of tests over languages: key, claim, text
 TESTS = (
     ("genus", 1, "p value, languages of one genus nearer to each other (permutation of labels)"),
-    ("genealogy", 1, "p value, distance follows genealogy with script, fertility and vocabulary held constant (partial Mantel)"),
+    (
+        "genealogy",
+        1,
+        "p value, distance follows genealogy; script, fertility and vocabulary constant (partial Mantel)",
+    ),
 )
 
 
@@ -141,6 +228,27 @@ def overall_verdict(rows: Sequence[ClaimRow]) -> str:
     if FAILS in verdicts:
         return FAILS
     return HOLDS if verdicts == {HOLDS} else UNDECIDED
+
+
+def read_claims(rows: Sequence[Mapping[str, str]]) -> list[ClaimRow]:
+    """Rows of a claims table as it was read from CSV."""
+
+    def number(text: str) -> float | None:
+        return float(text) if text else None
+
+    return [
+        ClaimRow(
+            row["claim"],
+            row["statistic"],
+            number(row["value"]),
+            number(row["low"]),
+            number(row["high"]),
+            number(row["paper_value"]),
+            row["verdict"],
+            row["figure"],
+        )
+        for row in rows
+    ]
 
 
 def paper_table_3(paper: Mapping[str, Any]) -> np.ndarray:
@@ -198,112 +306,8 @@ def judge_recordings(
         rows.append((c.claim, row))
     for name, claim, text in TESTS:
         p_value = p_values.get(name)
-        row = ClaimRow(claims[claim], text, p_value, None, None, None, judge_p_value(p_value), FIGURES["families"])
+        row = ClaimRow(
+            claims[claim], text, p_value, None, None, None, judge_p_value(p_value), FIGURES["tests"]
+        )
         rows.append((claim, row))
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
-
-
-def judge_pruning(
-    table: Sequence[Mapping[str, Any]], ffn_saved: Estimate | None, paper: Mapping[str, Any]
-) -> list[ClaimRow]:
-    """Rows of the claims about parameters and loss.
-
-    Parameters
-    ----------
-    table : rows of ``pruning.csv``, numbers as float. Standard errors of dense and pruned loss are added as if
-        independent, which makes the interval too wide, unless ``nll_rise_standard_error`` is there.
-    ffn_saved : share of FFN parameters saved with its bootstrap interval; scaled to all parameters.
-    paper : paper.json.
-    """
-    claims, printed = list(paper["claims"]), paper_values(paper)
-    if not table:
-        absent = ClaimRow(claims[6], "share of all parameters saved (not measured)", None, None, None, 0.2, UNDECIDED)
-        missing = "rise of NLL, nats a token (not measured)"
-        return [absent, ClaimRow(claims[7], missing, None, None, None, printed["rise_mean"], UNDECIDED)]
-    rows = []
-    saved = np.array([1 - float(row["parameters_kept"]) for row in table])
-    ffn = np.array([1 - float(row["ffn_parameters_kept"]) for row in table])
-    low = high = float(saved.mean())
-    if ffn_saved is not None and ffn.mean() > 0:
-        low, high = (float(end) * saved.mean() / ffn.mean() for end in (ffn_saved.low, ffn_saved.high))
-    rows.append(
-        ClaimRow(
-            claims[6],
-            "share of all parameters saved, mean of languages",
-            float(np.clip(saved.mean(), low, high)),
-            low,
-            high,
-            printed["all_saved"],
-            judge(low, high, *ABOUT_20),
-        )
-    )
-    z = float(norm.ppf(0.5 + LEVEL / 2))
-    rise = np.array([float(row["nll_pruned"]) - float(row["nll_dense"]) for row in table])
-    error = np.array([_rise_error(row) for row in table])
-    codes = [str(row["language"]) for row in table]
-    least = int(np.argmin(rise - z * error))
-    rows.append(
-        _rise_row(
-            claims[7],
-            f"smallest rise of NLL, nats a token ({codes[least]})",
-            float(rise[least]),
-            z * error[least],
-            min((printed[f"rise_{code}"] for code in paper["languages"]), default=None),
-            math.inf,
-        )
-    )
-    mean_error = float(np.sqrt((error**2).sum())) / len(error)
-    rows.append(
-        _rise_row(claims[7], "rise of NLL, nats a token, mean of languages", float(rise.mean()), z * mean_error,
-                  printed["rise_mean"], LITTLE_NATS)
-    )  # fmt: skip
-    for code, value, half in zip(codes, rise, z * error, strict=True):
-        text = f"rise of NLL, nats a token: {code}"
-        rows.append(_rise_row(claims[7], text, float(value), half, printed.get(f"rise_{code}"), LITTLE_NATS))
-    return rows
-
-
-def judge_speed(
-    speed: Sequence[Mapping[str, Any]], table: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]
-) -> list[ClaimRow]:
-    """Rows of the claim about speed and size.
-
-    Parameters
-    ----------
-    speed : rows of ``pruning_speed.csv``; empty where speed was not measured.
-    table : rows of ``pruning.csv``.
-    """
-    claim = list(paper["claims"])[8]
-    rows = []
-    for phase in ("prefill", "decode"):
-        logs = np.log([float(row["ratio"]) for row in speed if row["phase"] == phase])
-        text = f"{phase}: tokens a second, sliced over dense (geometric mean of languages and batch sizes)"
-        if len(logs) == 0:
-            rows.append(ClaimRow(claim, f"{text}: not measured", None, None, None, None, UNDECIDED))
-            continue
-        half = float(student_t.ppf(0.5 + LEVEL / 2, len(logs) - 1) * logs.std(ddof=1) / len(logs) ** 0.5) if len(logs) > 1 else math.nan
-        low, high = math.exp(logs.mean() - half), math.exp(logs.mean() + half)
-        finite = (low, high) if math.isfinite(half) else (None, None)
-        rows.append(ClaimRow(claim, text, math.exp(logs.mean()), *finite, None, judge(low, high, above=EQUAL)))
-    kept = [float(row["parameters_kept"]) for row in table]
-    text = "share of all parameters kept, largest of the languages"
-    if kept:
-        largest = max(kept)
-        rows.append(ClaimRow(claim, text, largest, largest, largest, None, judge(largest, largest, below=EQUAL)))
-    else:
-        rows.append(ClaimRow(claim, f"{text}: not measured", None, None, None, None, UNDECIDED))
-    return rows
-
-
-def _rise_row(
-    claim: str, text: str, rise: float, half: float, printed: float | None, little: float
-) -> ClaimRow:
-    low, high = rise - half, rise + half
-    return ClaimRow(claim, text, rise, low, high, printed, judge(low, high, 0.0, little))
-
-
-def _rise_error(row: Mapping[str, Any]) -> float:
-    if row.get("nll_rise_standard_error") not in (None, ""):
-        return float(row["nll_rise_standard_error"])
-    parts = [row.get(f"nll_standard_error_{name}") for name in ("dense", "pruned")]
-    return math.sqrt(sum(float(part) ** 2 for part in parts if part not in (None, "")))

@@ -14,6 +14,11 @@ from babelscope.containers import TokenizedCorpus
 from babelscope.evidence.permutation import PermutationTest, compare_groups, mantel
 from babelscope.languages import Language
 
+FAMILY_COLUMNS = (
+    "measure", "test", "predictor", "controls", "statistic",
+    "effect", "p_value", "p_adjusted", "n_assignments", "exact",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class FamilyTest:
@@ -46,8 +51,9 @@ class Dendrogram:
 
     Attributes
     ----------
-    linkage : float64 (n_languages - 1, 4), as scipy's. order : int64 (n_languages,), leaves from left to right.
-    cophenetic : correlation between the distances and those in the tree, in [-1, 1].
+    linkage : float64 (n_languages - 1, 4), as scipy's. order : int64 (n_languages,), leaves from left to
+        right.
+    cophenetic : correlation between the distances and those in the tree, in [-1, 1]; NaN for two languages.
     support : float64 (n_languages - 1,), share of bootstrap replicates whose tree has the same clade.
     """
 
@@ -86,8 +92,8 @@ def fertility_distance(corpora: Sequence[TokenizedCorpus]) -> np.ndarray:
 def vocabulary_distance(corpora: Sequence[TokenizedCorpus]) -> np.ndarray:
     """Share of tokens that two languages' profile documents do not have in common, float64 (n, n), in [0, 1].
 
-    Total variation distance between the distributions over token ids: 1 less the sum over tokens of the smaller
-    of the two shares.
+    Total variation distance between the distributions over token ids: 1 less the sum over tokens of the
+    smaller of the two shares.
     """
     n_vocabulary = max(int(corpus.token_ids.max()) for corpus in corpora) + 1
     shares = []
@@ -99,9 +105,7 @@ def vocabulary_distance(corpora: Sequence[TokenizedCorpus]) -> np.ndarray:
     return np.stack([1 - np.minimum(table, row).sum(axis=1) for row in table])
 
 
-def predictors_of(
-    languages: Sequence[Language], corpora: Sequence[TokenizedCorpus]
-) -> dict[str, np.ndarray]:
+def predictors_of(languages: Sequence[Language], corpora: Sequence[TokenizedCorpus]) -> dict[str, np.ndarray]:
     """What could explain the distances: genealogy, script, fertility, vocabulary; each float64 (n, n)."""
     return {
         "genealogy": genealogical_distance(languages),
@@ -123,13 +127,14 @@ def relate_to_families(
     ----------
     distances : by measure float64 (n, n), symmetric, best corrected for noise.
     languages : in matrix order.
-    predictors : ``predictors_of``; each is tested alone, ``genealogy`` also with each other one and with all of
-        them held constant, and each other one with ``genealogy`` held constant.
+    predictors : ``predictors_of``; each is tested alone, ``genealogy`` also with each other one and with all
+        of them held constant, and each other one with ``genealogy`` held constant.
     seed : of random permutations.
 
     Returns
     -------
-    Tests that make sense with these languages; one without two languages in any genus, say, is left out.
+    Tests that make sense with these languages: none for fewer than three, none about genera where no genus
+    has two of them.
     """
     labels = {
         "genus": [f"{row.family}/{row.genus}" for row in languages],
@@ -143,6 +148,8 @@ def relate_to_families(
     if len(others) > 1:
         questions.append(("genealogy", tuple(others)))
     table: list[FamilyTest] = []
+    if len(languages) < 3:
+        return table
     for measure, distance in distances.items():
         rng = np.random.default_rng([seed, len(distance)])
         found: list[tuple[str, str, str, PermutationTest]] = []
@@ -159,7 +166,16 @@ def relate_to_families(
             adjusted = false_discovery_control([outcome.p_value for *_, outcome in found])
             table += [
                 FamilyTest(
-                    measure, test, name, controls, o.statistic, o.effect, o.p_value, float(p), o.n_assignments, o.exact
+                    measure,
+                    test,
+                    name,
+                    controls,
+                    o.statistic,
+                    o.effect,
+                    o.p_value,
+                    float(p),
+                    o.n_assignments,
+                    o.exact,
                 )
                 for (test, name, controls, o), p in zip(found, adjusted, strict=True)
             ]
@@ -180,10 +196,12 @@ def cluster_languages(distance: np.ndarray, replicates: np.ndarray | None = None
     support = np.full(len(clades), np.nan)
     if replicates is not None:
         found = [
-            set(_clades(linkage(squareform(_hollow(one), checks=False), method="average"))) for one in replicates
+            set(_clades(linkage(squareform(_hollow(one), checks=False), method="average")))
+            for one in replicates
         ]
         support = np.array([np.mean([clade in others for others in found]) for clade in clades])
-    return Dendrogram(tree, leaves_list(tree), float(cophenet(tree, condensed)[0]), support)
+    fit = float(cophenet(tree, condensed)[0]) if len(distance) > 2 else float("nan")
+    return Dendrogram(tree, leaves_list(tree), fit, support)
 
 
 def _differs(labels: Sequence[str]) -> np.ndarray:

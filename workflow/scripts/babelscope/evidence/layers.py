@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from babelscope.evidence.bootstrap import Estimate, estimate
+from babelscope.evidence.bootstrap import Estimate, Replicates, estimate
 from babelscope.evidence.measures import LayerMeasures
 
 # statistic: lowest and highest possible value
@@ -35,36 +35,41 @@ class LayerRow:
     high: float
 
 
-def layer_statistics(frequency: np.ndarray, layers: LayerMeasures, threshold: float) -> dict[str, np.ndarray]:
-    """Statistics of every layer.
+def layer_statistics(frequency: np.ndarray, layers: LayerMeasures) -> dict[str, np.ndarray]:
+    """Smooth statistics of every layer.
 
     Parameters
     ----------
     frequency : float64 (..., n_languages, n_layers, n_experts), in [0, 1].
     layers : the same languages compared with each other.
-    threshold : frequency from which an expert is high-frequency.
 
     Returns
     -------
-    ``pearson``, ``euclidean`` : float64 (..., n_layers), mean over pairs of languages (NaN correlations left out).
-    ``share_all``, ``share_one``, ``share_none`` : float64 (..., n_layers), share of the layer's experts that are
-    high-frequency in all languages, in exactly one, in none.
+    ``pearson``, ``euclidean`` : float64 (..., n_layers), mean over pairs of languages; correlations that are
+        not defined are left out.
     ``gini``, ``entropy`` : float64 (..., n_languages, n_layers), see ``gini`` and ``normalised_entropy``.
     """
-    n_languages = frequency.shape[-3]
-    rows, columns = np.triu_indices(n_languages, 1)
+    rows, columns = np.triu_indices(frequency.shape[-3], 1)
     pearson = layers.pearson[..., rows, columns]
     n_left = np.maximum((~np.isnan(pearson)).sum(axis=-1), 1)
-    n_high = (frequency >= threshold).sum(axis=-3)  # (..., layer, expert)
     return {
         "pearson": np.nansum(pearson, axis=-1) / n_left,
         "euclidean": np.sqrt(layers.squared[..., rows, columns]).mean(axis=-1),
-        "share_all": (n_high == n_languages).mean(axis=-1),
-        "share_one": (n_high == 1).mean(axis=-1),
-        "share_none": (n_high == 0).mean(axis=-1),
         "gini": gini(frequency),
         "entropy": normalised_entropy(frequency),
     }
+
+
+def layer_shares(frequency: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
+    """Shares of every layer's experts that are high-frequency in all languages, in exactly one, in none.
+
+    Returns
+    -------
+    ``share_all``, ``share_one``, ``share_none`` : float64 (..., n_layers), in [0, 1].
+    """
+    n_high = (frequency >= threshold).sum(axis=-3)  # (..., layer, expert)
+    wanted = {"share_all": frequency.shape[-3], "share_one": 1, "share_none": 0}
+    return {name: (n_high == m).mean(axis=-1) for name, m in wanted.items()}
 
 
 def gini(values: np.ndarray) -> np.ndarray:
@@ -80,7 +85,7 @@ def gini(values: np.ndarray) -> np.ndarray:
 
 
 def normalised_entropy(values: np.ndarray) -> np.ndarray:
-    """Entropy of the values as shares of their sum, over its largest value log n; in [0, 1], 1 for a row of zeros."""
+    """Entropy of the values as shares of their sum, over log n; in [0, 1], 1 for a row of zeros."""
     total = values.sum(axis=-1)
     plogp = np.einsum("...e,...e->...", values, np.log(np.where(values > 0, values, 1.0)))
     safe = np.where(total > 0, total, 1.0)
@@ -88,21 +93,19 @@ def normalised_entropy(values: np.ndarray) -> np.ndarray:
     return np.where(total > 0, entropy / np.log(values.shape[-1]), 1.0)
 
 
-def tabulate_layers(
-    values: Mapping[str, np.ndarray], replicates: Mapping[str, np.ndarray], codes: Sequence[str]
-) -> list[LayerRow]:
-    """Rows of all statistics of ``layer_statistics`` from one bootstrap pass; Gini and entropy also by language."""
+def tabulate_layers(replicates: Replicates, codes: Sequence[str]) -> list[LayerRow]:
+    """Rows of ``layer_statistics`` and ``layer_shares`` from one bootstrap pass, some also by language."""
     table: list[LayerRow] = []
     for name, (lowest, highest) in LAYER_STATISTICS.items():
-        found = estimate(values[name], replicates[name]).clipped(lowest, highest)
-        if found.value.ndim == 2:
-            mean = estimate(values[name].mean(axis=0), replicates[name].mean(axis=1)).clipped(lowest, highest)
-            table += _rows(name, "all", mean)
-            for idx, code in enumerate(codes):
-                own = Estimate(found.value[idx], found.corrected[idx], found.low[idx], found.high[idx])
-                table += _rows(name, code, own)
-        else:
+        found = replicates.estimate(name, lowest, highest)
+        if found.value.ndim == 1:
             table += _rows(name, "all", found)
+            continue
+        mean = estimate(replicates.values[name].mean(axis=0), replicates.drawn[name].mean(axis=1))
+        table += _rows(name, "all", mean.clipped(lowest, highest))
+        for idx, code in enumerate(codes):
+            parts = (found.value, found.corrected, found.low, found.high)
+            table += _rows(name, code, Estimate(*(part[idx] for part in parts)))
     return table
 
 

@@ -66,13 +66,17 @@ def total_measures(layers: LayerMeasures) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    ``euclidean``, ``kl`` and ``pearson``: float64 (..., n_first, n_second). ``pearson`` is 0 where no layer is
-    left.
+    ``euclidean``, ``kl`` and ``pearson``: float64 (..., n_first, n_second). ``pearson`` is 0 where no layer
+    is left.
     """
     missing = np.isnan(layers.pearson)
     n_left = (~missing).sum(axis=-3)
     pearson = np.where(missing, 0.0, layers.pearson).sum(axis=-3) / np.maximum(n_left, 1)
-    return {"euclidean": np.sqrt(layers.squared.sum(axis=-3)), "kl": layers.kl.sum(axis=-3), "pearson": pearson}
+    return {
+        "euclidean": np.sqrt(layers.squared.sum(axis=-3)),
+        "kl": layers.kl.sum(axis=-3),
+        "pearson": pearson,
+    }
 
 
 def as_distances(measures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,14 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from babelscope.errors import BabelscopeError
+from babelscope.evidence.intervals import read_distances
+from babelscope.evidence.measures import MEASURES
 from babelscope.evidence.permutation import N_RANDOM, mantel
 
+AGREEMENT_COLUMNS = (
+    "model_a", "model_b", "measure", "n_languages",
+    "spearman", "mantel", "mantel_p", "procrustes", "procrustes_p",
+)  # fmt: skip
 N_AXES = 2  # the maps that are compared are those that are drawn
 
 
@@ -22,10 +29,10 @@ class ModelAgreement:
     Attributes
     ----------
     model_a, model_b, measure : what is compared. n_languages : languages that both have.
-    spearman : rank correlation of the distances over pairs. mantel, mantel_p : Pearson correlation over pairs, with
-        its permutation p value.
-    procrustes : 1 less the squared misfit of the two maps after shift, scaling and rotation, in [0, 1]; 1 is the
-        same map. procrustes_p : p value by permutation of the languages (PROTEST, Jackson 1995).
+    spearman : rank correlation of the distances over pairs. mantel, mantel_p : Pearson correlation over
+        pairs, with its permutation p value.
+    procrustes : 1 less the squared misfit of the two maps after shift, scaling and rotation, in [0, 1]; 1 is
+        the same map. procrustes_p : p value by permutation of the languages (PROTEST, Jackson 1995).
     """
 
     model_a: str
@@ -71,6 +78,28 @@ def compare_models(
     return ModelAgreement(model_a, model_b, measure, n, spearman, test.effect, test.p_value, fit, p_value)
 
 
+def compare_all(
+    pairs: Mapping[str, Sequence[Mapping[str, str]]], codes: Sequence[str], seed: int
+) -> tuple[list[ModelAgreement], dict[str, np.ndarray]]:
+    """Compare every two models by every measure.
+
+    Parameters
+    ----------
+    pairs : rows of ``similarity_intervals.csv`` by model. codes : languages that all of them have.
+
+    Returns
+    -------
+    agreement : every two models, every measure. distances : by model, Euclidean, corrected for noise.
+    """
+    matrices = {model: read_distances(rows, codes, "corrected") for model, rows in pairs.items()}
+    agreement = [
+        compare_models(a, b, measure, matrices[a][measure], matrices[b][measure], seed)
+        for a, b in itertools.combinations(matrices, 2)
+        for measure in MEASURES
+    ]
+    return agreement, {model: found["euclidean"] for model, found in matrices.items()}
+
+
 def scale_to_map(distance: np.ndarray, n_axes: int = N_AXES) -> np.ndarray:
     """Coordinates whose distances come closest to those given: classical scaling (Torgerson 1952).
 
@@ -103,11 +132,6 @@ def compare_maps(first: np.ndarray, second: np.ndarray, rng: np.random.Generator
     return float(fits[0]), float((fits >= fits[0] - 1e-12).mean())
 
 
-def common_languages(codes: Sequence[Sequence[str]]) -> list[str]:
-    """Languages that all models have, in the order of the first."""
-    return [code for code in codes[0] if all(code in other for other in codes[1:])]
-
-
 def side_by_side(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
     """The claims of several models in one table.
 
@@ -117,17 +141,19 @@ def side_by_side(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[lis
 
     Returns
     -------
-    rows, columns : ``claim``, ``statistic``, ``paper_value``, then ``{model}``, ``{model}_low``, ``{model}_high`` and
-        ``{model}_verdict`` of every model; empty where a model has no such statistic.
+    rows, columns : ``claim``, ``statistic``, ``paper_value``, then ``{model}``, ``{model}_low``,
+        ``{model}_high`` and ``{model}_verdict`` of every model; empty where a model has no such statistic.
     """
     keys = list(dict.fromkeys((row["claim"], row["statistic"]) for rows in tables.values() for row in rows))
     columns = ["claim", "statistic", "paper_value"]
-    merged = {key: {"claim": key[0], "statistic": key[1], "paper_value": ""} for key in keys}
+    merged: dict[tuple[str, str], dict[str, Any]] = {
+        key: {"claim": key[0], "statistic": key[1], "paper_value": ""} for key in keys
+    }
     for model, rows in tables.items():
         parts = {"": "value", "_low": "low", "_high": "high", "_verdict": "verdict"}
         columns += [model + suffix for suffix in parts]
-        for row in merged.values():
-            row.update({model + suffix: "" for suffix in parts})
+        for blank in merged.values():
+            blank.update({model + suffix: "" for suffix in parts})
         for row in rows:
             found = merged[row["claim"], row["statistic"]]
             found["paper_value"] = found["paper_value"] or row["paper_value"]

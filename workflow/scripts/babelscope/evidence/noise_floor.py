@@ -4,8 +4,8 @@ Two halves of one language hold half the tokens each, so their distance carries 
 between two whole languages. Two answers are given. *Like with like*: a half of one language against a half of
 another, to be read beside half against half of one language. *Extrapolated*: noise variance falls with the
 number of tokens, so that two whole samples of one language would be ``1 / sqrt(2)`` of the halves' Euclidean
-distance apart; KL and 1 - Pearson grow with the variance, and halve. The learning curve shows whether noise does
-fall that way.
+distance apart; KL and 1 - Pearson grow with the variance, and halve. The learning curve shows whether noise
+does fall that way.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ class NoiseFloor:
 
     Attributes
     ----------
-    halves : by measure float64 (n_languages, n_languages), a half of one language against a half of the other;
-        on the diagonal the two halves of one language, which share no document. Distances: ``as_distances``.
+    halves : by measure float64 (n_languages, n_languages), a half of one language against a half of the
+        other; on the diagonal the two halves of one language, which share no document. Distances:
+        ``as_distances``.
     full : by measure float64 (n_languages,), distance expected between two whole samples of one language.
     reliability : float64 (n_languages,), correlation between the two halves, mean over layers.
     reliability_full : the same for whole samples (Spearman and Brown's formula).
@@ -112,7 +113,8 @@ class LearningCurve:
     n_blocks : int64 (n_sizes,), blocks of one set.
     n_tokens : float64 (n_sizes, n_languages), mean tokens of one set.
     euclidean : float64 (n_sizes, n_languages).
-    exponent : float64 (n_languages,), slope of log distance over log tokens; -0.5 where blocks are independent.
+    exponent : float64 (n_languages,), slope of log distance over log tokens; -0.5 where blocks are
+        independent, NaN where there is one size alone.
     """
 
     n_blocks: np.ndarray
@@ -129,9 +131,9 @@ def learning_curve(
     Raises
     ------
     BabelscopeError
-        Where a language has fewer than four blocks, too few for a slope.
+        Where a language has fewer than two blocks.
     """
-    check_blocks(counts, codes, 4)
+    check_blocks(counts, codes)
     most = min(int((count.n_tokens > 0).sum()) for count in counts) // 2
     sizes = np.unique([*(2 ** np.arange(int(np.log2(most)) + 1)), most])
     n_tokens, euclidean = [], []
@@ -142,11 +144,14 @@ def learning_curve(
         n_tokens.append(tokens.mean(axis=(0, 1)))
     x, y = np.log(n_tokens), np.log(euclidean)
     centred = x - x.mean(axis=0)
-    exponent = (centred * y).sum(axis=0) / (centred**2).sum(axis=0)
+    spread = (centred**2).sum(axis=0)
+    exponent = np.where(spread > 0, (centred * y).sum(axis=0) / np.where(spread > 0, spread, 1.0), np.nan)
     return LearningCurve(sizes, np.stack(n_tokens), np.stack(euclidean), exponent)
 
 
-def tokens_needed(floor: NoiseFloor, distance: np.ndarray, relative_floor: float = RELATIVE_FLOOR) -> np.ndarray:
+def tokens_needed(
+    floor: NoiseFloor, distance: np.ndarray, relative_floor: float = RELATIVE_FLOOR
+) -> np.ndarray:
     """Tokens of each language at which its floor is small beside the distance to its nearest language.
 
     The floor of a sample of n tokens is the one measured times ``sqrt(n_measured / n)``.

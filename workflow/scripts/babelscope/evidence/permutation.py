@@ -61,10 +61,10 @@ def compare_groups(
 
     Returns
     -------
-    ``statistic`` is the mean distance between groups less that within groups, ``effect`` is ANOSIM's R (Clarke
-    1993, "Non-parametric multivariate analyses of changes in community structure"): 1 where every pair within
-    is nearer than every pair between, 0 where they mix. None where no group has two languages, or all
-    languages are of one group.
+    ``statistic`` is the mean distance between groups less that within groups, ``effect`` is ANOSIM's R
+    (Clarke 1993, "Non-parametric multivariate analyses of changes in community structure"): 1 where every
+    pair within is nearer than every pair between, 0 where they mix. None where no group has two languages, or
+    all languages are of one group.
     """
     pairs = _condense(_check(distance))
     codes = np.unique(np.asarray(labels), return_inverse=True)[1]
@@ -112,8 +112,8 @@ def mantel(
 
     Returns
     -------
-    ``statistic`` and ``effect`` are the (partial) Pearson correlation over pairs. None where the predictor has
-    nothing left that the controls do not say.
+    ``statistic`` and ``effect`` are the (partial) Pearson correlation over pairs. None where the predictor
+    has nothing left that the controls do not say.
     """
     y = _condense(_check(distance))
     n = len(distance)
@@ -220,7 +220,9 @@ def _contrast(pairs: np.ndarray, within: np.ndarray) -> np.ndarray:
 
 def _column_space(design: np.ndarray) -> np.ndarray:
     """Orthonormal columns that span the design's; controls that repeat each other are counted once."""
-    left, singular, _ = np.linalg.svd(design / np.maximum(np.linalg.norm(design, axis=0), 1e-300), full_matrices=False)
+    left, singular, _ = np.linalg.svd(
+        design / np.maximum(np.linalg.norm(design, axis=0), 1e-300), full_matrices=False
+    )
     return left[:, singular > 1e-10]
 
 

@@ -27,22 +27,23 @@ class ExpertIndex:
     ----------
     layer, expert : int64.
     frequency : float64 (n, n_languages), in [0, 1].
-    entropy : float64, of the frequencies as shares of their sum over languages, in nats, 0 (one language alone) to
-        log n_languages; NaN for an expert that is never active. The score of LAPE (Tang et al. 2024,
-        "Language-Specific Neurons"), which takes it of neurons.
+    entropy : float64, of the frequencies as shares of their sum over languages, in nats, 0 (one language
+        alone) to log n_languages; NaN for an expert that is never active. The score of LAPE (Tang et al.
+        2024, "Language-Specific Neurons"), which takes it of neurons.
     top, next : int64, languages with the highest and the second highest frequency.
     difference, low, high : float64, frequency of ``top`` less that of ``next``, with a 95 % interval (Welch).
     p_value : float64, two-sided, that ``top`` is above *every* other language: the largest of the pairwise p
         values (Berger 1982, intersection-union). Two-sided, because ``top`` was chosen by the same data
         (Gutmann and Maymin 1987, "Is the selected population the best?").
-    q_value : float64, p value that controls the false discovery rate over all experts (Benjamini and Hochberg).
+    q_value : float64, p value that controls the false discovery rate over all experts (Benjamini and
+        Hochberg).
     n_languages_high : int64, languages whose frequency reaches the threshold.
     gap_q_value : float64, the same test for the languages that reach the threshold against those that do not;
         1 where all or none reach it.
-    kind : one of ``CLASSES`` for each expert. ``shared``: high-frequency in all languages. ``specific``: in one,
-        and above the others at a false discovery rate of 5 %. ``family-specific``: in two or more, all of one genus,
-        or exactly the languages of one family, and above the others at that rate. ``low``: in none. ``dead``: below
-        ``DEAD_FREQUENCY`` in all. ``mixed``: what is left.
+    kind : one of ``CLASSES`` for each expert. ``shared``: high-frequency in all languages. ``specific``: in
+        one, and above the others at a false discovery rate of 5 %. ``family-specific``: in two or more, all
+        of one genus, or exactly the languages of one family, and above the others at that rate. ``low``: in
+        none. ``dead``: below ``DEAD_FREQUENCY`` in all. ``mixed``: what is left.
     group : the language (code), genus or family of specific and family-specific experts, else empty.
     """
 
@@ -74,7 +75,7 @@ def index_experts(
         Where a language has fewer than two blocks.
     """
     check_blocks(counts, [row.code for row in languages])
-    n_layers, n_experts = counts[0].n_active.shape[1:]
+    n_experts = counts[0].n_active.shape[2]
     frequency = np.stack([count.frequency.ravel() for count in counts])  # (language, expert of any layer)
     variance = np.stack([frequency_variance(count).ravel() for count in counts])
     freedom = np.array([(count.n_tokens > 0).sum() - 1 for count in counts])
@@ -116,7 +117,7 @@ def index_experts(
 
 
 def language_entropy(frequency: np.ndarray) -> np.ndarray:
-    """Entropy over the last axis of the frequencies as shares of their sum, in nats; NaN for rows of zeros."""
+    """Entropy over the last axis of the values as shares of their sum, in nats; NaN for rows of zeros."""
     total = frequency.sum(axis=-1)
     plogp = np.einsum("...a,...a->...", frequency, np.log(np.where(frequency > 0, frequency, 1.0)))
     safe = np.where(total > 0, total, 1.0)
@@ -126,7 +127,8 @@ def language_entropy(frequency: np.ndarray) -> np.ndarray:
 def frequency_variance(count: ActivationCounts) -> np.ndarray:
     """Sampling variance of a language's frequencies, float64 (n_layers, n_experts).
 
-    Linearised ratio estimator with blocks of documents as clusters (Cochran 1977, "Sampling techniques", 6.3).
+    Linearised ratio estimator with blocks of documents as clusters (Cochran 1977, "Sampling techniques",
+    6.3).
     """
     filled = count.n_tokens > 0
     n_active, n_tokens = count.n_active[filled], count.n_tokens[filled]
@@ -138,14 +140,16 @@ def frequency_variance(count: ActivationCounts) -> np.ndarray:
 def most_specific(index: ExpertIndex, language_idx: int, n_most: int) -> np.ndarray:
     """Rows of the experts in which one language is furthest above the next, most specific first.
 
-    Only experts in which it is above every other language at a false discovery rate of 5 % are named; they are
-    ordered by the lower end of the interval of the difference.
+    Only experts in which it is above every other language at a false discovery rate of 5 % are named; they
+    are ordered by the lower end of the interval of the difference.
     """
     own = np.flatnonzero((index.top == language_idx) & (index.q_value <= FALSE_DISCOVERY_RATE))
     return own[np.argsort(-index.low[own], kind="stable")][:n_most]
 
 
-def _welch(var_a: np.ndarray, var_b: np.ndarray, df_a: np.ndarray, df_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _welch(
+    var_a: np.ndarray, var_b: np.ndarray, df_a: np.ndarray, df_b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Standard error of a difference and Welch's degrees of freedom."""
     both = var_a + var_b
     parts = var_a**2 / df_a + var_b**2 / df_b
@@ -205,4 +209,6 @@ def _families(languages: Sequence[Language]) -> list[tuple[str, list[int]]]:
         groups.setdefault((row.family, ""), []).append(idx)
         groups.setdefault((row.family, row.genus), []).append(idx)
     named = sorted(groups.items(), key=lambda item: item[0][1] != "")
-    return [(genus or family, members) for (family, genus), members in named if 2 <= len(members) < len(languages)]
+    return [
+        (genus or family, members) for (family, genus), members in named if 2 <= len(members) < len(languages)
+    ]

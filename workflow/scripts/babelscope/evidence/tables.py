@@ -1,11 +1,11 @@
-"""Tables as CSV: one row a frozen dataclass or mapping, numbers with six digits, empty where there is none."""
+"""Tables as CSV: a row is a dataclass or mapping, numbers have six digits, what is missing is empty."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,6 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, Mapping):
-        raise TypeError("a cell holds one value")
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(value)

@@ -1,0 +1,229 @@
+"""What the findings are worth: noise, families, layers, experts, controls, and the paper's claims.
+
+Needs: activations/{lang}.h5 of all languages, variants/{variant}/activations/{lang}.h5, tokens/{lang}.h5,
+pruning.csv, pruning_speed.csv where it was measured. Makes: evidence/ and claims.csv under results/{model}/,
+figures/evidence_*, and results/models/ where there are two models or more.
+"""
+
+EVIDENCE = config["evidence"]
+EVIDENCE_FIGURES = [
+    *collect("evidence_dendrogram_{measure}", measure=MEASURES),
+    *collect("evidence_distances_{measure}", measure=MEASURES),
+    "evidence_learning_curve",
+    "evidence_families",
+    "evidence_layers",
+    "evidence_experts",
+    "evidence_robustness",
+]
+MODEL_PAIRS = [f"{a}_{b}" for i, a in enumerate(MODELS) for b in MODELS[i + 1 :]]
+
+
+def claims_labels(kind):
+    """Labels of the evidence in the report."""
+    return {"model": "{model}", "kind": kind}
+
+
+rule bootstrap_languages:
+    input:
+        activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+    output:
+        pairs="results/{model}/evidence/similarity_intervals.csv",
+        sharing="results/{model}/evidence/sharing_intervals.csv",
+        layers="results/{model}/evidence/layers.csv",
+        noise=report(
+            "results/{model}/evidence/noise_floor.csv",
+            category="Evidence",
+            labels=claims_labels("noise floor and tokens needed"),
+        ),
+        curve="results/{model}/evidence/learning_curve.csv",
+        trees="results/{model}/evidence/dendrograms.json",
+        frequency="results/{model}/evidence/frequency_intervals.h5",
+    log:
+        "logs/{model}/bootstrap_languages.log",
+    benchmark:
+        "benchmarks/runs/{model}/bootstrap_languages.tsv"
+    params:
+        languages=LANGUAGES,
+        threshold=config["sharing"]["threshold"],
+        replicates=EVIDENCE["replicates"],
+        splits=EVIDENCE["splits"],
+        seed=config["seed"],
+        code=code_of("bootstrap_languages"),
+    script:
+        "../workflow/scripts/bootstrap_languages.py"
+
+
+rule relate_families:
+    input:
+        languages=str(LANGUAGE_TABLE),
+        pairs="results/{model}/evidence/similarity_intervals.csv",
+        tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
+    output:
+        report(
+            "results/{model}/evidence/families.csv",
+            category="Evidence",
+            labels=claims_labels("tests of families"),
+        ),
+    log:
+        "logs/{model}/relate_families.log",
+    benchmark:
+        "benchmarks/runs/{model}/relate_families.tsv"
+    params:
+        languages=LANGUAGES,
+        seed=config["seed"],
+        code=code_of("relate_families"),
+    script:
+        "../workflow/scripts/relate_families.py"
+
+
+rule index_experts:
+    input:
+        languages=str(LANGUAGE_TABLE),
+        activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+    output:
+        index="results/{model}/evidence/experts.csv",
+        specific=report(
+            "results/{model}/evidence/specific_experts.csv",
+            category="Evidence",
+            labels=claims_labels("most specific experts"),
+        ),
+    log:
+        "logs/{model}/index_experts.log",
+    benchmark:
+        "benchmarks/runs/{model}/index_experts.tsv"
+    params:
+        languages=LANGUAGES,
+        threshold=config["sharing"]["threshold"],
+        n_most=EVIDENCE["specific_experts"],
+        code=code_of("index_experts"),
+    script:
+        "../workflow/scripts/index_experts.py"
+
+
+rule judge_recordings:
+    input:
+        paper=str(ROOT / "config" / "paper.json"),
+        languages=str(LANGUAGE_TABLE),
+        tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
+        activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+        controls=collect(
+            "results/{{model}}/variants/{variant}/activations/{lang}.h5",
+            variant=CONTROLS,
+            lang=LANGUAGES,
+        ),
+    output:
+        claims="results/{model}/evidence/recording_claims.csv",
+        robustness=report(
+            "results/{model}/evidence/robustness.csv",
+            category="Evidence",
+            labels=claims_labels("other choices and controls"),
+        ),
+        agreement=report(
+            "results/{model}/evidence/partition_agreement.csv",
+            category="Evidence",
+            labels=claims_labels("agreement of partitions"),
+        ),
+    log:
+        "logs/{model}/judge_recordings.log",
+    benchmark:
+        "benchmarks/runs/{model}/judge_recordings.tsv"
+    params:
+        languages=LANGUAGES,
+        controls=CONTROLS,
+        settings={
+            "threshold": config["sharing"]["threshold"],
+            "other_thresholds": EVIDENCE["other_thresholds"],
+            "n_replicates": EVIDENCE["replicates"],
+            "seed": config["seed"],
+        },
+        code=code_of("judge_recordings"),
+    script:
+        "../workflow/scripts/judge_recordings.py"
+
+
+rule judge_claims:
+    input:
+        paper=str(ROOT / "config" / "paper.json"),
+        recordings="results/{model}/evidence/recording_claims.csv",
+        pruning="results/{model}/pruning.csv",
+        speed=[],
+    output:
+        report(
+            "results/{model}/claims.csv",
+            caption="../workflow/report/claims.rst",
+            category="Claims",
+            labels={"model": "{model}"},
+        ),
+    log:
+        "logs/{model}/judge_claims.log",
+    benchmark:
+        "benchmarks/runs/{model}/judge_claims.tsv"
+    params:
+        code=code_of("judge_claims"),
+    script:
+        "../workflow/scripts/judge_claims.py"
+
+
+rule plot_evidence:
+    input:
+        languages=str(LANGUAGE_TABLE),
+        pairs="results/{model}/evidence/similarity_intervals.csv",
+        noise="results/{model}/evidence/noise_floor.csv",
+        curve="results/{model}/evidence/learning_curve.csv",
+        trees="results/{model}/evidence/dendrograms.json",
+        families="results/{model}/evidence/families.csv",
+        layers="results/{model}/evidence/layers.csv",
+        experts="results/{model}/evidence/experts.csv",
+        claims="results/{model}/evidence/recording_claims.csv",
+        robustness="results/{model}/evidence/robustness.csv",
+    output:
+        svg=collect(
+            "results/{{model}}/figures/{figure}.svg", figure=EVIDENCE_FIGURES
+        ),
+        png=report(
+            collect("results/{{model}}/figures/{figure}.png", figure=EVIDENCE_FIGURES),
+            caption="../workflow/report/evidence.rst",
+            category="Evidence",
+            labels=claims_labels("figure"),
+        ),
+    log:
+        "logs/{model}/plot_evidence.log",
+    benchmark:
+        "benchmarks/runs/{model}/plot_evidence.tsv"
+    params:
+        languages=LANGUAGES,
+        names=EVIDENCE_FIGURES,
+        look=look(),
+        code=code_of("plot_evidence"),
+    script:
+        "../workflow/scripts/plot_evidence.py"
+
+
+rule compare_models:
+    input:
+        languages=str(LANGUAGE_TABLE),
+        pairs=collect(
+            "results/{model}/evidence/similarity_intervals.csv", model=MODELS
+        ),
+        claims=collect("results/{model}/claims.csv", model=MODELS),
+    output:
+        agreement=report("results/models/agreement.csv", category="Models"),
+        claims=report("results/models/claims.csv", category="Models"),
+        svg=collect("results/models/figures/{pair}.svg", pair=MODEL_PAIRS),
+        png=report(
+            collect("results/models/figures/{pair}.png", pair=MODEL_PAIRS),
+            caption="../workflow/report/models.rst",
+            category="Models",
+        ),
+    log:
+        "logs/compare_models.log",
+    benchmark:
+        "benchmarks/runs/compare_models.tsv"
+    params:
+        models=MODELS,
+        languages=LANGUAGES,
+        seed=config["seed"],
+        look=look(),
+        code=code_of("compare_models"),
+    script:
+        "../workflow/scripts/compare_models.py"
