@@ -26,3 +26,9 @@ rule all:
         collect("results/{model}/sharing.csv", model=MODELS),
         collect("results/{model}/pruning.csv", model=MODELS),
         collect("results/{model}/figures/{figure}.png", model=MODELS, figure=FIGURES),
+
+
+rule full:
+    input:
+        rules.all.input,
+        FULL_TARGETS,

@@ -3,8 +3,12 @@
 Needs: the merged configuration. Makes: results/run_config.yaml.
 """
 
+import os
 import sys
 from pathlib import Path
+
+# Idle OpenMP threads sleep instead of spinning: where two jobs share cores, spinning makes both ten times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -36,6 +40,8 @@ FIGURES = [
     *collect("similarity_{measure}", measure=MEASURES),
     "sharing",
 ]
+# What `snakemake full` makes beyond the default run; every stage adds its own.
+FULL_TARGETS = []
 
 
 wildcard_constraints:
@@ -77,6 +83,7 @@ def look():
 
 localrules:
     all,
+    full,
     save_config,
 
 

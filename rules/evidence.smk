@@ -177,9 +177,7 @@ rule plot_evidence:
         claims="results/{model}/evidence/recording_claims.csv",
         robustness="results/{model}/evidence/robustness.csv",
     output:
-        svg=collect(
-            "results/{{model}}/figures/{figure}.svg", figure=EVIDENCE_FIGURES
-        ),
+        svg=collect("results/{{model}}/figures/{figure}.svg", figure=EVIDENCE_FIGURES),
         png=report(
             collect("results/{{model}}/figures/{figure}.png", figure=EVIDENCE_FIGURES),
             caption="../workflow/report/evidence.rst",
@@ -202,9 +200,7 @@ rule plot_evidence:
 rule compare_models:
     input:
         languages=str(LANGUAGE_TABLE),
-        pairs=collect(
-            "results/{model}/evidence/similarity_intervals.csv", model=MODELS
-        ),
+        pairs=collect("results/{model}/evidence/similarity_intervals.csv", model=MODELS),
         claims=collect("results/{model}/claims.csv", model=MODELS),
     output:
         agreement=report("results/models/agreement.csv", category="Models"),
