@@ -193,14 +193,41 @@ def test_normalised_rows_are_compared_by_direction():
     assert same_partition(labels, np.arange(8) % 2)
 
 
-def test_reference_of_random_and_of_free_sizes():
+@pytest.mark.parametrize("method", METHODS)
+def test_references_enclose_every_partition(method):
     rows = normal_rows(120, 4)
-    reference = reference_sse(rows, 12, seed=0)
-    assert reference.unconstrained < reference.random
+    result = cluster_neurons(rows, 12, method)
+    reference = reference_sse(rows, result.labels, 12, seed=0)
+    assert reference.unconstrained < result.sse <= reference.random * 1.2
+    assert reference_sse(rows, result.labels, 12, seed=0) == reference
     assert reference.random == pytest.approx(cluster_neurons(rows, 12, "random").sse, rel=0.2)
-    assert reference_sse(rows, 12, seed=0) == reference
-    balanced = cluster_neurons(rows, 12)
-    assert reference_sse(rows, 12, seed=0, labels=balanced.labels).unconstrained <= balanced.sse * (1 + 1e-6)
+
+
+def test_free_sizes_find_groups_of_unequal_size():
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], [20, 4])
+    rows = 20 * np.eye(2, 6)[truth] + 0.01 * rng.standard_normal((24, 6))
+    result = cluster_neurons(rows, 2)
+    reference = reference_sse(rows, result.labels, 2, seed=0)
+    assert result.sse > 1000
+    assert reference.unconstrained == pytest.approx(partition_sse(rows, truth), rel=1e-3)
+
+
+def test_references_of_what_cannot_be_improved():
+    rows = np.repeat(normal_rows(5, 4), 4, axis=0)
+    labels = np.repeat(np.arange(5), 4)
+    assert reference_sse(rows, labels, 5, seed=0).unconstrained == pytest.approx(0, abs=1e-6)
+    alone = reference_sse(normal_rows(6, 3), np.arange(6), 6, seed=0)
+    assert alone.unconstrained == alone.random == 0
+    one = reference_sse(normal_rows(6, 3), np.zeros(6, dtype=int), 1, seed=0)
+    assert one.unconstrained == pytest.approx(one.random)
+
+
+def test_references_need_labels_that_fit():
+    with pytest.raises(BabelscopeError, match="need 6 integers"):
+        reference_sse(normal_rows(6, 3), np.zeros(5, dtype=int), 2, seed=0)
+    with pytest.raises(BabelscopeError, match="label 2: need 0 to 1"):
+        reference_sse(normal_rows(6, 3), np.array([0, 0, 0, 1, 1, 2]), 2, seed=0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -14,7 +14,7 @@ def main(smk):
     options = {"seed": smk.params.seed, "normalize_rows": experts["normalize_rows"], "n_threads": smk.threads}
     n_experts, n_starts = experts["n_experts"], experts["n_starts"]
     result = cluster_neurons(rows, n_experts, method=experts["method"], n_starts=n_starts, **options)
-    reference = reference_sse(rows, n_experts, **options)
+    reference = reference_sse(rows, result.labels, n_experts, **options)
     write_layer_experts(smk.output[0], result, reference, info.name, layer, experts["matrix"])
 
 

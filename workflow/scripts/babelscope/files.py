@@ -50,7 +50,7 @@ def write_layer_experts(
         "sse_random": np.float64(reference.random),
         "sse_unconstrained": np.float64(reference.unconstrained),
     }
-    names = ("method", "seed", "n_starts", "n_steps", "n_swaps", "seconds")
+    names = ("method", "seed", "n_starts", "n_steps", "n_swaps", "n_moves", "seconds")
     attrs: dict[str, Any] = {name: getattr(result, name) for name in names}
     attrs |= {"layer": layer, "matrix": matrix, "n_experts": int(result.labels.max()) + 1}
     write_h5(path, "layer_experts", datasets, model=model, **attrs)

@@ -70,7 +70,7 @@ KINDS: dict[str, Kind] = {
             "sse": DatasetSpec("float64", (), "sum of squared distances to the expert centroids", low=0),
             "sse_random": DatasetSpec("float64", (), "the same for a random balanced partition", low=0),
             "sse_unconstrained": DatasetSpec(
-                "float64", (), "the same for k-means without balance, a bound to compare with", low=0
+                "float64", (), "the same where sizes are free, starting from labels", low=0
             ),
         },
     ),

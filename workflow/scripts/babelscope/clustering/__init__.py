@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from babelscope.clustering.backend import Backend, open_backend
-from babelscope.clustering.controls import contiguous_labels, group_means, random_labels, unconstrained_labels
+from babelscope.clustering.controls import contiguous_labels, random_labels
 from babelscope.clustering.exchange import refine
+from babelscope.clustering.free_sizes import free_sizes
 from babelscope.clustering.lloyd import balanced_lloyd
 from babelscope.clustering.partition_state import make_problem
 from babelscope.clustering.result import METHODS, ClusteringResult, ReferenceSse
-from babelscope.clustering.rows import check_rows, partition_sse, prepare_rows
+from babelscope.clustering.rows import check_labels, check_rows, partition_sse, prepare_rows
 from babelscope.errors import BabelscopeError
 
 __all__ = [
@@ -112,29 +113,32 @@ def cluster_neurons(
 
 def reference_sse(
     rows: np.ndarray,
+    labels: np.ndarray,
     n_experts: int,
     seed: int,
     normalize_rows: bool = False,
     n_threads: int | None = None,
-    labels: np.ndarray | None = None,
 ) -> ReferenceSse:
-    """SSE of a random balanced partition and of k-means with free sizes, to hold a partition against.
+    """SSE of a random balanced partition, and of one with free sizes, to hold a partition against.
 
-    Parameters and errors as in ``cluster_neurons``. k-means takes at most ten Lloyd steps from one random
-    start and, where ``labels`` are given, also from that partition; the lower SSE counts. On nearly isotropic
-    rows the first stops early, far above a refined balanced partition; the second never ends above it.
+    Parameters
+    ----------
+    rows, n_experts, seed, normalize_rows, n_threads : as in ``cluster_neurons``.
+    labels : integer (n_neurons,), the partition; the one with free sizes grows out of it.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``cluster_neurons``, and for labels that do not fit.
     """
     rows = check_rows(rows, n_experts)
     prepared = prepare_rows(rows, normalize_rows)
     points = prepared.points[:-1]
-    rng = np.random.default_rng(seed)
-    random = partition_sse(points, random_labels(len(rows), n_experts, rng))
-    starts = [points[rng.choice(len(rows), n_experts, replace=False)]]
-    if labels is not None:
-        starts.append(group_means(points, labels[prepared.order], starts[0]))
+    check_labels(labels, len(rows), n_experts)
+    random = partition_sse(points, random_labels(len(rows), n_experts, np.random.default_rng(seed)))
     with open_backend("cpu", n_threads) as backend:
-        free = min(partition_sse(points, unconstrained_labels(points, start, backend)) for start in starts)
-    return ReferenceSse(random * prepared.scale**2, free * prepared.scale**2)
+        free = free_sizes(points, labels[prepared.order], n_experts, backend)
+    return ReferenceSse(random * prepared.scale**2, partition_sse(points, free) * prepared.scale**2)
 
 
 def _solve(

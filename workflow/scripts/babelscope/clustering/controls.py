@@ -1,12 +1,8 @@
-"""Partitions that do not look at the neurons, and the sums of squares that others are held against."""
+"""Partitions that do not look at the neurons, and the means of any partition."""
 
 from __future__ import annotations
 
 import numpy as np
-
-from babelscope.clustering.backend import Backend
-
-_MAX_STEPS = 10
 
 
 def expert_sizes(n_neurons: int, n_experts: int) -> np.ndarray:
@@ -23,32 +19,6 @@ def contiguous_labels(n_neurons: int, n_experts: int) -> np.ndarray:
 def random_labels(n_neurons: int, n_experts: int, rng: np.random.Generator) -> np.ndarray:
     """Deal the neurons out at random, every balanced partition equally likely; int32 (n_neurons,)."""
     return rng.permutation(contiguous_labels(n_neurons, n_experts))
-
-
-def unconstrained_labels(points: np.ndarray, centroids: np.ndarray, backend: Backend) -> np.ndarray:
-    """Run Lloyd's k-means with free sizes for at most ten steps.
-
-    On rows of language models a handful of steps reaches within a percent of convergence, and the result
-    serves as a reference only.
-
-    Parameters
-    ----------
-    points : float32 (n_neurons, n_dims).
-    centroids : float32 (n_experts, n_dims), where to start.
-
-    Returns
-    -------
-    int64 (n_neurons,); an expert that loses all its neurons stays empty.
-    """
-    labels = np.full(len(points), -1)
-    for _ in range(_MAX_STEPS):
-        norms = np.einsum("ij,ij->i", centroids, centroids)
-        distance = norms - 2 * backend.matmul_nt(points, centroids)
-        previous, labels = labels, distance.argmin(axis=1)
-        if np.array_equal(previous, labels):
-            break
-        centroids = group_means(points, labels, centroids)
-    return labels
 
 
 def group_means(points: np.ndarray, labels: np.ndarray, fallback: np.ndarray) -> np.ndarray:

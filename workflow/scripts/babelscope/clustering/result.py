@@ -42,8 +42,8 @@ class ReferenceSse:
     Attributes
     ----------
     random : of a random balanced partition.
-    unconstrained : of k-means with free sizes, a local optimum after few steps: what giving up the balance
-        would buy, not a strict bound.
+    unconstrained : of k-means with free sizes that starts from the balanced partition and can only end below
+        it: what giving up the balance would buy. No bound on what any partition could reach.
     """
 
     random: float

@@ -109,6 +109,26 @@ def canonical_order(rows: np.ndarray) -> np.ndarray:
     return order
 
 
+def check_labels(labels: np.ndarray, n_neurons: int, n_experts: int | None = None) -> np.ndarray:
+    """Return ``labels`` as an array.
+
+    Raises
+    ------
+    BabelscopeError
+        Unless they are ``n_neurons`` integers from 0 (and below ``n_experts``, where that is given).
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (n_neurons,) or labels.dtype.kind not in "iu" or (labels < 0).any():
+        raise BabelscopeError(
+            f"labels of shape {labels.shape} and type {labels.dtype}: need {n_neurons} integers from 0"
+        )
+    if n_experts is not None and labels.max() >= n_experts:
+        raise BabelscopeError(
+            f"label {labels.max()}: need 0 to {n_experts - 1}, the number of experts is {n_experts}"
+        )
+    return labels
+
+
 def partition_sse(rows: np.ndarray, labels: np.ndarray) -> float:
     """Sum of squared distances of rows to the mean of their expert, in float64.
 
@@ -122,11 +142,7 @@ def partition_sse(rows: np.ndarray, labels: np.ndarray) -> float:
     BabelscopeError
         Where the lengths differ or a label is negative.
     """
-    labels = np.asarray(labels)
-    if labels.shape != (len(rows),) or labels.dtype.kind not in "iu" or (labels < 0).any():
-        raise BabelscopeError(
-            f"labels of shape {labels.shape} and type {labels.dtype}: need {len(rows)} integers from 0"
-        )
+    labels = check_labels(labels, len(rows))
     order = np.argsort(labels, kind="stable")
     total = 0.0
     for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
