@@ -25,6 +25,7 @@ rule all:
         collect("results/{model}/similarity.h5", model=MODELS),
         collect("results/{model}/sharing.csv", model=MODELS),
         collect("results/{model}/pruning.csv", model=MODELS),
+        collect("results/{model}/pruning_speed.csv", model=MODELS),
         collect("results/{model}/figures/{figure}.png", model=MODELS, figure=FIGURES),
 
 
@@ -32,3 +33,23 @@ rule full:
     input:
         rules.all.input,
         FULL_TARGETS,
+
+
+localrules:
+    all,
+    full,
+    save_config,
+
+
+rule save_config:
+    output:
+        "results/run_config.yaml",
+    log:
+        "logs/save_config.log",
+    conda:
+        "envs/babelscope.yaml"
+    params:
+        config=config,
+        code=code_of("save_config"),
+    script:
+        "workflow/scripts/save_config.py"

@@ -34,6 +34,13 @@ VARIANTS = {
     name: {"method": name, "n_experts": config["experts"]["n_experts"]}
     for name in CONTROLS
 }
+# What a pruned model serves: one language, or several together.
+TARGETS = {**{lang: [lang] for lang in LANGUAGES}, **config["pruning"]["unions"]}
+CHOICE = {
+    "method": config["pruning"]["method"],
+    "threshold": config["sharing"]["threshold"],
+    "share": config["pruning"]["share"],
+}
 MEASURES = ["euclidean", "kl", "pearson"]
 FIGURES = [
     *collect("frequency_{lang}", lang=LANGUAGES),
@@ -49,6 +56,7 @@ wildcard_constraints:
     lang="[A-Za-z0-9][A-Za-z0-9_-]*",
     layer="[0-9][0-9]+",
     variant="[a-z_0-9]+",
+    target="[A-Za-z0-9][A-Za-z0-9_-]*",
 
 
 def code_of(rule_name):
@@ -67,6 +75,13 @@ def compute_settings(wildcards):
     return {key: definition(wildcards)[key] for key in keys}
 
 
+def of_members(pattern):
+    """One file for each language that a pruned model serves."""
+    return lambda wildcards: collect(
+        pattern, model=wildcards.model, lang=TARGETS[wildcards.target]
+    )
+
+
 def layer_files(wildcards):
     """One file a layer of the model."""
     n_layers = definition(wildcards)["n_layers"]
@@ -81,19 +96,12 @@ def look():
     return dict(config["figures"])
 
 
-localrules:
-    all,
-    full,
-    save_config,
+def corpus_source(wildcards):
+    """The source of one language: its own, or the default."""
+    sources = config["corpus"]["sources"]
+    return sources.get(wildcards.lang, sources["default"])
 
 
-rule save_config:
-    output:
-        "results/run_config.yaml",
-    log:
-        "logs/save_config.log",
-    params:
-        config=config,
-        code=code_of("save_config"),
-    script:
-        "../workflow/scripts/save_config.py"
+def claims_labels(kind):
+    """Labels of the evidence in the report."""
+    return {"model": "{model}", "kind": kind}

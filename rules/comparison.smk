@@ -20,6 +20,8 @@ rule compare_languages:
         "logs/{model}/compare_languages.log",
     benchmark:
         "benchmarks/runs/{model}/compare_languages.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
         code=code_of("compare_languages"),
@@ -41,6 +43,8 @@ rule count_sharing:
         "logs/{model}/count_sharing.log",
     benchmark:
         "benchmarks/runs/{model}/count_sharing.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         threshold=config["sharing"]["threshold"],
         code=code_of("count_sharing"),

@@ -5,12 +5,6 @@ results/{model}/tokens/{lang}.h5.
 """
 
 
-def corpus_source(wildcards):
-    """The source of one language: its own, or the default."""
-    sources = config["corpus"]["sources"]
-    return sources.get(wildcards.lang, sources["default"])
-
-
 rule sample_corpus:
     output:
         "results/corpora/{lang}.jsonl",
@@ -18,6 +12,8 @@ rule sample_corpus:
         "logs/corpora/{lang}.log",
     benchmark:
         "benchmarks/runs/corpora/{lang}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         source=corpus_source,
         sampling={
@@ -46,6 +42,8 @@ rule tokenize_corpus:
         "logs/{model}/tokenize_corpus/{lang}.log",
     benchmark:
         "benchmarks/runs/{model}/tokenize_corpus/{lang}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         max_tokens=config["corpus"]["max_tokens"],
         code=code_of("tokenize_corpus"),

@@ -18,11 +18,6 @@ EVIDENCE_FIGURES = [
 MODEL_PAIRS = [f"{a}_{b}" for i, a in enumerate(MODELS) for b in MODELS[i + 1 :]]
 
 
-def claims_labels(kind):
-    """Labels of the evidence in the report."""
-    return {"model": "{model}", "kind": kind}
-
-
 rule bootstrap_languages:
     input:
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
@@ -42,6 +37,8 @@ rule bootstrap_languages:
         "logs/{model}/bootstrap_languages.log",
     benchmark:
         "benchmarks/runs/{model}/bootstrap_languages.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
         threshold=config["sharing"]["threshold"],
@@ -68,6 +65,8 @@ rule relate_families:
         "logs/{model}/relate_families.log",
     benchmark:
         "benchmarks/runs/{model}/relate_families.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
         seed=config["seed"],
@@ -91,6 +90,8 @@ rule index_experts:
         "logs/{model}/index_experts.log",
     benchmark:
         "benchmarks/runs/{model}/index_experts.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
         threshold=config["sharing"]["threshold"],
@@ -127,6 +128,8 @@ rule judge_recordings:
         "logs/{model}/judge_recordings.log",
     benchmark:
         "benchmarks/runs/{model}/judge_recordings.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
         controls=CONTROLS,
@@ -158,6 +161,8 @@ rule judge_claims:
         "logs/{model}/judge_claims.log",
     benchmark:
         "benchmarks/runs/{model}/judge_claims.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         code=code_of("judge_claims"),
     script:
@@ -188,6 +193,8 @@ rule plot_evidence:
         "logs/{model}/plot_evidence.log",
     benchmark:
         "benchmarks/runs/{model}/plot_evidence.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
         names=EVIDENCE_FIGURES,
@@ -215,6 +222,8 @@ rule compare_models:
         "logs/compare_models.log",
     benchmark:
         "benchmarks/runs/compare_models.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         models=MODELS,
         languages=LANGUAGES,

@@ -14,6 +14,8 @@ rule cluster_layer:
         "logs/{model}/cluster_layer/{layer}.log",
     benchmark:
         "benchmarks/runs/{model}/cluster_layer/{layer}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     threads: 1
     params:
         experts=config["experts"],
@@ -33,6 +35,8 @@ rule assemble_partition:
         "logs/{model}/assemble_partition.log",
     benchmark:
         "benchmarks/runs/{model}/assemble_partition.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         code=code_of("assemble_partition"),
     script:
@@ -48,6 +52,8 @@ rule make_control_partition:
         "logs/{model}/make_control_partition/{variant}.log",
     benchmark:
         "benchmarks/runs/{model}/make_control_partition/{variant}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         variant=lambda wildcards: VARIANTS[wildcards.variant],
         matrix=config["experts"]["matrix"],

@@ -19,6 +19,8 @@ rule plot_frequency:
         "logs/{model}/plot_frequency.log",
     benchmark:
         "benchmarks/runs/{model}/plot_frequency.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         names={code: LANGUAGE_NAMES[code] for code in LANGUAGES},
         look=look(),
@@ -46,6 +48,8 @@ rule plot_similarity:
         "logs/{model}/plot_similarity.log",
     benchmark:
         "benchmarks/runs/{model}/plot_similarity.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         names={code: LANGUAGE_NAMES[code] for code in LANGUAGES},
         look=look(),
@@ -69,6 +73,8 @@ rule plot_sharing:
         "logs/{model}/plot_sharing.log",
     benchmark:
         "benchmarks/runs/{model}/plot_sharing.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         look=look(),
         code=code_of("plot_sharing"),

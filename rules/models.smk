@@ -12,6 +12,8 @@ rule prepare_model:
         "logs/{model}/prepare_model.log",
     benchmark:
         "benchmarks/runs/{model}/prepare_model.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     params:
         definition=lambda wildcards: {
             key: definition(wildcards)[key]

@@ -23,6 +23,8 @@ rule record_activations:
         "logs/{model}/record_activations/{lang}.log",
     benchmark:
         "benchmarks/runs/{model}/record_activations/{lang}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
     threads: 16
     params:
         compute=compute_settings,

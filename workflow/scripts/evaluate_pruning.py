@@ -1,8 +1,9 @@
 """Adaptor of rule evaluate_pruning."""
 
-from babelscope.files import read_activations, read_partition, read_tokens
+from babelscope.files import read_partition, read_tokens
 from babelscope.job import run_job
 from babelscope.model_info import read_model_info
+from babelscope.pruning_plan import read_plan
 from babelscope.pruning_study import evaluate_language
 from babelscope.store import write_json
 
@@ -14,12 +15,12 @@ def main(smk):
         dict(smk.params.compute),
         read_tokens(smk.input.tokens, info.name, smk.wildcards.lang),
         read_partition(smk.input.experts, info),
-        read_activations(smk.input.activations, info.name).frequency,
-        threshold=smk.params.threshold,
+        read_plan(smk.input.plan, info),
         n_random=smk.params.random_seeds,
         seed=smk.params.seed,
     )
-    write_json(smk.output[0], {"language": smk.wildcards.lang, "model": info.name, **result})
+    head = {"language": smk.wildcards.lang, "model": info.name, **smk.params.choice}
+    write_json(smk.output[0], {**head, **result})
 
 
 if "snakemake" in globals():

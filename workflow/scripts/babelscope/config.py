@@ -39,6 +39,13 @@ def check_config(config: Mapping[str, Any], schema_file: str | Path, known_langu
                 f"configuration: models: {model!r} has no entry in model_definitions"
                 f"{_suggest(model, config['model_definitions'])}"
             )
+    for name, members in config["pruning"]["unions"].items():
+        outside = [code for code in members if code not in config["languages"]]
+        if outside or name in config["languages"]:
+            raise BabelscopeError(
+                f"configuration: pruning.unions: {name!r}: "
+                + (f"{outside} not in languages" if outside else "the name is that of a language")
+            )
     per_block, per_segment, per_shard = (
         config["recording"][f"documents_per_{part}"] for part in ("block", "segment", "shard")
     )

@@ -5,6 +5,7 @@ They check what they are given, so that a container that exists is one that make
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,6 +70,26 @@ class TokenizedCorpus:
     def heldout_idx(self) -> np.ndarray:
         """Indices of the held-out documents, int64, in file order."""
         return np.flatnonzero(self.heldout)
+
+
+def join_profiles(corpora: Sequence[TokenizedCorpus], n_documents: int) -> TokenizedCorpus:
+    """The first profile documents of each corpus, in turn, as one corpus without held-out documents.
+
+    Parameters
+    ----------
+    corpora : of one model, one or several languages.
+    n_documents : documents to take from each; all where it has fewer.
+    """
+    taken = [(c, c.profile_idx[:n_documents]) for c in corpora]
+    pieces = [c.document(idx) for c, chosen in taken for idx in chosen]
+    lengths = [len(piece) for piece in pieces]
+    return TokenizedCorpus(
+        token_ids=np.concatenate(pieces),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        heldout=np.zeros(len(pieces), dtype=bool),
+        n_bytes=np.concatenate([c.n_bytes[chosen] for c, chosen in taken]),
+        bos_token_id=corpora[0].bos_token_id,
+    )
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def sample_documents(
     BabelscopeError
         Where the source is missing or damaged, or has too few documents.
     """
+    stream: Iterable[tuple[str, str]]
     if "hub" in source:
         stream = _read_hub(source, language, seed)
     else:

@@ -13,8 +13,7 @@ from babelscope.batching import make_batches
 from babelscope.containers import TokenizedCorpus
 from babelscope.models import base_model, input_device
 
-# Logits held at a time: rows x vocabulary in float32.
-_LOGITS_BYTES = 256 * 2**20
+_VOCABULARY_SLICE = 4096
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,9 @@ def evaluate_documents(
 
 
 def token_losses(model: nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Loss of every token, float32 (n_tokens,), in slices so that logits stay small.
+    """Loss of every token, float32 (n_tokens,), in slices of the vocabulary so that logits stay small.
+
+    A slice stays in the processor's cache: faster than whole rows of logits, too.
 
     Parameters
     ----------
@@ -108,12 +109,19 @@ def token_losses(model: nn.Module, hidden: torch.Tensor, targets: torch.Tensor) 
     """
     head = model.get_output_embeddings()  # type: ignore[operator]
     cap = getattr(model.config, "final_logit_softcapping", None)
-    rows = max(1, _LOGITS_BYTES // (4 * head.weight.shape[0]))
-    losses = []
-    for start in range(0, len(targets), rows):
-        part = slice(start, start + rows)
-        logits = head(hidden[part].to(head.weight.device)).float()
+    hidden, targets = hidden.to(head.weight.device), targets.to(head.weight.device)
+    normalisers = []
+    chosen = torch.zeros(len(targets), dtype=torch.float32, device=targets.device)
+    for start in range(0, len(head.weight), _VOCABULARY_SLICE):
+        part = slice(start, start + _VOCABULARY_SLICE)
+        logits = nn.functional.linear(
+            hidden, head.weight[part], None if head.bias is None else head.bias[part]
+        )
+        logits = logits.float()
         if cap:
             logits = torch.tanh(logits / cap) * cap
-        losses.append(nn.functional.cross_entropy(logits, targets[part].to(logits.device), reduction="none"))
-    return torch.cat(losses) if losses else torch.zeros(0)
+        normalisers.append(logits.logsumexp(dim=1))
+        here = (targets >= start) & (targets < start + logits.shape[1])
+        column = (targets - start).clamp(0, logits.shape[1] - 1)
+        chosen = torch.where(here, logits.gather(1, column[:, None])[:, 0], chosen)
+    return torch.stack(normalisers).logsumexp(dim=0) - chosen

@@ -53,7 +53,7 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
         gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32
     )
     # de-quantised weights are plain weights: the quantiser would refuse to save them
-    model.hf_quantizer = None
+    model.hf_quantizer = None  # type: ignore[assignment]
     model.config.__dict__.pop("quantization_config", None)
     model.config._name_or_path = gguf_file.name
     model.save_pretrained(folder)
@@ -137,7 +137,7 @@ def _sentencepiece_bpe(vocabulary: GgufVocabulary) -> Tokenizer:
 
 def _byte_level_bpe(vocabulary: GgufVocabulary) -> Tokenizer:
     ids = {token: idx for idx, token in enumerate(vocabulary.tokens)}
-    merges = [tuple(merge.split(" ", 1)) for merge in vocabulary.merges]
+    merges = [(left, right) for left, right in (merge.split(" ", 1) for merge in vocabulary.merges)]
     tokenizer = Tokenizer(BPE(ids, merges))
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.pre_tokenizer = (

@@ -118,6 +118,12 @@ def _ffn_layer(layer: nn.Module, family: FfnFamily) -> FfnLayer:
     )
 
 
+def find_blocks(model: nn.Module) -> nn.ModuleList:
+    """The blocks (attention and feed-forward layer) of a model, first to last."""
+    family = find_family(str(model.config.model_type), ())  # type: ignore[union-attr]
+    return model.get_submodule(family.layers)  # type: ignore[return-value]
+
+
 def base_model(model: nn.Module) -> nn.Module:
     """The model without its output layer."""
     return model.base_model  # type: ignore[return-value]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def restored(layers: Sequence[FfnLayer]) -> Iterator[None]:
                 module.in_features, module.out_features = n_in, n_out
 
 
-def _parameters(layer: FfnLayer) -> list[tuple[nn.Linear, nn.Parameter, nn.Parameter | None, int, int]]:
+def _parameters(layer: FfnLayer) -> list[tuple[nn.Linear, Any, Any, int, int]]:
     modules = [layer.up, layer.down, *([layer.gate] if layer.gate is not None else [])]
     return [(m, m.weight, m.bias, m.in_features, m.out_features) for m in modules]
 

@@ -24,7 +24,7 @@ def tabulate_pruning(results: Sequence[Mapping[str, Any]]) -> str:
     extra = [
         name
         for name, value in results[0].items()
-        if name not in COLUMNS and name != "model" and isinstance(value, (int, float))
+        if name not in COLUMNS and name != "model" and isinstance(value, (int, float, type(None)))
     ]
     names = [*COLUMNS, *extra]
     lines = [",".join(_cell(result[name]) for name in names) for result in results]
@@ -32,4 +32,6 @@ def tabulate_pruning(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

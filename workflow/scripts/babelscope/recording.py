@@ -298,7 +298,9 @@ class _Segment:
                 f"NaN or infinite activations in layer {layer} for document {self.document_idx[row]}; "
                 "recording.on_nonfinite: skip leaves such documents out, dtype: float32 may avoid them"
             )
-        result = {v.name: c.cpu().numpy() for (v, _), c in zip(tap.variants, counts, strict=True)}
+        result: dict[str, Any] = {
+            v.name: c.cpu().numpy() for (v, _), c in zip(tap.variants, counts, strict=True)
+        }
         skipped = self.document_idx[found.any(axis=1)]
         return result | {"#n_tokens": n_tokens.cpu().numpy(), "#skipped": skipped, "n_seen": np.int64(n_seen)}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,6 +109,23 @@ KINDS: dict[str, Kind] = {
             ),
             "languages": DatasetSpec("str", ("language",), "language codes"),
         },
+    ),
+    "pruned": Kind(
+        1,
+        "compensate",
+        {
+            "keep": DatasetSpec("bool", ("layer", "neuron"), "neurons that stay"),
+            "down": DatasetSpec(
+                "float32",
+                ("value",),
+                "corrected columns of the down projections, layer after layer, (d_model, n_kept) in C order",
+            ),
+            "ridge": DatasetSpec("float64", ("layer",), "ridge of the fit, 0 where nothing was fitted"),
+            "unexplained": DatasetSpec(
+                "float64", ("layer",), "share of the removed output still missing, validation documents"
+            ),
+        },
+        optional=frozenset({"ridge", "unexplained"}),
     ),
     "sharing": Kind(
         1,
@@ -208,12 +226,12 @@ def read_h5(path: str | Path, kind: str, **expected: Any) -> tuple[dict[str, np.
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it otherwise.
 
-    The name carries the process id, so that two writers of one file never meet; the last rename wins and
-    each of them is whole.
+    The name is one of its own on every machine, so that two writers of one file never meet; the last rename
+    wins and each of them is whole.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield temporary
         with open(temporary, "rb") as file:

@@ -1,0 +1,33 @@
+"""Adaptor of rule compensate."""
+
+from babelscope.files import read_activations, read_partition, read_tokens
+from babelscope.job import run_job
+from babelscope.model_info import read_model_info
+from babelscope.pruning_plan import write_plan
+from babelscope.pruning_study import Choice, plan_pruning
+
+
+def main(smk):
+    info = read_model_info(smk.input.model)
+    languages = smk.params.languages
+    corpora = [
+        read_tokens(path, info.name, lang) for path, lang in zip(smk.input.tokens, languages, strict=True)
+    ]
+    frequencies = [read_activations(path, info.name).frequency for path in smk.input.activations]
+    choice = dict(smk.params.choice)
+    n_documents = smk.params.documents
+    plan, fits = plan_pruning(
+        info,
+        dict(smk.params.compute),
+        corpora,
+        read_partition(smk.input.experts, info),
+        frequencies,
+        Choice(**choice),
+        n_documents,
+    )
+    attrs = {**choice, "documents": n_documents, "languages": list(languages)}
+    write_plan(smk.output[0], plan, fits, info.name, smk.wildcards.target, **attrs)
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821

@@ -1,0 +1,32 @@
+"""Adaptor of rule measure_pruning_speed."""
+
+from babelscope.files import read_tokens
+from babelscope.job import run_job
+from babelscope.model_info import read_model_info
+from babelscope.models import load_model
+from babelscope.progress import progress
+from babelscope.pruning_plan import read_plan
+from babelscope.pruning_speed import SpeedSettings, measure_speed, speed_table
+from babelscope.store import write_text
+
+
+def main(smk):
+    info = read_model_info(smk.input.model)
+    plans = {
+        lang: read_plan(path, info) for lang, path in zip(smk.params.languages, smk.input.plans, strict=True)
+    }
+    text = read_tokens(smk.input.tokens, info.name, smk.params.languages[0]).token_ids
+    compute = dict(smk.params.compute)
+    del compute["tokens_per_batch"]
+    model = load_model(info, **compute)
+    settings = SpeedSettings()
+    rows = []
+    with progress(2 * len(plans) * len(settings.batch_sizes), "timings", "measuring speed") as bar:
+        for row in measure_speed(model, plans, text, settings):
+            rows.append(row)
+            bar.update(1)
+    write_text(smk.output[0], speed_table(rows))
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821
