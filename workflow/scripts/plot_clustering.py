@@ -1,0 +1,17 @@
+"""Adaptor of rule plot_clustering."""
+
+from babelscope.figures.clustering import plot_clustering
+from babelscope.figures.style import Look, save_figure
+from babelscope.files import read_layer_sse
+from babelscope.job import run_job
+
+
+def main(smk):
+    look = Look(**smk.params.look)
+    layers = read_layer_sse(smk.input.layers, smk.wildcards.model)
+    figure = plot_clustering(layers, smk.wildcards.model, look)
+    save_figure(figure, [smk.output.png, smk.output.svg], look)
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821
