@@ -57,6 +57,7 @@ rule make_control_partition:
     params:
         variant=lambda wildcards: VARIANTS[wildcards.variant],
         matrix=config["experts"]["matrix"],
+        normalize_rows=config["experts"]["normalize_rows"],
         seed=config["seed"],
         code=code_of("make_control_partition"),
     script:

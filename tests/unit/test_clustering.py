@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import babelscope
 from babelscope.clustering import METHODS, cluster_neurons, partition_sse, reference_sse
 from babelscope.clustering import rows as rows_module
+from babelscope.control_partitions import cut_all_layers
 from babelscope.errors import BabelscopeError
 
 SOLVERS = ("balanced_kmeans", "malinen_franti")
@@ -271,9 +274,38 @@ def test_rows_of_another_form_are_refused(rows, message):
         cluster_neurons(rows, 1)
 
 
+def test_an_error_names_the_layer(tmp_path):
+    rows = normal_rows(20, 4)
+    rows[3, 1] = np.nan
+    save_file({"model.layers.0.mlp.up_proj.weight": rows}, tmp_path / "model.safetensors")
+    info = SimpleNamespace(name="tiny", path=str(tmp_path), family="llama", n_layers=1)
+    with pytest.raises(BabelscopeError, match="tiny, layer 0, up: row 3, column 1 is nan"):
+        cut_all_layers(info, "random", 4, "up", seed=0, n_threads=1)
+
+
+def test_control_partitions_are_those_of_the_method(tmp_path):
+    rows = [normal_rows(20, 4, seed) for seed in range(2)]
+    names = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(2)]
+    save_file(dict(zip(names, rows, strict=True)), tmp_path / "model.safetensors")
+    info = SimpleNamespace(name="tiny", path=str(tmp_path), family="llama", n_layers=2)
+    partition = cut_all_layers(info, "malinen_franti", 5, "up", seed=3, n_threads=1, normalize_rows=True)
+    for found, layer in zip(partition.labels, rows, strict=True):
+        expected = cluster_neurons(layer, 5, "malinen_franti", seed=3, normalize_rows=True).labels
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_labels_that_do_not_fit_have_no_sse():
     with pytest.raises(BabelscopeError, match="need 3 integers"):
         partition_sse(np.zeros((3, 2)), np.array([0, 1]))
+
+
+def test_auto_takes_the_gpu_where_there_is_one():
+    torch = pytest.importorskip("torch")
+    rows = normal_rows(40, 6)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    np.testing.assert_array_equal(
+        cluster_neurons(rows, 5, device="auto").labels, cluster_neurons(rows, 5, device=device).labels
+    )
 
 
 def test_the_cpu_needs_no_torch():

@@ -8,9 +8,15 @@ from babelscope.model_info import read_model_info
 
 def main(smk):
     info = read_model_info(smk.input.model)
-    variant, seed, matrix = smk.params.variant, smk.params.seed, smk.params.matrix
-    partition = cut_all_layers(info, variant["method"], variant["n_experts"], matrix, seed, smk.threads)
-    write_partition(smk.output[0], partition, info.name, seed=seed, matrix=matrix, method=variant["method"])
+    variant = smk.params.variant
+    options = {
+        "method": variant["method"],
+        "matrix": smk.params.matrix,
+        "seed": smk.params.seed,
+        "normalize_rows": smk.params.normalize_rows,
+    }
+    partition = cut_all_layers(info, n_experts=variant["n_experts"], n_threads=smk.threads, **options)
+    write_partition(smk.output[0], partition, info.name, **options)
 
 
 if "snakemake" in globals():

@@ -51,7 +51,8 @@ def write_layer_experts(
         "sse_random": np.float64(reference.random),
         "sse_unconstrained": np.float64(reference.unconstrained),
     }
-    names = ("method", "seed", "n_starts", "n_steps", "n_swaps", "n_moves", "seconds")
+    asked = ("method", "seed", "n_starts", "normalize_rows", "device")
+    names = (*asked, "n_steps", "n_swaps", "n_moves", "seconds")
     attrs: dict[str, Any] = {name: getattr(result, name) for name in names}
     attrs |= {"layer": layer, "matrix": matrix, "n_experts": int(result.labels.max()) + 1}
     write_h5(path, "layer_experts", datasets, model=model, **attrs)
@@ -94,7 +95,7 @@ def assemble_layers(paths: Sequence[str], info: ModelInfo) -> tuple[ExpertPartit
     BabelscopeError
         Where a file is of another layer, another size or another method than the rest.
     """
-    shared_names = ("method", "seed", "matrix", "n_experts", "n_starts")
+    shared_names = ("method", "seed", "matrix", "n_experts", "n_starts", "normalize_rows")
     rows = []
     shared: dict[str, Any] = {}
     for layer, path in enumerate(paths):

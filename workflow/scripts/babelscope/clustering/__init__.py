@@ -65,7 +65,8 @@ def cluster_neurons(
     seed : not negative.
     n_starts : independent starts of the first two methods; the one with the least SSE is returned.
     normalize_rows : divide each row by its norm; zero rows stay zero.
-    device : ``cpu`` (numpy), ``cuda``, ``cuda:N``, or ``cpu-torch`` to test the code of the GPU without one.
+    device : ``cpu`` (numpy), ``cuda``, ``cuda:N``, ``auto`` (a GPU where there is one), or ``cpu-torch`` to
+        test the code of the GPU without one. Another device finds another partition, as good.
     n_threads : threads on the CPU; None takes all that this process may use.
     progress : object with ``update(1)``, called after each start; or None.
 
@@ -108,7 +109,8 @@ def cluster_neurons(
     in_order = np.empty(len(rows), dtype=np.int32)
     in_order[prepared.order] = labels
     seconds = time.perf_counter() - began
-    return ClusteringResult(in_order, sse * prepared.scale**2, method, seed, n_starts, *counts, seconds)
+    asked = (method, seed, n_starts, normalize_rows, device)
+    return ClusteringResult(in_order, sse * prepared.scale**2, *asked, *counts, seconds)
 
 
 def reference_sse(

@@ -29,7 +29,7 @@ class NumpyBackend:
     xp: Any = np
     block_elements = 1 << 16
     search_elements = 1 << 20
-    gram_bytes = 1 << 30
+    gram_bytes = 4 << 30
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
@@ -140,7 +140,8 @@ def open_backend(device: str, n_threads: int | None) -> Iterator[Backend]:
 
     Parameters
     ----------
-    device : ``cpu`` (numpy; torch is not imported), ``cpu-torch``, ``cuda`` or ``cuda:N``.
+    device : ``cpu`` (numpy; torch is not imported), ``cpu-torch``, ``cuda``, ``cuda:N``, or ``auto``: cuda
+        where torch finds a GPU, cpu otherwise.
     n_threads : threads on the CPU; None takes as many as this process may use.
 
     Raises
@@ -150,6 +151,8 @@ def open_backend(device: str, n_threads: int | None) -> Iterator[Backend]:
     """
     if n_threads is not None and n_threads < 1:
         raise BabelscopeError(f"n_threads {n_threads}: need at least 1, or None for all")
+    if device == "auto":
+        device = _first_device()
     if device == "cpu":
         n_threads = n_threads or _n_available_cpus()
         with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
@@ -157,7 +160,13 @@ def open_backend(device: str, n_threads: int | None) -> Iterator[Backend]:
     elif device == "cpu-torch" or device.split(":")[0] == "cuda":
         yield TorchBackend("cpu" if device == "cpu-torch" else device)
     else:
-        raise BabelscopeError(f"device {device!r}: allowed are cpu, cpu-torch, cuda and cuda:N")
+        raise BabelscopeError(f"device {device!r}: allowed are auto, cpu, cpu-torch, cuda and cuda:N")
+
+
+def _first_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _n_available_cpus() -> int:

@@ -18,7 +18,7 @@ class ClusteringResult:
     labels : int32 (n_neurons,), expert of each neuron, 0 to n_experts - 1; sizes differ by at most one.
     sse : sum of squared distances of the rows to the mean of their expert, float64 arithmetic, in the space
         that was clustered (after row normalisation, where that was asked for).
-    method, seed, n_starts : as asked for.
+    method, seed, n_starts, normalize_rows, device : as asked for.
     n_steps : balanced Lloyd steps of the start that was kept.
     n_swaps, n_moves : pair swaps and single moves that refinement carried out in the start that was kept.
     seconds : wall time.
@@ -29,6 +29,8 @@ class ClusteringResult:
     method: str
     seed: int
     n_starts: int
+    normalize_rows: bool
+    device: str
     n_steps: int
     n_swaps: int
     n_moves: int
