@@ -16,7 +16,8 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from babelscope.code_digest import code_digest
-from babelscope.config import check_config
+import yaml
+from babelscope.config import check_config, replace_sources
 from babelscope.languages import read_languages
 
 LANGUAGE_TABLE = ROOT / "config" / "languages.tsv"
@@ -25,6 +26,10 @@ LANGUAGE_NAMES = {
     code: row.name for code, row in read_languages(LANGUAGE_TABLE).items()
 }
 
+replace_sources(
+    config,
+    yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")),
+)
 check_config(config, SCHEMA, LANGUAGE_NAMES)
 validate(config, str(SCHEMA))
 
@@ -47,10 +52,17 @@ FIGURES = [
     *collect("frequency_{lang}", lang=LANGUAGES),
     *collect("similarity_{measure}", measure=MEASURES),
     "sharing",
+    "pruning",
     "clustering",
 ]
 # What `snakemake full` makes beyond the default run; every stage adds its own.
-FULL_TARGETS = []
+FULL_TARGETS = [
+    *collect(
+        "results/{model}/pruning_{table}.csv",
+        model=MODELS,
+        table=["matrix", "frontier"],
+    ),
+]
 
 
 wildcard_constraints:

@@ -6,6 +6,8 @@ results/{model}/tokens/{lang}.h5.
 
 
 rule sample_corpus:
+    input:
+        corpus_files,
     output:
         "results/corpora/{lang}.jsonl",
     log:

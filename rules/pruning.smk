@@ -1,7 +1,8 @@
 """The model with high-frequency experts only, against the dense model.
 
 Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5. Makes: pruned/{target}.h5 (which neurons
-stay, corrected columns), pruning/{lang}.json, pruning.csv and pruning_speed.csv under results/{model}/.
+stay, corrected columns), pruning/{lang}.json, pruning.csv and pruning_speed.csv; for `full` also
+pruning_matrix.csv (each language under every language's experts) and pruning_frontier.csv, under results/{model}/.
 """
 
 
@@ -102,3 +103,148 @@ rule measure_pruning_speed:
         code=code_of("measure_pruning_speed"),
     script:
         "../workflow/scripts/measure_pruning_speed.py"
+
+
+rule plot_pruning:
+    input:
+        collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES),
+    output:
+        svg="results/{model}/figures/pruning.svg",
+        png=report(
+            "results/{model}/figures/pruning.png",
+            caption="../workflow/report/pruning.rst",
+            category="Pruning",
+            labels={"model": "{model}", "kind": "figure"},
+        ),
+    log:
+        "logs/{model}/plot_pruning.log",
+    benchmark:
+        "benchmarks/runs/{model}/plot_pruning.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        names=[LANGUAGE_NAMES[code] for code in LANGUAGES],
+        look=look(),
+        code=code_of("plot_pruning"),
+    script:
+        "../workflow/scripts/plot_pruning.py"
+
+
+rule evaluate_matrix:
+    input:
+        model="results/{model}/model.json",
+        tokens="results/{model}/tokens/{lang}.h5",
+        experts="results/{model}/experts.h5",
+        activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+    output:
+        "results/{model}/pruning_matrix/{lang}.json",
+    log:
+        "logs/{model}/evaluate_matrix/{lang}.log",
+    benchmark:
+        "benchmarks/runs/{model}/evaluate_matrix/{lang}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    threads: 16
+    params:
+        languages=LANGUAGES,
+        targets=TARGETS,
+        compute=compute_settings,
+        choices={
+            "threshold": CHOICE,
+            "same_size": {**CHOICE, "method": "most_frequent"},
+        },
+        code=code_of("evaluate_matrix"),
+    script:
+        "../workflow/scripts/evaluate_matrix.py"
+
+
+rule tabulate_matrix:
+    input:
+        collect("results/{{model}}/pruning_matrix/{lang}.json", lang=LANGUAGES),
+    output:
+        table=report(
+            "results/{model}/pruning_matrix.csv",
+            caption="../workflow/report/pruning_matrix.rst",
+            category="Pruning",
+            labels={"model": "{model}", "kind": "cross-language matrix"},
+        ),
+        svg="results/{model}/figures/pruning_matrix.svg",
+        png=report(
+            "results/{model}/figures/pruning_matrix.png",
+            caption="../workflow/report/pruning_matrix.rst",
+            category="Pruning",
+            labels={"model": "{model}", "kind": "cross-language matrix"},
+        ),
+    log:
+        "logs/{model}/tabulate_matrix.log",
+    benchmark:
+        "benchmarks/runs/{model}/tabulate_matrix.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        selections=["threshold", "same_size"],
+        seed=config["seed"],
+        names={code: LANGUAGE_NAMES[code] for code in LANGUAGES},
+        look=look(),
+        code=code_of("tabulate_matrix"),
+    script:
+        "../workflow/scripts/tabulate_matrix.py"
+
+
+rule trace_frontier:
+    input:
+        model="results/{model}/model.json",
+        tokens="results/{model}/tokens/{lang}.h5",
+        experts="results/{model}/experts.h5",
+        activations="results/{model}/activations/{lang}.h5",
+    output:
+        "results/{model}/pruning_frontier/{lang}.json",
+    log:
+        "logs/{model}/trace_frontier/{lang}.log",
+    benchmark:
+        "benchmarks/runs/{model}/trace_frontier/{lang}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    threads: 16
+    params:
+        compute=compute_settings,
+        frontier={
+            "shares": config["pruning"]["frontier_shares"],
+            "n_heldout": config["pruning"]["frontier_documents"],
+            "n_profile": config["pruning"]["compensation_documents"],
+            "seed": config["seed"],
+        },
+        code=code_of("trace_frontier"),
+    script:
+        "../workflow/scripts/trace_frontier.py"
+
+
+rule tabulate_frontier:
+    input:
+        collect("results/{{model}}/pruning_frontier/{lang}.json", lang=LANGUAGES),
+    output:
+        table=report(
+            "results/{model}/pruning_frontier.csv",
+            caption="../workflow/report/pruning_frontier.rst",
+            category="Pruning",
+            labels={"model": "{model}", "kind": "frontier"},
+        ),
+        svg="results/{model}/figures/pruning_frontier.svg",
+        png=report(
+            "results/{model}/figures/pruning_frontier.png",
+            caption="../workflow/report/pruning_frontier.rst",
+            category="Pruning",
+            labels={"model": "{model}", "kind": "frontier"},
+        ),
+    log:
+        "logs/{model}/tabulate_frontier.log",
+    benchmark:
+        "benchmarks/runs/{model}/tabulate_frontier.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        names={code: LANGUAGE_NAMES[code] for code in LANGUAGES},
+        look=look(),
+        code=code_of("tabulate_frontier"),
+    script:
+        "../workflow/scripts/tabulate_frontier.py"

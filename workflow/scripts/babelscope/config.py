@@ -13,6 +13,38 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from babelscope.errors import BabelscopeError
 
+SOURCE_KINDS = ("package", "files", "hub")
+
+
+def replace_sources(config: dict[str, Any], embedded: Mapping[str, Any]) -> None:
+    """Let a corpus source of an overlay replace the embedded one whole, in place.
+
+    Snakemake merges configurations key by key, which would mix local files with the packaged text. Keys of
+    an embedded source go where the overlay gives a source of another kind (``package``, ``files``, ``hub``);
+    embedded sources of single languages go with the embedded default; a source set to null goes.
+
+    Parameters
+    ----------
+    config : the merged configuration.
+    embedded : the content of config/config.yaml.
+    """
+    sources = (config.get("corpus") or {}).get("sources")
+    originals = (embedded.get("corpus") or {}).get("sources") or {}
+    if not isinstance(sources, dict):
+        return
+    replaced = set()
+    for name, original in originals.items():
+        entry = sources.get(name)
+        if isinstance(entry, dict) and any(kind in entry and kind not in original for kind in SOURCE_KINDS):
+            replaced.add(name)
+            for key in [key for key, value in original.items() if entry.get(key) == value]:
+                del entry[key]
+    for name in [name for name, entry in sources.items() if entry is None]:
+        del sources[name]
+    if "default" in replaced:
+        for name in [name for name, entry in sources.items() if entry == originals.get(name)]:
+            del sources[name]
+
 
 def check_config(config: Mapping[str, Any], schema_file: str | Path, known_languages: Iterable[str]) -> None:
     """Check a merged configuration against the schema and the table of languages.

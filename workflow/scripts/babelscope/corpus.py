@@ -9,6 +9,7 @@ import glob
 import hashlib
 import itertools
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -192,20 +193,27 @@ def _read_files(source: Mapping[str, Any], language: str) -> Iterator[tuple[str,
                 options |= {"sep": "\t", "quoting": 3}
             if "columns" in source:
                 options["column_names"] = list(source["columns"])
-        try:
-            rows = datasets.load_dataset(
-                builder, data_files=glob.escape(str(path)), split="train", streaming=True, **options
-            )
-            for number, row in enumerate(rows, start=1):
-                where = f"{path}, row {number}"
-                wanted = source.get("language_column")
-                if wanted is not None and _column(row, wanted, where) != language:
-                    continue
-                yield f"{path.name}:{number}", _text(row, source, where)
-        except datasets.exceptions.DatasetGenerationError as error:
-            raise BabelscopeError(
-                f"{path}: cannot be read as {builder} ({error.__cause__ or error})"
-            ) from error
+        # `datasets` leaves lock files in its cache even when it streams
+        with tempfile.TemporaryDirectory() as cache:
+            try:
+                rows = datasets.load_dataset(
+                    builder,
+                    data_files=glob.escape(str(path)),
+                    split="train",
+                    streaming=True,
+                    cache_dir=cache,
+                    **options,
+                )
+                for number, row in enumerate(rows, start=1):
+                    where = f"{path}, row {number}"
+                    wanted = source.get("language_column")
+                    if wanted is not None and _column(row, wanted, where) != language:
+                        continue
+                    yield f"{path.name}:{number}", _text(row, source, where)
+            except datasets.exceptions.DatasetGenerationError as error:
+                raise BabelscopeError(
+                    f"{path}: cannot be read as {builder} ({error.__cause__ or error})"
+                ) from error
 
 
 def _paths(source: Mapping[str, Any], language: str) -> list[Path]:

@@ -83,7 +83,7 @@ def load_model(
         **options,
     )
     if device_map is None:
-        model.to(resolve_device(device))
+        model.to(resolve_device(device))  # type: ignore[arg-type]
     return model.eval().requires_grad_(False)
 
 
@@ -100,7 +100,7 @@ def find_ffn_layers(model: nn.Module, model_type: str | None = None) -> list[Ffn
     family = find_family(model_type, names)
     try:
         layers = model.get_submodule(family.layers)
-        return [_ffn_layer(layer, family) for layer in layers]  # type: ignore[union-attr]
+        return [_ffn_layer(layer, family) for layer in layers]  # type: ignore[attr-defined]
     except AttributeError as error:
         raise BabelscopeError(
             f"family {model_type}: {error}. The table in workflow/scripts/babelscope/ffn.py says "

@@ -1,0 +1,134 @@
+"""Figures of pruned models: losses, the cross-language matrix, the frontier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from babelscope.figures.style import PALETTE, Look, new_figure
+
+SELECTION_TITLES = {"threshold": "experts above the threshold", "same_size": "as many experts for all"}
+METHOD_TITLES = {
+    "most_frequent": "most frequent",
+    "most_frequent_compensated": "most frequent, compensated",
+    "most_frequent_per_layer": "most frequent of each layer",
+    "layer_rates": "rates from activation level",
+    "output_norm_experts": "largest output, experts",
+    "output_norm_neurons": "largest output, neurons",
+    "weight_norm": "largest weights",
+    "random": "random",
+    "least_frequent": "least frequent",
+}
+MARKERS = "osD^vP*Xd"
+
+
+def plot_losses(results: Sequence[Mapping[str, Any]], names: Sequence[str], model: str, look: Look) -> Figure:
+    """Held-out loss of each language: dense, compensated, plain removal, random control."""
+    figure, axes = new_figure(1.6 + 0.62 * len(names), 3.4)
+    x = np.arange(len(names))
+    kinds = (
+        ("nll_dense", "dense", "o", PALETTE[0]),
+        ("nll_compensated", "own experts, compensated", "s", PALETTE[2]),
+        ("nll_pruned", "own experts, plain removal", "D", PALETTE[1]),
+        ("nll_random_mean", "random experts, as many a layer", "^", PALETTE[3]),
+    )
+    for shift, (column, label, marker, color) in zip(np.linspace(-0.21, 0.21, 4), kinds, strict=True):
+        values = [result[column] for result in results]
+        error = column.replace("nll_", "nll_standard_error_")
+        if column == "nll_random_mean":
+            spread = [result["nll_random_sd"] or 0.0 for result in results]
+        else:
+            spread = [1.96 * result[error] for result in results]
+        axes.errorbar(
+            x + shift, values, yerr=spread, fmt=marker, ms=4.5, color=color, label=label, lw=1, capsize=1.5
+        )
+    axes.set_xticks(x, names, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set(ylabel="held-out NLL, nats a token", title=f"Loss with a language's own experts, {model}")
+    axes.grid(axis="y", lw=0.4, color="0.85")
+    axes.set_axisbelow(True)
+    axes.legend(loc="upper left", ncols=2)
+    axes.set_ylim(top=axes.get_ylim()[1] * 1.18)
+    return figure
+
+
+def plot_matrix(
+    panels: Mapping[str, tuple[np.ndarray, list[str], list[str]]],
+    names: Mapping[str, str],
+    model: str,
+    look: Look,
+) -> Figure:
+    """Loss above the dense model of each language (row) under the experts of each language (column).
+
+    Parameters
+    ----------
+    panels : for each selection what ``excess_matrix`` returns; the own cell is framed, the best of each row
+        is marked with a dot.
+    names : of the languages, by code.
+    """
+    _, texts, choices = next(iter(panels.values()))
+    width = 2.2 + 0.46 * len(choices)
+    figure, all_axes = new_figure(
+        width * len(panels) + 0.8, 1.9 + 0.42 * len(texts), ncols=len(panels), squeeze=False
+    )
+    cmap = colormaps[look.colormap + "_r"]
+    for axes, (selection, (matrix, rows, columns)) in zip(all_axes[0], panels.items(), strict=True):
+        image = axes.imshow(matrix, cmap=cmap, vmin=0, vmax=float(np.quantile(matrix, 0.95)))
+        axes.set_xticks(
+            range(len(columns)),
+            [names.get(c, c) for c in columns],
+            rotation=45,
+            ha="right",
+            rotation_mode="anchor",
+        )
+        axes.set_yticks(range(len(rows)), [names.get(r, r) for r in rows])
+        axes.set(xlabel="experts of", ylabel="text in", title=SELECTION_TITLES.get(selection, selection))
+        axes.spines[:].set_visible(False)
+        for r, c in np.ndindex(matrix.shape):
+            red, green, blue, _ = image.cmap(image.norm(matrix[r, c]))
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+            color = "white" if dark else "black"
+            axes.text(c, r, f"{matrix[r, c]:.2f}", ha="center", va="center", fontsize=6.5, color=color)
+            if matrix[r, c] == matrix[r].min():
+                axes.plot(c + 0.36, r - 0.36, marker="o", ms=2.5, color=color)
+            if rows[r] == columns[c]:
+                axes.add_patch(Rectangle((c - 0.5, r - 0.5), 1, 1, fill=False, lw=1.2, ec=PALETTE[5]))
+        figure.colorbar(image, ax=axes, label="bits a byte above dense", shrink=0.75, extend="max")
+    figure.suptitle(f"Loss under other languages' experts, {model}\nframe: own experts; dot: best of the row")
+    return figure
+
+
+def plot_frontier(
+    rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], model: str, look: Look
+) -> Figure:
+    """Held-out loss against kept parameters, one panel a language, one line a method."""
+    languages = list(dict.fromkeys(row["language"] for row in rows))
+    n_columns = min(3, len(languages))
+    n_rows = -(-len(languages) // n_columns)
+    figure, grid = new_figure(
+        2.5 * n_columns + 2.0, 2.0 * n_rows + 0.8, nrows=n_rows, ncols=n_columns, sharex=True, squeeze=False
+    )
+    for axes, language in zip(grid.flat, languages, strict=False):
+        mine = [row for row in rows if row["language"] == language]
+        dense = next(row["nll"] for row in mine if row["method"] == "dense")
+        axes.axhline(dense, color="0.4", lw=1, ls="--", label="dense")
+        for number, (method, label) in enumerate(METHOD_TITLES.items()):
+            line = sorted((r["ffn_parameters_kept"], r["nll"]) for r in mine if r["method"] == method)
+            if line:
+                x, y = zip(*line, strict=True)
+                color = PALETTE[number % len(PALETTE)]
+                axes.plot(x, y, marker=MARKERS[number], ms=3.5, lw=1, color=color, label=label)
+        axes.set_title(names.get(language, language))
+        axes.grid(lw=0.4, color="0.85")
+    for axes in list(grid.flat)[len(languages) :]:
+        axes.set_visible(False)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center")
+    figure.supxlabel("share of FFN parameters kept", fontsize=9)
+    figure.supylabel("held-out NLL, nats a token", fontsize=9)
+    figure.suptitle(f"What is lost when less is kept, {model}", fontsize=10)
+    return figure
