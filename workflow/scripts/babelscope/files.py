@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from babelscope.store import read_h5, write_h5, write_text
 
 if TYPE_CHECKING:
     from babelscope.clustering import ClusteringResult, ReferenceSse
-    from babelscope.recording import Recording
 
 
 def write_tokens(
@@ -130,14 +129,12 @@ def read_partition(path: str | Path, info: ModelInfo) -> ExpertPartition:
     return ExpertPartition(labels, attrs["n_experts"])
 
 
-def write_recording(outputs: Mapping[str, str], recording: Recording, model: str, language: str) -> None:
-    """Write ``activations/{lang}.h5`` of every variant; ``outputs`` gives the path by variant name."""
-    for name, path in outputs.items():
-        counts = recording.counts[name]
-        datasets = {"n_active": counts.n_active, "n_tokens": counts.n_tokens}
-        attrs = {"language": language, "top_k": counts.top_k, "partition": name}
-        attrs["n_skipped_documents"] = len(recording.skipped_documents)
-        write_h5(path, "activations", datasets, model=model, **attrs)
+def write_activations(
+    path: str | Path, counts: ActivationCounts, model: str, language: str, **attrs: Any
+) -> None:
+    """Write ``activations/{lang}.h5`` or one shard of it, with attributes that say what was recorded."""
+    datasets = {"n_active": counts.n_active, "n_tokens": counts.n_tokens}
+    write_h5(path, "activations", datasets, model=model, language=language, top_k=counts.top_k, **attrs)
 
 
 def read_activations(path: str | Path, model: str) -> ActivationCounts:

@@ -47,7 +47,12 @@ def resolve_device(device: str) -> torch.device:
 
 
 def load_model(
-    info: ModelInfo, dtype: str = "float32", device: str = "auto", device_map: Any = None, **options: Any
+    info: ModelInfo,
+    dtype: str = "float32",
+    device: str = "auto",
+    device_map: Any = None,
+    compile: bool = False,
+    **options: Any,
 ) -> nn.Module:
     """Load a prepared model for inference, from local files alone.
 
@@ -57,6 +62,7 @@ def load_model(
     dtype : ``float32``, ``bfloat16`` or ``float16``.
     device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ignored with a ``device_map``.
     device_map : passed to transformers, to spread a big model over several GPUs.
+    compile : fuse what lies between the matrix products, see ``compile_norms``.
     options : further keyword arguments of ``from_pretrained``, for instance ``attn_implementation``.
 
     Returns
@@ -84,7 +90,22 @@ def load_model(
     )
     if device_map is None:
         model.to(resolve_device(device))  # type: ignore[arg-type]
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    if compile:
+        compile_norms(model)
+    return model
+
+
+def compile_norms(model: nn.Module) -> None:
+    """Compile normalisations and rotary embeddings in place, once for all shapes.
+
+    On a GPU these small kernels cost more than their share. The blocks themselves stay as they are, so that
+    hooks on their modules see what they always see.
+    """
+    for module in model.modules():
+        name = type(module).__name__
+        if "Norm" in name or "RotaryEmbedding" in name:
+            module.compile(dynamic=True)
 
 
 def find_ffn_layers(model: nn.Module, model_type: str | None = None) -> list[FfnLayer]:
@@ -131,7 +152,11 @@ def base_model(model: nn.Module) -> nn.Module:
 
 def input_device(model: nn.Module) -> torch.device:
     """Where token ids have to lie."""
-    return model.get_input_embeddings().weight.device  # type: ignore[operator]
+    embeddings = model.get_input_embeddings()  # type: ignore[operator]
+    device = embeddings.weight.device
+    if device.type == "meta":  # accelerate keeps the weights elsewhere and brings them in for each pass
+        return torch.device(embeddings._hf_hook.execution_device)
+    return device
 
 
 def take_neurons(layers: Sequence[FfnLayer], neuron_idx: Sequence[torch.Tensor]) -> None:

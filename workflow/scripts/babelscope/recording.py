@@ -1,14 +1,12 @@
 """Recording which experts each token activates: one forward pass, counts alone leave the device.
 
-Forward hooks stand before every down projection of the Hugging Face model itself. Documents are worked off
-in segments of whole blocks; after each segment the counts so far can be saved and a killed job goes on
-from there. Segments are cut by document numbers alone, so shards made of whole segments add up to exactly
-the counts of one job.
+Documents are worked off in segments of whole blocks; after each segment the counts so far can be saved and a
+killed job goes on from there. Segments are cut by document numbers alone, so shards made of whole segments
+add up to exactly the counts of one job. Memory does not grow with the number of tokens.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +20,11 @@ from babelscope.batching import Batch, make_batches
 from babelscope.containers import ActivationCounts, ExpertPartition, TokenizedCorpus, count_top_k
 from babelscope.errors import BabelscopeError
 from babelscope.model_info import ModelInfo
-from babelscope.models import (
-    FfnLayer,
-    base_model,
-    find_ffn_layers,
-    input_device,
-    load_model,
-    take_neurons,
-)
+from babelscope.models import FfnLayer, find_ffn_layers, load_model
 from babelscope.progress import logger, progress
-from babelscope.scoring import ExpertLayout, count_active, score_experts, select_active, standardise
-from babelscope.store import whole_file
+from babelscope.running_counts import RunningCounts, recording_key
+from babelscope.scoring import count_active, select_active
+from babelscope.tap import ExpertTap
 
 
 @dataclass(frozen=True)
@@ -62,6 +54,7 @@ class RecordingSettings:
     tokens_per_batch : rows x length of a batch; halved when the GPU runs out of memory.
     count_special_tokens : whether BOS counts as a token.
     on_nonfinite : ``stop`` or ``skip`` documents with NaN or infinite activations.
+    max_blocks : blocks at most; with more documents, block ``i`` is added to block ``i % max_blocks``.
     """
 
     documents_per_block: int = 20
@@ -69,6 +62,7 @@ class RecordingSettings:
     tokens_per_batch: int = 1024
     count_special_tokens: bool = False
     on_nonfinite: str = "stop"
+    max_blocks: int = 100
 
     def __post_init__(self) -> None:
         if self.documents_per_block < 1 or self.documents_per_segment % self.documents_per_block:
@@ -79,6 +73,10 @@ class RecordingSettings:
         if self.on_nonfinite not in ("stop", "skip"):
             raise BabelscopeError(f"recording.on_nonfinite {self.on_nonfinite!r}: allowed are stop, skip")
 
+    def n_blocks(self, n_documents: int) -> int:
+        """Blocks that so many documents make."""
+        return min(self.max_blocks, -(-n_documents // self.documents_per_block))
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -88,11 +86,16 @@ class Recording:
     skipped_documents: list[int]
 
 
-def make_variants(partitions: Mapping[str, ExpertPartition], top_fraction: float) -> list[Variant]:
-    """One variant a partition, with the same share of active experts."""
+def make_variants(
+    partitions: Mapping[str, ExpertPartition], top_fraction: float, other_fractions: Sequence[float] = ()
+) -> list[Variant]:
+    """One variant a partition with the same share of active experts, then the first one with other shares."""
+    first, main = next(iter(partitions.items()))
+    chosen = [(name, partition, top_fraction) for name, partition in partitions.items()]
+    chosen += [(f"{first}, top {fraction:g}", main, fraction) for fraction in other_fractions]
     return [
-        Variant(name, partition, count_top_k(top_fraction, partition.n_layers, partition.n_experts))
-        for name, partition in partitions.items()
+        Variant(name, partition, count_top_k(fraction, partition.n_layers, partition.n_experts))
+        for name, partition, fraction in chosen
     ]
 
 
@@ -100,22 +103,24 @@ def record_language(
     info: ModelInfo,
     compute: Mapping[str, Any],
     corpus: TokenizedCorpus,
+    document_idx: np.ndarray,
     variants: Sequence[Variant],
     settings: RecordingSettings,
     output: str | Path,
+    resume_key: str = "",
 ) -> Recording:
-    """Load a model and record the profile documents of one language.
+    """Load a model and record documents of one language.
 
     Parameters
     ----------
     info, compute : the prepared model, and keyword arguments of ``load_model``.
-    corpus : documents of the language; held-out ones are not touched.
+    corpus, document_idx : documents of the language, and which of them.
     variants, settings : see ``record_activations``.
     output : the main output; the counts of an unfinished job are kept beside it.
+    resume_key : what else decides the counts, for instance a digest of the code.
     """
     model = load_model(info, **compute)
     output = Path(output)
-    document_idx = corpus.profile_idx
     n_real = np.diff(corpus.offsets)[document_idx] + int(corpus.bos_token_id >= 0)
     with progress(int(n_real.sum()), "tokens", f"recording {output.stem}") as bar:
         return record_activations(
@@ -126,6 +131,7 @@ def record_language(
             variants,
             settings,
             resume_file=output.with_name(f".{output.name}.resume.npz"),
+            resume_key=f"{info} {sorted(compute.items())} {resume_key}",
             on_progress=bar.update,
         )
 
@@ -139,6 +145,7 @@ def record_activations(
     settings: RecordingSettings,
     *,
     resume_file: Path | None = None,
+    resume_key: str = "",
     on_progress: Callable[[int], object] = lambda n_tokens: None,
 ) -> Recording:
     """Count, for every block of documents and every expert, the tokens for which the expert is active.
@@ -152,11 +159,13 @@ def record_activations(
         same partition object share its scores.
     resume_file : counts so far are kept here and removed at the end; a file made with other inputs is
         ignored.
-    on_progress : called with the number of tokens done.
+    resume_key : what decides the counts and is not seen here: the weights, their type, the code.
+    on_progress : called with the number of tokens done; with a negative one where a segment starts again.
 
     Returns
     -------
     Counts whose blocks hold ``settings.documents_per_block`` documents each (the last one may hold fewer).
+    More than ``settings.max_blocks`` blocks are added onto the first ones in turn.
 
     Raises
     ------
@@ -165,164 +174,129 @@ def record_activations(
         named) unless they are to be skipped.
     """
     _check_fit(layers, variants)
-    blocks = np.arange(len(document_idx)) // settings.documents_per_block
-    key = _fingerprint(corpus, document_idx, variants, settings)
-    done = _load_resume(resume_file, key)
+    n_documents = len(document_idx)
+    counts = RunningCounts.zeros(
+        settings.n_blocks(n_documents), [(len(layers), v.partition.n_experts) for v in variants]
+    )
+    if resume_file is not None:
+        key = _key(corpus, document_idx, variants, settings, resume_key)
+        counts = RunningCounts.load(resume_file, key) or counts
+        on_progress(counts.n_seen)
     tokens_per_batch = settings.tokens_per_batch
-    with _Tap(model, layers, variants) as tap:
-        for start in range(0, len(document_idx), settings.documents_per_segment):
-            if start in done:
-                on_progress(int(done[start]["n_seen"]))
-                continue
-            rows = np.arange(start, min(start + settings.documents_per_segment, len(document_idx)))
-            segment = _Segment(corpus, document_idx[rows], blocks[rows] - blocks[start])
-            while True:
-                try:
-                    done[start] = segment.record(tap, tokens_per_batch, settings, on_progress)
-                    break
-                except torch.cuda.OutOfMemoryError:
-                    torch.cuda.empty_cache()
-                    if tokens_per_batch <= 64:
-                        raise
-                    tokens_per_batch //= 2
-                    logger.info(f"out of GPU memory: batches of {tokens_per_batch} tokens from here on")
-            if resume_file is not None and len(rows) + start < len(document_idx):
-                _save_resume(resume_file, key, done)
+    partitions = list({id(v.partition): v.partition for v in variants}.values())
+    with ExpertTap(model, layers, partitions) as tap:
+        while counts.n_documents < n_documents:
+            first = counts.n_documents
+            segment = _Segment(
+                corpus,
+                document_idx[first : first + settings.documents_per_segment],
+                variants,
+                settings,
+                on_progress,
+            )
+            tokens_per_batch = segment.record(tap, tokens_per_batch)
+            segment.add_to(counts, first // settings.documents_per_block)
+            if resume_file is not None and counts.n_documents < n_documents:
+                counts.save(resume_file, key)
     if resume_file is not None:
         resume_file.unlink(missing_ok=True)
-    return _join(done, variants, layers)
+    finished = counts.finished([v.top_k for v in variants])
+    return Recording(dict(zip([v.name for v in variants], finished, strict=True)), counts.skipped)
 
 
-class _Tap:
-    """Hooks before the down projections that turn activations into z-scores of every partition."""
-
-    def __init__(self, model: nn.Module, layers: Sequence[FfnLayer], variants: Sequence[Variant]) -> None:
-        self.model, self.layers = model, layers
-        unique = {id(v.partition): v.partition for v in variants}
-        self.partitions = list(unique.values())
-        self.variants = [(v, list(unique).index(id(v.partition))) for v in variants]
-        self.layouts = [
-            [
-                ExpertLayout.from_labels(row, p.n_experts).to(_device(layer))
-                for row, layer in zip(p.labels, layers, strict=True)
-            ]
-            for p in self.partitions
-        ]
-        self.device = input_device(model)
-        self.z: list[torch.Tensor] = []
-
-    def __enter__(self) -> _Tap:
-        # Neurons of the first partition are put in its order once, so that its scores need no gather.
-        main = [layout.order for layout in self.layouts[0]]
-        take_neurons(self.layers, main)
-        self.back = [torch.argsort(order) for order in main]
-        self.gathers = [
-            [back[layout.order] for back, layout in zip(self.back, row, strict=True)]
-            for row in self.layouts[1:]
-        ]
-        self.hooks = [
-            layer.down.register_forward_pre_hook(self._hook(number))
-            for number, layer in enumerate(self.layers)
-        ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self.hooks:
-            hook.remove()
-        take_neurons(self.layers, self.back)
-
-    def _hook(self, number: int) -> Callable[..., None]:
-        def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            activations = args[0].reshape(-1, args[0].shape[-1])  # (token, neuron)
-            for which, layouts in enumerate(self.layouts):
-                ordered = activations
-                if which:
-                    ordered = activations.index_select(1, self.gathers[which - 1][number])
-                z = standardise(score_experts(ordered, layouts[number]))
-                self.z[which][:, number] = z.to(self.device)
-
-        return before_down
-
-    def run(self, token_ids: torch.Tensor) -> list[torch.Tensor]:
-        """z-scores of every partition, float32 (n_tokens, n_layers, n_experts), for one batch."""
-        shapes = [(token_ids.numel(), len(self.layers), p.n_experts) for p in self.partitions]
-        self.z = [torch.empty(shape, dtype=torch.float32, device=self.device) for shape in shapes]
-        with torch.inference_mode():
-            base_model(self.model)(input_ids=token_ids, use_cache=False)
-        z, self.z = self.z, []
-        return z
-
-
-@dataclass(frozen=True)
 class _Segment:
-    """Documents between two savings; ``block`` numbers their blocks from 0."""
+    """Documents between two savings; their counts stay on the device until ``add_to``."""
 
-    corpus: TokenizedCorpus
-    document_idx: np.ndarray
-    block: np.ndarray
-
-    def record(
+    def __init__(
         self,
-        tap: _Tap,
-        tokens_per_batch: int,
+        corpus: TokenizedCorpus,
+        document_idx: np.ndarray,
+        variants: Sequence[Variant],
         settings: RecordingSettings,
         on_progress: Callable[[int], object],
-    ) -> dict[str, np.ndarray]:
-        """Counts of this segment by name: ``n_tokens``, ``bad``, ``n_seen`` and each variant's counts."""
-        n_blocks = int(self.block[-1]) + 1
-        device = tap.device
-        cells = [len(tap.layers) * v.partition.n_experts for v, _ in tap.variants]
-        counts = [torch.zeros((n_blocks, n), dtype=torch.int64, device=device) for n in cells]
-        n_tokens = torch.zeros(n_blocks, dtype=torch.int64, device=device)
-        bad = torch.zeros((len(self.document_idx), len(tap.layers)), dtype=torch.bool, device=device)
+    ) -> None:
+        self.corpus, self.document_idx = corpus, document_idx
+        self.variants, self.settings, self.on_progress = variants, settings, on_progress
+        self.block = np.arange(len(document_idx)) // settings.documents_per_block
+
+    def record(self, tap: ExpertTap, tokens_per_batch: int) -> int:
+        """Record all documents; smaller batches where the GPU runs out of memory.
+
+        Returns
+        -------
+        The size of batches that went well, in tokens.
+        """
+        while not self._fits(tap, tokens_per_batch):
+            torch.cuda.empty_cache()
+            longest = int(np.diff(self.corpus.offsets)[self.document_idx].max())
+            if tokens_per_batch <= longest:
+                raise BabelscopeError(
+                    f"out of GPU memory with one document of {longest} tokens at a time; a smaller dtype, a "
+                    "lower corpus.max_tokens, or device_map: auto with more GPUs need less for each"
+                )
+            tokens_per_batch //= 2
+            self.on_progress(-self.n_seen)
+            logger.info(f"out of GPU memory: batches of {tokens_per_batch} tokens from here on")
+        return tokens_per_batch
+
+    def _fits(self, tap: ExpertTap, tokens_per_batch: int) -> bool:
+        self.n_seen = 0
+        n_blocks, device = int(self.block[-1]) + 1, tap.device
+        cells = [len(tap.layers) * v.partition.n_experts for v in self.variants]
+        self.n_active = [torch.zeros((n_blocks, n), dtype=torch.int64, device=device) for n in cells]
+        self.n_tokens = torch.zeros(n_blocks, dtype=torch.int64, device=device)
+        self.bad = torch.zeros(
+            (len(self.document_idx), len(tap.layers)), dtype=torch.bool, device=device
+        )  # (document, layer)
         row_of = {int(idx): row for row, idx in enumerate(self.document_idx)}
-        n_seen = 0
-        for batch in make_batches(self.corpus, self.document_idx, tokens_per_batch):
-            rows = np.array([row_of[int(idx)] for idx in batch.document_idx])
-            z = tap.run(torch.from_numpy(batch.token_ids).to(device, non_blocking=True))
-            row_bad = _bad_layers(z[0], batch)  # (document, layer)
-            bad[torch.from_numpy(rows).to(device)] = row_bad
-            membership = self._membership(batch, self.block[rows], n_blocks, settings, device)
-            good = (~row_bad.any(dim=1)).repeat_interleave(batch.token_ids.shape[1])
-            membership = membership * good
-            n_tokens += membership.sum(dim=1).round().to(torch.int64)
-            for (variant, which), count in zip(tap.variants, counts, strict=True):
-                count += count_active(select_active(z[which].flatten(1), variant.top_k), membership)
-            n_real = int(batch.n_real.sum())
-            n_seen += n_real
-            on_progress(n_real)
-        found = bad.cpu().numpy()
-        if found.any() and settings.on_nonfinite == "stop":
-            row, layer = np.argwhere(found)[0]
+        try:
+            for batch in make_batches(self.corpus, self.document_idx, tokens_per_batch):
+                self._record_batch(tap, batch, np.array([row_of[int(idx)] for idx in batch.document_idx]))
+                n_real = int(batch.n_real.sum())
+                self.n_seen += n_real
+                self.on_progress(n_real)
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def _record_batch(self, tap: ExpertTap, batch: Batch, rows: np.ndarray) -> None:
+        z = tap.run(_to_device(batch.token_ids, tap.device))
+        n_real, row, block = _to_device(np.stack([batch.n_real, rows, self.block[rows]]), tap.device)
+        position = torch.arange(batch.token_ids.shape[1], device=tap.device)
+        # one NaN or infinite score makes all of a standardised row NaN: one expert is enough to look at
+        nan = z[0][:, :, 0].isnan().unflatten(0, batch.token_ids.shape)  # (document, position, layer)
+        bad = (nan & (position < n_real[:, None])[:, :, None]).any(dim=1)  # (document, layer)
+        self.bad[row] = bad
+        first = 0 if self.settings.count_special_tokens else batch.n_special
+        counted = (position >= first) & (position < n_real[:, None]) & ~bad.any(dim=1, keepdim=True)
+        own = block == torch.arange(len(self.n_tokens), device=tap.device)[:, None]  # (block, document)
+        membership = (own[:, :, None] & counted).flatten(1).float()  # (block, token)
+        self.n_tokens += membership.sum(dim=1).round().to(torch.int64)
+        tables = {id(p): table.flatten(1) for p, table in zip(tap.partitions, z, strict=True)}
+        for variant, n_active in zip(self.variants, self.n_active, strict=True):
+            n_active += count_active(select_active(tables[id(variant.partition)], variant.top_k), membership)
+
+    def add_to(self, counts: RunningCounts, first_block: int) -> None:
+        """Bring the counts to the host and add them; the only time that the host waits for the device."""
+        bad = self.bad.cpu().numpy()
+        if bad.any() and self.settings.on_nonfinite == "stop":
+            row, layer = np.argwhere(bad)[0]
             raise BabelscopeError(
                 f"NaN or infinite activations in layer {layer} for document {self.document_idx[row]}; "
                 "recording.on_nonfinite: skip leaves such documents out, dtype: float32 may avoid them"
             )
-        result: dict[str, Any] = {
-            v.name: c.cpu().numpy() for (v, _), c in zip(tap.variants, counts, strict=True)
-        }
-        skipped = self.document_idx[found.any(axis=1)]
-        return result | {"#n_tokens": n_tokens.cpu().numpy(), "#skipped": skipped, "n_seen": np.int64(n_seen)}
-
-    @staticmethod
-    def _membership(
-        batch: Batch, block: np.ndarray, n_blocks: int, settings: RecordingSettings, device: torch.device
-    ) -> torch.Tensor:
-        """Which block each token counts for: float32 (n_blocks, n_tokens) of zeros and ones."""
-        counted = batch.real_mask(settings.count_special_tokens)  # (document, position)
-        member = np.zeros((n_blocks, *counted.shape), dtype=np.float32)
-        member[block, np.arange(len(block))] = counted
-        return torch.from_numpy(member.reshape(n_blocks, -1)).to(device, non_blocking=True)
+        counts.add([n.cpu().numpy() for n in self.n_active], self.n_tokens.cpu().numpy(), first_block)
+        counts.n_documents += len(self.document_idx)
+        counts.n_seen += self.n_seen
+        counts.skipped += [int(idx) for idx in self.document_idx[bad.any(axis=1)]]
 
 
-def _bad_layers(z: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Documents with a NaN or infinite score in a layer, bool (n_documents, n_layers).
-
-    One such score makes the whole standardised row NaN, so one expert of each row is enough to look at.
-    """
-    nan = z[:, :, 0].isnan().unflatten(0, batch.token_ids.shape)  # (document, position, layer)
-    real = torch.from_numpy(np.arange(batch.token_ids.shape[1]) < batch.n_real[:, None]).to(z.device)
-    return (nan & real[:, :, None]).any(dim=1)
+def _to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Copy without making the host wait for the device."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _check_fit(layers: Sequence[FfnLayer], variants: Sequence[Variant]) -> None:
@@ -336,56 +310,14 @@ def _check_fit(layers: Sequence[FfnLayer], variants: Sequence[Variant]) -> None:
             )
 
 
-def _join(done: dict[int, dict], variants: Sequence[Variant], layers: Sequence[FfnLayer]) -> Recording:
-    parts = [done[start] for start in sorted(done)]
-    n_tokens = np.concatenate([part["#n_tokens"] for part in parts])
-    counts = {}
-    for variant in variants:
-        n_active = np.concatenate([part[variant.name] for part in parts])
-        shape = (len(n_tokens), len(layers), variant.partition.n_experts)
-        counts[variant.name] = ActivationCounts(n_active.reshape(shape), n_tokens, variant.top_k)
-    skipped = np.concatenate([part["#skipped"] for part in parts])
-    return Recording(counts, [int(idx) for idx in skipped])
-
-
-def _fingerprint(
+def _key(
     corpus: TokenizedCorpus,
     document_idx: np.ndarray,
     variants: Sequence[Variant],
     settings: RecordingSettings,
+    resume_key: str,
 ) -> str:
-    digest = hashlib.sha256(repr((settings, corpus.bos_token_id)).encode())
-    for array in (corpus.token_ids, corpus.offsets, document_idx):
-        digest.update(np.ascontiguousarray(array).tobytes())
+    parts: list[Any] = [settings, resume_key]
     for variant in variants:
-        digest.update(f"{variant.name}:{variant.top_k}:{variant.partition.n_experts}".encode())
-        digest.update(np.ascontiguousarray(variant.partition.labels).tobytes())
-    return digest.hexdigest()
-
-
-def _save_resume(path: Path, key: str, done: dict[int, dict[str, np.ndarray]]) -> None:
-    arrays = {f"{start}/{name}": value for start, part in done.items() for name, value in part.items()}
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, key=np.array(key), **arrays)  # type: ignore[arg-type]
-
-
-def _load_resume(path: Path | None, key: str) -> dict[int, dict[str, np.ndarray]]:
-    if path is None or not path.exists():
-        return {}
-    done: dict[int, dict[str, np.ndarray]] = {}
-    try:
-        with np.load(path) as file:
-            if str(file["key"]) != key:
-                return {}
-            for entry in file.files:
-                if entry != "key":
-                    start, name = entry.split("/", 1)
-                    done.setdefault(int(start), {})[name] = file[entry]
-    except (OSError, ValueError, KeyError, EOFError):
-        return {}
-    logger.info(f"going on after {len(done)} segments that an earlier job finished")
-    return done
-
-
-def _device(layer: FfnLayer) -> torch.device:
-    return layer.down.weight.device
+        parts += [variant.name, variant.top_k, variant.partition.n_experts, variant.partition.labels]
+    return recording_key(corpus, document_idx, *parts)

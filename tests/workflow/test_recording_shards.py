@@ -1,0 +1,89 @@
+"""A language recorded in shards: new documents add shards, and the counts are those of one job."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from tests.support import change_config, job, make_study, planned_jobs, run_snakemake
+
+from babelscope.files import read_partition, read_tokens
+from babelscope.model_info import read_model_info
+from babelscope.models import find_ffn_layers, load_model
+from babelscope.recording import RecordingSettings, make_variants, record_activations
+from babelscope.store import read_h5
+
+MAIN = "results/tiny/activations/en.h5"
+OUTPUTS = {
+    "main": MAIN,
+    "random": "results/tiny/variants/random/activations/en.h5",
+    "contiguous": "results/tiny/variants/contiguous/activations/en.h5",
+    "main, top 0.5": "results/tiny/variants/top_50/activations/en.h5",
+}
+
+
+def counts_of_one_job(study):
+    """Record the study's profile documents here, without shards, in the threads of its jobs."""
+    info = read_model_info(study / "results/tiny/model.json")
+    info = type(info)(**{**vars(info), "path": str(study / info.path)})
+    corpus = read_tokens(study / "results/tiny/tokens/en.h5", "tiny", "en")
+    partitions = {"main": read_partition(study / "results/tiny/experts.h5", info)}
+    for name in ("random", "contiguous"):
+        partitions[name] = read_partition(study / f"results/tiny/variants/{name}/experts.h5", info)
+    model = load_model(info, device="cpu")
+    torch.set_num_threads(2)
+    return record_activations(
+        model,
+        find_ffn_layers(model),
+        corpus,
+        corpus.profile_idx,
+        make_variants(partitions, 0.25, [0.5]),
+        RecordingSettings(5, 10, 1024, max_blocks=4),
+    ).counts
+
+
+def assert_same_as_one_job(study):
+    counts = counts_of_one_job(study)
+    for name, path in OUTPUTS.items():
+        datasets, attrs = read_h5(study / path, "activations")
+        np.testing.assert_array_equal(datasets["n_active"], counts[name].n_active)
+        np.testing.assert_array_equal(datasets["n_tokens"], counts[name].n_tokens)
+        assert attrs["top_k"] == counts[name].top_k
+
+
+def shard(number):
+    return job("record_activations", model="tiny", lang="en", shard=f"{number:03d}")
+
+
+def test_shards_add_up_to_one_job_and_new_documents_add_shards(tmp_path):
+    recording = {"documents_per_shard": 10, "top_fractions": [0.5], "max_blocks": 4}
+    config = {"recording": recording, "corpus": {"profile_documents": 15}}
+    study = make_study(tmp_path / "study", n_lines=60, config=config)
+    assert {shard(0), shard(1)} <= planned_jobs(study, MAIN)
+    run_snakemake(study, MAIN, check=True)
+    assert_same_as_one_job(study)
+    first = (study / "results/tiny/activations/en/shard_000.h5").read_bytes()
+
+    change_config(study, {"corpus": {"profile_documents": 35}})
+    merge, tokens = job("merge_shards", model="tiny", lang="en"), job("sample_corpus", lang="en")
+    expected = {shard(1), shard(2), shard(3), merge, tokens, job("tokenize_corpus", model="tiny", lang="en")}
+    assert planned_jobs(study, MAIN) == expected
+    run_snakemake(study, MAIN, check=True)
+    assert_same_as_one_job(study)
+    assert (study / "results/tiny/activations/en/shard_000.h5").read_bytes() == first
+    assert planned_jobs(study, MAIN) == set()
+
+    text = study / "text" / "en.txt"
+    text.write_text(text.read_text().replace("a", "b"))
+    assert {shard(0), shard(1), shard(2), shard(3), merge} <= planned_jobs(study, MAIN)
+
+
+def test_a_shard_of_other_documents_is_refused_by_name(tmp_path):
+    config = {"recording": {"documents_per_shard": 10, "controls": []}}
+    study = make_study(tmp_path / "study", config=config)
+    run_snakemake(study, MAIN, check=True)
+    corpus = study / "results/corpora/en.jsonl"
+    lines = corpus.read_text().splitlines()
+    corpus.write_text("\n".join([*lines[:5], *reversed(lines[5:])]) + "\n")
+    result = run_snakemake(study, MAIN)
+    assert result.returncode != 0
+    assert "shard_000.h5: recorded from other documents than those of the corpus now" in result.stdout
