@@ -85,7 +85,7 @@ def definition(wildcards):
 
 def compute_settings(wildcards):
     """How one model computes: type, device, size of batches."""
-    keys = ("dtype", "device", "device_map", "tokens_per_batch")
+    keys = ("dtype", "device", "device_map", "compile", "tokens_per_batch")
     return {key: definition(wildcards)[key] for key in keys}
 
 

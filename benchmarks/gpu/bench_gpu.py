@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "workflow" / "scripts"))
 
-from babelscope.batching import make_batches
-from babelscope.containers import ExpertPartition, TokenizedCorpus
-from babelscope.models import base_model, find_ffn_layers, take_neurons
-from babelscope.recording import RecordingSettings, Variant, make_variants, record_activations
+from babelscope.batching import make_batches  # noqa: E402
+from babelscope.containers import ExpertPartition, TokenizedCorpus  # noqa: E402
+from babelscope.models import base_model, compile_norms, find_ffn_layers, take_neurons  # noqa: E402
+from babelscope.recording import RecordingSettings, Variant, make_variants, record_activations  # noqa: E402
 
 LLAMA_7B = {
     "vocab_size": 32000,
@@ -132,7 +133,10 @@ def flops_per_token(model: torch.nn.Module, length: int) -> float:
 def bench_recording(
     tiny: bool, rates: dict[str, float], tokens_per_batch: int, n_million: float
 ) -> dict[str, Any]:
-    """Bare forward pass, recording, and recording of three partitions at once, interleaved."""
+    """Bare forward pass, recording, and recording of three partitions at once, interleaved.
+
+    First as the model comes, then with compiled normalisations, then one long run of the latter.
+    """
     model = build_llama(tiny)
     layers = find_ffn_layers(model)
     n_layers, d_ff = len(layers), layers[0].d_ff
@@ -159,30 +163,13 @@ def bench_recording(
         return lambda: record_activations(model, layers, corpus, corpus.profile_idx, chosen, settings)
 
     runs = {"bare": bare, "recording": record(variants[:1]), "recording_3_partitions": record(variants)}
-    for run in runs.values():
-        run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    peak = {}
-    for _ in range(2 if tiny else 5):
-        for name, run in runs.items():
-            if torch.cuda.is_available():
-                torch.cuda.reset_peak_memory_stats()
-            times[name].append(median_seconds(run, 1, 0))
-            if torch.cuda.is_available():
-                peak[name] = torch.cuda.max_memory_allocated() / 2**30
-    medians = {name: statistics.median(values) for name, values in times.items()}
     flops = flops_per_token(model, length)
-    table = {
-        name: {
-            "tokens_per_second": n_tokens / seconds,
-            "ratio_to_bare": medians["bare"] / seconds,
-            "fraction_of_matrix_rate": flops * n_tokens / seconds / 1e12 / rates["bf16_tflops"],
-            "peak_memory_gib": peak.get(name),
-            "spread": [min(times[name]), max(times[name])],
-        }
-        for name, seconds in medians.items()
-    }
-    long_corpus = make_corpus(int(n_million * 1e6 / length) + 1, length, 32000, ragged=True)
+    tables = {}
+    for mode in ("eager", "compiled_norms"):
+        if mode == "compiled_norms":
+            compile_norms(model)
+        tables[mode] = interleave(runs, n_tokens, flops, rates, 2 if tiny else 3)
+    long_corpus = make_corpus(int(n_million * 1e6 / length) + 1, length, 32000, ragged=False)
     line = []
     begin, seen = time.perf_counter(), 0
 
@@ -200,7 +187,7 @@ def bench_recording(
     return {
         "gflop_per_token": flops / 1e9,
         "tokens_per_batch": tokens_per_batch,
-        "variants": table,
+        "variants": tables,
         "long_run": {
             "tokens": seen,
             "seconds": seconds,
@@ -209,6 +196,34 @@ def bench_recording(
             "paper_18m_tokens_minutes": 18e6 / (seen / seconds) / 60,
             "line": line[:: max(1, len(line) // 12)],
         },
+    }
+
+
+def interleave(
+    runs: dict[str, Callable[[], Any]], n_tokens: int, flops: float, rates: dict[str, float], repeats: int
+) -> dict[str, Any]:
+    """Rates of several ways to pass the same tokens, which take turns; medians, spread, peak memory."""
+    for run in runs.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    peak: dict[str, float] = {}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            if torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()
+            times[name].append(median_seconds(run, 1, 0))
+            if torch.cuda.is_available():
+                peak[name] = torch.cuda.max_memory_allocated() / 2**30
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    return {
+        name: {
+            "tokens_per_second": n_tokens / seconds,
+            "ratio_to_bare": medians["bare"] / seconds,
+            "fraction_of_matrix_rate": flops * n_tokens / seconds / 1e12 / rates["bf16_tflops"],
+            "peak_memory_gib": peak.get(name),
+            "seconds_min_max": [min(times[name]), max(times[name])],
+        }
+        for name, seconds in medians.items()
     }
 
 
@@ -317,8 +332,11 @@ def bench_clustering(tiny: bool, all_layers: bool) -> dict[str, Any]:
     return table
 
 
-def bench_pruning(tiny: bool, rates: dict[str, float]) -> dict[str, Any]:
-    """Dense against sliced at 70 % of the feed-forward width, prefill and decode, batch 1 and 32."""
+def bench_pruning(tiny: bool, n_layers: int | None, compiled: bool) -> dict[str, Any]:
+    """Dense against sliced at 70 % of the feed-forward width, prefill and decode, batch 1 and 32.
+
+    Every layer has a width of its own, which torch.compile compiles one by one: give it few layers.
+    """
     results: dict[str, Any] = {}
     width = (TINY if tiny else LLAMA_7B)["intermediate_size"]
     rng = np.random.default_rng(0)
@@ -330,7 +348,7 @@ def bench_pruning(tiny: bool, rates: dict[str, float]) -> dict[str, Any]:
     }
     for kind, draw in kinds.items():
         rng = np.random.default_rng(0)
-        model = build_llama(tiny)
+        model = build_llama(tiny, n_layers)
         layers = find_ffn_layers(model)
         if kind != "dense":
             take_neurons(layers, [torch.arange(draw()) for _ in layers])
@@ -340,11 +358,11 @@ def bench_pruning(tiny: bool, rates: dict[str, float]) -> dict[str, Any]:
         for batch in (1, 32):
             prompt = torch.randint(3, 32000, (batch, 64 if tiny else 512), device=device())
             torch._dynamo.reset()
-            body = torch.compile(base_model(model), dynamic=False)
+            body = torch.compile(base_model(model), dynamic=False) if compiled else base_model(model)
             with torch.inference_mode():
-                seconds = median_seconds(lambda: body(input_ids=prompt, use_cache=False), 7, 3)
+                seconds = median_seconds(partial(body, input_ids=prompt, use_cache=False), 7, 3)
                 entry[f"prefill_{batch}"] = prompt.numel() / seconds
-                entry[f"decode_{batch}"] = decode_rate(model, batch, 16 if tiny else 64)
+                entry[f"decode_{batch}"] = decode_rate(model, batch, 16 if tiny else 64, compiled)
         results[kind] = entry
         del model, layers
         if torch.cuda.is_available():
@@ -360,8 +378,8 @@ def bench_pruning(tiny: bool, rates: dict[str, float]) -> dict[str, Any]:
     return results
 
 
-def decode_rate(model: torch.nn.Module, batch: int, n_steps: int) -> float:
-    """Tokens/s of decoding one token after another with a static cache, as a CUDA graph where there is one."""
+def decode_rate(model: torch.nn.Module, batch: int, n_steps: int, compiled: bool) -> float:
+    """Tokens/s of decoding with a static cache; on a GPU as a CUDA graph."""
     from transformers import StaticCache
 
     context = 256
@@ -375,11 +393,10 @@ def decode_rate(model: torch.nn.Module, batch: int, n_steps: int) -> float:
     )
     token = prompt[:, -1:].clone()
     position = torch.tensor([128], device=device())
-
-    compiled = torch.compile(model, dynamic=False)
+    forward = torch.compile(model, dynamic=False) if compiled else model
 
     def step() -> None:
-        compiled(
+        forward(
             input_ids=token,
             past_key_values=cache,
             use_cache=True,
@@ -460,6 +477,8 @@ def main() -> None:
     parser.add_argument("--tokens-per-batch", type=int, default=16000)
     parser.add_argument("--million", type=float, default=1.0, help="millions of tokens of the long run")
     parser.add_argument("--all-layers", action="store_true")
+    parser.add_argument("--layers", type=int, help="layers of the stack for pruned inference; default all")
+    parser.add_argument("--compile", action="store_true", help="torch.compile pruned inference")
     parser.add_argument("--model-dir", type=Path)
     parser.add_argument("--tiny", action="store_true", help="small shapes: a dry run on any machine")
     options = parser.parse_args()
@@ -477,7 +496,7 @@ def main() -> None:
         "recording": lambda: bench_recording(options.tiny, rates, options.tokens_per_batch, options.million),
         "options": lambda: bench_forward_options(options.tiny, rates, options.tokens_per_batch),
         "clustering": lambda: bench_clustering(options.tiny, options.all_layers),
-        "pruning": lambda: bench_pruning(options.tiny, rates),
+        "pruning": lambda: bench_pruning(options.tiny, options.layers, options.compile),
         "parity": lambda: bench_parity(options.model_dir),
     }
     for part in options.parts:
@@ -491,10 +510,8 @@ def main() -> None:
             traceback.print_exc()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        print(
-            f"== {part} ({time.perf_counter() - begin:.0f} s)\n{json.dumps(results[part], indent=1, default=float)}",
-            flush=True,
-        )
+        shown = json.dumps(results[part], indent=1, default=float)
+        print(f"== {part} ({time.perf_counter() - begin:.0f} s)\n{shown}", flush=True)
         file = options.out / f"{'_'.join(options.parts)}.json"
         file.write_text(json.dumps(results, indent=1, default=float) + "\n")
 
