@@ -61,8 +61,8 @@ def merge_shards(
         document_idx = shard_documents(corpus, shard, documents_per_shard)
         if attrs.get("documents_sha256") != documents_digest(corpus, document_idx):
             raise BabelscopeError(
-                f"{path}: recorded from other documents than those of the corpus now; delete it and run again: "
-                "rule record_activations remakes it"
+                f"{path}: recorded from other documents than those of the corpus now; delete it and run "
+                "again: rule record_activations remakes it"
             )
         own = (datasets["n_active"].shape[1:], attrs["top_k"])
         if total is None:

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 
-from babelscope.figures.style import Look, new_figure
+from babelscope.figures.style import PALETTE, Look, new_figure
 from babelscope.similarity import Similarity
 
 # measure: title, label of the colour bar, small values mean alike
@@ -23,8 +23,8 @@ MEASURES = {
 def frequency_figures(
     frequency: np.ndarray, names: Sequence[str], model: str, look: Look
 ) -> Iterator[Figure]:
-    """One figure a language, all with one colour scale, which ends at the 99.5th percentile."""
-    vmax = float(np.quantile(frequency, 0.995))
+    """One figure a language, all with one colour scale, which ends at the 98th percentile."""
+    vmax = float(np.quantile(frequency, 0.98))
     for matrix, name in zip(frequency, names, strict=True):
         yield plot_frequency(matrix, name, model, vmax, look)
 
@@ -117,7 +117,7 @@ def plot_sharing(
     """
     n_layers, n_experts = n_languages_high.shape
     figure, (left, right) = new_figure(
-        8.2, 1.1 + 0.14 * n_layers, ncols=2, sharey=True, width_ratios=(2.4, 1)
+        8.2, 1.4 + 0.14 * n_layers, ncols=2, sharey=True, width_ratios=(2.4, 1)
     )
     ordered = -np.sort(-n_languages_high, axis=1)
     cmap = colormaps[look.colormap].resampled(n_languages + 1)
@@ -132,7 +132,8 @@ def plot_sharing(
     bar = figure.colorbar(image, ax=left, label="number of languages", pad=0.02)
     bar.set_ticks(range(0, n_languages + 1, max(1, n_languages // 9)))
     layers = np.arange(n_layers)
-    for m, marker, text in ((n_languages, "o", "all languages"), (1, "s", "one language"), (0, "^", "none")):
+    lines = ((n_languages, "o", "all languages"), (1, "s", "one language"), (0, "^", "none"))
+    for (m, marker, text), color in zip(lines, PALETTE[1:], strict=False):
         share = (n_languages_high == m).mean(axis=1)
         right.plot(
             share,
@@ -140,13 +141,11 @@ def plot_sharing(
             marker=marker,
             markersize=3,
             lw=1,
-            color=cmap(norm(m)),
+            color=color,
             label=text,
-            markeredgecolor="0.3",
-            markeredgewidth=0.4,
         )
     right.set(xlabel="share of the layer's experts", xlim=(0, 1), title="By layer")
-    right.legend(loc="lower right")
+    figure.legend(loc="outside lower right", ncols=3)
     return figure
 
 
