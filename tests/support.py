@@ -1,4 +1,4 @@
-"""Tiny random models, small texts and whole studies for the tests. Random weights: for tests alone."""
+"""Tiny random models and tiny studies, for tests alone: nothing that they measure means anything."""
 
 from __future__ import annotations
 
@@ -9,173 +9,262 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-D_FF, D_MODEL, N_LAYERS = 24, 16, 3
-SMALL: dict[str, Any] = {
-    "vocab_size": 96,
-    "hidden_size": D_MODEL,
-    "intermediate_size": D_FF,
-    "num_hidden_layers": N_LAYERS,
+WORKFLOW_PARTS = ("Snakefile", "rules", "workflow", "config", "profiles", "envs")
+BOS, EOS, PAD, UNK = range(4)
+
+_SIZES = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
     "num_attention_heads": 2,
-    "max_position_embeddings": 64,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "initializer_range": 0.2,
 }
-GROUPED = {"num_key_value_heads": 1, "head_dim": 8}
-OPT_NAMES = {
-    "hidden_size": D_MODEL,
-    "num_hidden_layers": N_LAYERS,
-    "num_attention_heads": 2,
-    "ffn_dim": D_FF,
-    "word_embed_proj_dim": D_MODEL,
+# Where a family names a size in its own way.
+_FAMILY_SIZES: dict[str, dict[str, Any]] = {
+    "bloom": {"hidden_size": 16, "n_head": 2, "initializer_range": 0.2},
+    "gpt_neox": {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_attention_heads": 2,
+        "initializer_range": 0.2,
+    },
+    "opt": {
+        "hidden_size": 16,
+        "word_embed_proj_dim": 16,
+        "ffn_dim": 24,
+        "num_attention_heads": 2,
+        "init_std": 0.2,
+    },
+    "xglm": {"d_model": 16, "ffn_dim": 24, "attention_heads": 2, "init_std": 0.2},
 }
-XGLM_NAMES = {"d_model": D_MODEL, "num_layers": N_LAYERS, "attention_heads": 2, "ffn_dim": D_FF}
-# model_type: class of the configuration, and what it needs beside SMALL
-FAMILY_CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("LlamaConfig", GROUPED),
-    "mistral": ("MistralConfig", GROUPED | {"sliding_window": 8}),
-    "qwen2": ("Qwen2Config", {"num_key_value_heads": 1}),
-    "qwen3": ("Qwen3Config", GROUPED),
-    "gemma": ("GemmaConfig", GROUPED),
-    "gemma2": ("Gemma2Config", GROUPED | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
-    "gemma3_text": ("Gemma3TextConfig", GROUPED | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
-    "phi3": ("Phi3Config", {"num_key_value_heads": 1}),
-    "bloom": ("BloomConfig", {"n_layer": N_LAYERS, "n_head": 2, "intermediate_size": None}),
-    "gpt_neox": ("GPTNeoXConfig", {}),
-    "opt": ("OPTConfig", OPT_NAMES),
-    "xglm": ("XGLMConfig", XGLM_NAMES),
-}
-WORDS = {
-    "en": "the a cat dog house tree river sees likes near big small old green runs to from with".split(),
-    "fr": "le la un chat chien maison arbre fleuve voit aime grand petit vieux vert court vers".split(),
-    "de": "der die das ein Hund Katze Haus Baum Fluss sieht mag gross klein alt rennt nach von".split(),
-}
+_DEPTH_KEY = {"bloom": "n_layer", "xglm": "num_layers"}
+
+# A job is its rule and its wildcards, sorted: ("tokenize_corpus", "lang=de model=tiny").
+Job = tuple[str, str]
 
 
-def make_model(family: str, seed: int = 0, **changes: Any) -> torch.nn.Module:
-    """A tiny random model of a family with its output layer, float32, in evaluation mode."""
-    import transformers
+def make_tokenizer(folder: Path, *, bos: bool = True) -> int:
+    """Train a tiny byte-level BPE tokenizer on a few lines and save it; return its number of tokens."""
+    from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+    from tokenizers.models import BPE
 
-    name, more = FAMILY_CONFIGS[family]
-    settings = {k: v for k, v in (SMALL | more | changes).items() if v is not None}
-    torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, name)(**settings))
-    # biases and norms start at constants: give them values, so that forgetting one shows
-    for parameter in model.parameters():
-        if parameter.ndim == 1:
-            parameter.data.add_(0.1 * torch.randn_like(parameter))
-        else:
-            parameter.data.mul_(8.0)
-    model.tie_weights()
-    return model.float().eval().requires_grad_(False)
+    tokenizer = Tokenizer(BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<s>", "</s>", "<pad>", "<unk>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(make_text("en", 20) + make_text("hi", 20), trainer)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = dict(zip(("bos_token", "eos_token", "pad_token", "unk_token"), special, strict=True))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **names} | ({} if bos else {"bos_token": None})
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return tokenizer.get_vocab_size()
 
 
-def save_model(folder: Path, family: str = "llama", seed: int = 0, **changes: Any) -> Path:
-    """A tiny random model and a real word tokenizer in a folder, as a user would have them."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+def make_tiny_model(
+    folder: str | Path,
+    family: str = "llama",
+    *,
+    n_layers: int = 2,
+    seed: int = 0,
+    bos: bool = True,
+    **config: Any,
+) -> Path:
+    """Save a random transformers model of a family with a tokenizer of its own.
 
-    words = ["<pad>", "<s>", "</s>", "<unk>", *sorted(set(sum(WORDS.values(), [])))]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    make_model(family, seed, **changes).save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
-    ).save_pretrained(folder)
+    d_model is 16 and d_ff 24 (BLOOM: 64). Biases and norms are random too, so that leaving one out shows.
+
+    Parameters
+    ----------
+    folder : made where it does not exist.
+    family : a ``model_type`` of ``babelscope.ffn.FAMILIES``.
+    n_layers, seed : depth, and seed of the weights.
+    bos : False: the tokenizer has no BOS token.
+    config : further entries of the model's config.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = Path(folder)
+    options: dict[str, Any] = {
+        **_FAMILY_SIZES.get(family, _SIZES),
+        _DEPTH_KEY.get(family, "num_hidden_layers"): n_layers,
+        "vocab_size": make_tokenizer(folder, bos=bos),
+        "max_position_embeddings": 128,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+        "pad_token_id": PAD,
+        **config,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **options))
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.data += 0.1 * torch.randn_like(parameter)
+    model.eval().save_pretrained(folder)
     return folder
 
 
-def write_texts(folder: Path, languages: list[str], n_documents: int = 40) -> None:
-    """One text file a language, different sentences of its words."""
+def make_text(language: str, n_lines: int, *, seed: int = 0) -> list[str]:
+    """Sentences, all different, of a made-up vocabulary of a language: its letters say which script."""
+    first = {"hi": 0x0905, "ar": 0x0627, "ru": 0x0430, "bn": 0x0985}.get(language, ord("a"))
+    rng = random.Random(f"{language} {seed}")
+    letters = [chr(first + i) for i in range(20)]
+    words = ["".join(rng.choices(letters, k=rng.randint(2, 7))) for _ in range(60)]
+    return [f"{i} {' '.join(rng.choices(words, k=rng.randint(3, 9)))}." for i in range(n_lines)]
+
+
+def make_study(
+    folder: str | Path,
+    languages: Sequence[str] = ("en", "fr"),
+    *,
+    family: str = "llama",
+    more_texts: Sequence[str] = (),
+    n_lines: int = 40,
+    config: Mapping[str, Any] | None = None,
+) -> Path:
+    """A copy of the workflow whose configuration is a tiny model and small files of text.
+
+    The model is in ``tiny-model``, the text in ``text/{lang}.txt``. The configuration is the default one with
+    changes, written to ``config/config.yaml``, so that plain ``snakemake`` in the folder runs the study.
+
+    Parameters
+    ----------
+    folder : must not exist, or be empty.
+    languages : codes of config/languages.tsv to study.
+    family : of the tiny model.
+    more_texts : languages with a file of text that are not studied yet.
+    n_lines : lines of each file of text.
+    config : further changes, merged key by key; None removes a key.
+    """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for language in languages:
-        rng = random.Random(language)
-        lines = [" ".join(rng.choices(WORDS[language], k=rng.randint(4, 12))) for _ in range(n_documents)]
-        (folder / f"{language}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def make_corpus(lengths: list[int], n_heldout: int = 0, seed: int = 0, bos: int = 1):
-    """Random documents of given lengths as a ``TokenizedCorpus``; the first ones are held out."""
-    from babelscope.containers import TokenizedCorpus
-
-    rng = np.random.default_rng(seed)
-    return TokenizedCorpus(
-        token_ids=rng.integers(3, 96, sum(lengths)).astype(np.int32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        heldout=np.arange(len(lengths)) < n_heldout,
-        n_bytes=np.full(len(lengths), 50, dtype=np.int32),
-        bos_token_id=bos,
-    )
-
-
-def make_study(folder: Path, languages: tuple[str, ...] = ("en", "fr"), **changes: Any) -> Path:
-    """A copy of the workflow in a folder, with a tiny model, small texts and ``overlay.yaml``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "Snakefile", folder)
-    for part in ("rules", "workflow", "config", "profiles", "envs"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    save_model(folder / "tiny", "gemma3_text")
-    write_texts(folder / "texts", list(WORDS))
-    overlay: dict[str, Any] = {
+    for part in WORKFLOW_PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / part)
+    make_tiny_model(folder / "tiny-model", family)
+    (folder / "text").mkdir()
+    for language in (*languages, *more_texts):
+        text = "\n".join(make_text(language, n_lines)) + "\n"
+        (folder / "text" / f"{language}.txt").write_text(text, encoding="utf-8")
+    settings = yaml.safe_load((folder / "config" / "config.yaml").read_text(encoding="utf-8"))
+    tiny = {
         "models": ["tiny"],
         "languages": list(languages),
-        "model_definitions": {"tiny": {"source": {"path": "tiny"}, "n_layers": N_LAYERS}},
+        "model_definitions": {"tiny": {"source": {"path": "tiny-model"}, "n_layers": 2}},
         "corpus": {
             "profile_documents": 20,
-            "heldout_documents": 6,
+            "heldout_documents": 5,
             "min_characters": 5,
-            "sources": {"default": {"files": "texts/{lang}.txt"}},
+            "max_tokens": 30,
         },
-        "experts": {"n_experts": 6},
-        "recording": {"documents_per_block": 5, "documents_per_segment": 10},
+        "experts": {"n_experts": 8},
+        "recording": {"top_fraction": 0.25, "documents_per_block": 5, "documents_per_segment": 10},
+        "pruning": {"compensation_documents": 10},
+        "figures": {"dpi": 40},
     }
-    for key, value in changes.items():
-        overlay[key] = overlay[key] | value if isinstance(overlay.get(key), dict) else value
-    (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    settings = merged(settings, tiny)
+    settings["corpus"]["sources"] = {"default": {"files": "text/{lang}.txt"}}
+    write_config(folder, merged(settings, config or {}))
     return folder
 
 
-def run_snakemake(folder: Path, *args: str, cores: int = 2) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake in a study's folder with its overlay; output as text, standard error with it."""
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", "overlay.yaml", *args],
+def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with changes, merged key by key; None removes a key."""
+    result = deepcopy(dict(settings))
+    for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(result.get(key), dict):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = deepcopy(value)
+    return result
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The configuration of a study made by ``make_study``."""
+    return yaml.safe_load((Path(folder) / "config" / "config.yaml").read_text(encoding="utf-8"))
+
+
+def write_config(folder: str | Path, settings: Mapping[str, Any]) -> None:
+    """Write the configuration of a study."""
+    text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+    (Path(folder) / "config" / "config.yaml").write_text(text, encoding="utf-8")
+
+
+def change_config(folder: str | Path, changes: Mapping[str, Any]) -> None:
+    """Change the configuration of a study in place."""
+    write_config(folder, merged(read_config(folder), changes))
+
+
+def run_snakemake(
+    folder: str | Path,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 600,
+    check: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """Run ``snakemake`` in a study, by default on two cores; standard output and error come together.
+
+    Parameters
+    ----------
+    args : of snakemake; ``--cores 2`` stands before them.
+    env : additions to the environment.
+    check : True: raise AssertionError with the output where the exit code is not 0.
+    """
+    result = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", *args],
         cwd=folder,
-        text=True,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+        text=True,
+        encoding="utf-8",
+        timeout=timeout,
     )
+    if check and result.returncode:
+        raise AssertionError(f"snakemake {' '.join(args)} ended with {result.returncode}:\n{result.stdout}")
+    return result
 
 
-def planned_jobs(folder: Path, *args: str) -> set[tuple[str, tuple[str, ...]]]:
-    """The jobs of a dry run, each as its rule and the values of its wildcards."""
-    result = run_snakemake(folder, "--dry-run", *args)
-    assert result.returncode == 0, result.stdout
-    jobs = set()
-    for block in re.split(r"\n(?=(?:local)?rule \w+:)", result.stdout)[1:]:
-        rule = re.match(r"(?:local)?rule (\w+):", block)[1]
-        found = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
-        values = tuple(part.split("=", 1)[1] for part in found[1].split(", ")) if found else ()
-        jobs.add((rule, values))
-    return jobs
+def job(rule: str, **wildcards: str) -> Job:
+    """One job, as ``jobs_of`` gives it."""
+    return rule, " ".join(f"{name}={value}" for name, value in sorted(wildcards.items()))
 
 
-def edit_overlay(folder: Path, **changes: Any) -> None:
-    """Change top-level keys of a study's overlay; mappings are merged one level deep."""
-    path = folder / "overlay.yaml"
-    overlay = yaml.safe_load(path.read_text())
-    for key, value in changes.items():
-        overlay[key] = overlay[key] | value if isinstance(overlay.get(key), dict) else value
-    path.write_text(yaml.safe_dump(overlay), encoding="utf-8")
+def jobs_of(dry_run: str) -> set[Job]:
+    """The jobs that the output of ``snakemake --dry-run`` announces, without target rules."""
+    found: list[Job] = []
+    for line in dry_run.splitlines():
+        if match := re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", line):
+            found.append(job(match[1]))
+        elif match := re.match(r"    wildcards: (.*)", line):
+            pairs = (pair.split("=", 1) for pair in match[1].split(", "))
+            found[-1] = job(found[-1][0], **dict(pairs))
+    return {one for one in found if one[0] not in ("all", "full")}
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def planned_jobs(folder: str | Path, *args: str) -> set[Job]:
+    """The jobs that a run with these arguments would do now."""
+    return jobs_of(run_snakemake(folder, "--dry-run", *args, check=True).stdout)
