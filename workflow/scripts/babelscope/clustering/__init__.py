@@ -33,7 +33,7 @@ __all__ = [
 _MAX_LLOYD_STEPS = 100
 # More rounds find better partitions, and more than as much time spent on more starts does. These keep a layer
 # of 2048 rows at two to three seconds and one of 11008 at a fraction of one start of k-means-constrained.
-_ANNEALING_ROUNDS = (60, 250)
+_ANNEALING_ROUNDS = (45, 250)
 _NEURON_ROUNDS = 200 * 2048
 
 
