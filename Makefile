@@ -29,7 +29,7 @@ run: $(STAMP) ## run the study of the default configuration
 	$(BIN)/snakemake --cores $(CORES)
 
 full: $(STAMP) ## run the study with all its controls and sweeps
-	$(BIN)/snakemake --cores $(CORES) full
+	$(BIN)/snakemake --cores $(CORES) full --configfile config/full.yaml
 
 report: $(STAMP) ## put figures and tables of a finished run into report.html
 	$(BIN)/snakemake --report report.html

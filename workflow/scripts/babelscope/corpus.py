@@ -144,6 +144,7 @@ def _ranked(documents: Iterable[tuple[str, str]], seed: int) -> list[tuple[str, 
 
 def _read_hub(source: Mapping[str, Any], language: str, seed: int) -> Iterator[tuple[str, str]]:
     import datasets
+    import httpx
     from huggingface_hub import errors
 
     name = source["hub"]
@@ -168,7 +169,13 @@ def _read_hub(source: Mapping[str, Any], language: str, seed: int) -> Iterator[t
         raise BabelscopeError(
             f"{where} does not exist or is gated: check the name, accept its terms on its page, set HF_TOKEN"
         ) from error
-    except (ConnectionError, OSError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled) as error:
+    except (
+        ConnectionError,
+        OSError,
+        httpx.HTTPError,
+        errors.HfHubHTTPError,
+        errors.OfflineModeIsEnabled,
+    ) as error:
         raise BabelscopeError(
             f"{where} cannot be reached ({error}). Run rule sample_corpus where there is a network, or give "
             "local files as the source"

@@ -57,6 +57,7 @@ def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str 
 
 
 def _from_hub(repository: str, revision: str, allow_pickle: bool) -> Path:
+    import httpx
     from huggingface_hub import errors, snapshot_download
 
     patterns = _HUB_PATTERNS + (["*.bin"] if allow_pickle else [])
@@ -75,6 +76,7 @@ def _from_hub(repository: str, revision: str, allow_pickle: bool) -> Path:
         errors.LocalEntryNotFoundError,
         errors.OfflineModeIsEnabled,
         errors.HfHubHTTPError,
+        httpx.HTTPError,
         OSError,
     ) as error:
         raise BabelscopeError(

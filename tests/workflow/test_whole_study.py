@@ -1,0 +1,175 @@
+"""The whole DAG on a tiny model: every file is there and holds what the contract says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from tests.support import ROOT, make_study, planned_jobs, run_snakemake
+
+LANGUAGES = ("en", "hi")
+N_LAYERS, D_FF, N_EXPERTS, TOP_K = 2, 24, 8, 4
+
+
+def results(study: Path) -> Path:
+    return study / "results" / "tiny"
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_h5_file_says_what_it_is(finished_study):
+    files = sorted(results(finished_study).rglob("*.h5"))
+    assert len(files) > 10
+    for path in files:
+        with h5py.File(path) as file:
+            assert file.attrs["format"].startswith("babelscope/"), path
+            assert file.attrs["format_version"] >= 1
+            assert file.attrs["model"] == "tiny"
+            assert file.attrs["created_by"].startswith("babelscope ")
+            for dataset in file.values():
+                assert len(dataset.attrs["dims"]) == dataset.ndim or dataset.ndim == 0
+                assert dataset.attrs["description"]
+                if dataset.ndim and dataset.size and dataset.dtype != object:
+                    assert dataset.fletcher32
+
+
+def test_corpora_hold_disjoint_documents(finished_study):
+    for language in LANGUAGES:
+        lines = (finished_study / "results" / "corpora" / f"{language}.jsonl").read_text().splitlines()
+        documents = [json.loads(line) for line in lines]
+        assert all(set(document) == {"id", "text", "split"} for document in documents)
+        split = [{d["text"] for d in documents if d["split"] == s} for s in ("profile", "heldout")]
+        assert [len(part) for part in split] == [20, 5]
+        assert not split[0] & split[1]
+
+
+def test_model_and_tokens(finished_study):
+    model = json.loads((results(finished_study) / "model.json").read_text())
+    assert (model["family"], model["gated"]) == ("llama", True)
+    assert (model["n_layers"], model["d_model"], model["d_ff"]) == (N_LAYERS, 16, D_FF)
+    for language in LANGUAGES:
+        with h5py.File(results(finished_study) / "tokens" / f"{language}.h5") as file:
+            offsets, heldout = file["offsets"][:], file["heldout"][:]
+            assert file["token_ids"].dtype == np.int32
+            assert offsets[-1] == len(file["token_ids"]) and len(offsets) == 26
+            assert np.diff(offsets).max() <= 30
+            assert heldout.sum() == 5
+            assert 0 not in file["token_ids"][:]  # BOS is put there when the model runs
+
+
+def test_experts_are_balanced(finished_study):
+    with h5py.File(results(finished_study) / "experts.h5") as file:
+        labels = file["labels"][:]
+    assert labels.shape == (N_LAYERS, D_FF) and labels.dtype == np.int32
+    for layer, row in enumerate(labels):
+        assert (np.bincount(row, minlength=N_EXPERTS) == D_FF // N_EXPERTS).all()
+        with h5py.File(results(finished_study) / "experts" / f"layer_{layer:02d}.h5") as file:
+            np.testing.assert_array_equal(file["labels"][:], row)
+            assert 0 < file["sse"][()] <= file["sse_random"][()]
+
+
+def test_each_token_has_top_k_active_experts_in_every_block(finished_study):
+    folders = [results(finished_study), *(results(finished_study) / "variants").iterdir()]
+    assert len(folders) == 3
+    for folder in folders:
+        for language in LANGUAGES:
+            with h5py.File(folder / "activations" / f"{language}.h5") as file:
+                n_active, n_tokens = file["n_active"][:], file["n_tokens"][:]
+            assert n_active.shape == (4, N_LAYERS, N_EXPERTS) and n_active.dtype == np.int64
+            np.testing.assert_array_equal(n_active.sum(axis=(1, 2)), TOP_K * n_tokens)
+            with h5py.File(results(finished_study) / "tokens" / f"{language}.h5") as file:
+                lengths = np.diff(file["offsets"][:])[~file["heldout"][:]]
+            assert n_tokens.tolist() == lengths.reshape(4, 5).sum(axis=1).tolist()
+
+
+def test_tables_follow_from_the_counts(finished_study):
+    folder = results(finished_study)
+    frequency = []
+    for language in LANGUAGES:
+        with h5py.File(folder / "activations" / f"{language}.h5") as file:
+            frequency.append(file["n_active"][:].sum(axis=0) / file["n_tokens"][:].sum())
+    with h5py.File(folder / "frequency.h5") as file:
+        np.testing.assert_allclose(file["frequency"][:], frequency)
+        assert list(file["languages"].asstr()) == list(LANGUAGES)
+    distance = np.linalg.norm(frequency[0] - frequency[1])
+    table = read_csv(folder / "similarity_euclidean.csv")
+    assert [row["language"] for row in table] == list(LANGUAGES)
+    assert float(table[0]["hi"]) == pytest.approx(distance, rel=1e-5)
+    assert float(read_csv(folder / "similarity_pearson.csv")[0]["en"]) == pytest.approx(1)
+    kl = read_csv(folder / "similarity_kl.csv")
+    assert float(kl[0]["hi"]) != float(kl[1]["en"])
+    high = (np.array(frequency) >= 0.05).sum(axis=0)
+    expected = [{"n_languages": str(m), "n_experts": str((high == m).sum())} for m in range(3)]
+    assert read_csv(folder / "sharing.csv") == expected
+
+
+def test_pruning_table_has_the_contracts_columns(finished_study):
+    rows = read_csv(results(finished_study) / "pruning.csv")
+    assert [row["language"] for row in rows] == list(LANGUAGES)
+    contract = (
+        "language,proportion_high,nll_dense,nll_pruned,perplexity_dense,perplexity_pruned,"
+        "bits_per_byte_dense,bits_per_byte_pruned,ffn_parameters_kept,parameters_kept"
+    )
+    assert ",".join(rows[0]).startswith(contract)
+    assert {"nll_compensated", "nll_random_mean", "nll_random_sd", "nll_standard_error_dense"} <= set(rows[0])
+    for row in rows:
+        assert np.exp(float(row["nll_dense"])) == pytest.approx(float(row["perplexity_dense"]), rel=1e-4)
+        assert 0 < float(row["parameters_kept"]) <= 1
+    speed = read_csv(results(finished_study) / "pruning_speed.csv")
+    wanted = "language,phase,batch_size,dense_tokens_per_second,sliced_tokens_per_second,ratio,ideal_ratio"
+    assert ",".join(speed[0]).startswith(wanted)
+    assert {row["phase"] for row in speed} == {"prefill", "decode"}
+
+
+def test_figures_are_there_as_png_and_svg(finished_study):
+    folder = results(finished_study) / "figures"
+    for name in ("frequency_en", "frequency_hi", "similarity_kl", "sharing", "pruning"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"</svg>" in (folder / f"{name}.svg").read_bytes()
+    assert b"Hindi" in (folder / "frequency_hi.svg").read_bytes()
+
+
+def test_run_config_is_the_merged_configuration(finished_study):
+    merged = yaml.safe_load((finished_study / "results" / "run_config.yaml").read_text())
+    assert merged["languages"] == list(LANGUAGES)
+    assert merged["model_definitions"]["tiny"]["dtype"] == "float32"  # a default of the schema
+
+
+def test_nothing_is_left_elsewhere_or_half_written(finished_study):
+    made = {path.name for path in finished_study.iterdir()}
+    parts = {"Snakefile", "rules", "workflow", "config", "profiles", "envs", "tiny-model", "text"}
+    assert made - parts <= {"results", "logs", "benchmarks", ".snakemake"}
+    left = [path for path in finished_study.rglob("*") if path.suffix in (".part", ".npz")]
+    assert not left
+
+
+def test_a_second_run_does_nothing(finished_study):
+    result = run_snakemake(finished_study)
+    assert "Nothing to be done" in result.stdout
+
+
+def test_report_carries_figures_and_tables(study):
+    run_snakemake(study, "--report", "report.html", check=True)
+    report = (study / "report.html").read_text(encoding="utf-8")
+    for name in ("frequency_en.png", "similarity_kl.png", "sharing.png", "pruning.csv", "similarity_kl.csv"):
+        assert name in report
+    assert "placeholder" not in report.split("<script")[0]
+
+
+def test_full_target_and_paper_configuration_make_a_plan(tmp_path):
+    study = make_study(tmp_path / "study")
+    rules = {rule for rule, _ in planned_jobs(study, "full")}
+    assert {"evaluate_matrix", "trace_frontier"} <= rules
+    shutil.copy(ROOT / "config" / "config.yaml", study / "config" / "config.yaml")
+    jobs = planned_jobs(study, "--configfile", "config/paper.yaml")
+    assert sum(rule == "cluster_layer" for rule, _ in jobs) == 32
+    assert sum(rule == "record_activations" for rule, _ in jobs) == 9
