@@ -1,8 +1,10 @@
 """HDF5 files of the study: a written contract, checked on writing and on reading.
 
-Every file has a kind. ``KINDS`` says which datasets a kind has, of which type, with which axes, and which
+Every file has a kind: ``kinds.KINDS`` says which datasets it has, of which type, with which axes, and which
 rule makes it. A file is written beside its target under a temporary name and renamed when whole; every
-dataset carries a Fletcher-32 checksum, and the root a SHA-256 of all content, both checked on reading.
+dataset carries a Fletcher-32 checksum, and the root a SHA-256 of all content, both checked on reading. The
+first 512 bytes (HDF5's user block) hold a SHA-256 of all bytes behind them. It is checked before HDF5 opens
+the file: on damaged metadata the library can crash or never return.
 """
 
 from __future__ import annotations
@@ -13,134 +15,19 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 
 import babelscope
 from babelscope.errors import BabelscopeError
-
-
-@dataclass(frozen=True)
-class DatasetSpec:
-    """Type, axes and meaning of one dataset; ``low`` and ``high`` bound its values where they are known."""
-
-    dtype: str
-    dims: tuple[str, ...]
-    description: str
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of file: its version, the rule that makes it, and its datasets."""
-
-    version: int
-    rule: str
-    datasets: Mapping[str, DatasetSpec]
-    optional: frozenset[str] = frozenset()
-
-
-_BLOCK_COUNTS = {
-    "n_active": DatasetSpec(
-        "int64", ("block", "layer", "expert"), "tokens for which the expert was active", low=0
-    ),
-    "n_tokens": DatasetSpec("int64", ("block",), "tokens of each block of whole documents", low=0),
-}
-
-KINDS: dict[str, Kind] = {
-    "tokens": Kind(
-        1,
-        "tokenize_corpus",
-        {
-            "token_ids": DatasetSpec("int32", ("token",), "token ids without special tokens", low=0),
-            "offsets": DatasetSpec("int64", ("document_edge",), "first token of each document", low=0),
-            "heldout": DatasetSpec("bool", ("document",), "true: kept for evaluation"),
-            "n_bytes": DatasetSpec("int32", ("document",), "UTF-8 bytes that the tokens stand for", low=1),
-        },
-    ),
-    "layer_experts": Kind(
-        1,
-        "cluster_layer",
-        {
-            "labels": DatasetSpec("int32", ("neuron",), "expert of each neuron", low=0),
-            "sse": DatasetSpec("float64", (), "sum of squared distances to the expert centroids", low=0),
-            "sse_random": DatasetSpec("float64", (), "the same for a random balanced partition", low=0),
-            "sse_unconstrained": DatasetSpec(
-                "float64", (), "the same where sizes are free, starting from labels", low=0
-            ),
-        },
-    ),
-    "experts": Kind(
-        1,
-        "assemble_partition",
-        {"labels": DatasetSpec("int32", ("layer", "neuron"), "expert of each neuron", low=0)},
-    ),
-    "activations": Kind(1, "record_activations", _BLOCK_COUNTS),
-    "frequency": Kind(
-        1,
-        "compare_languages",
-        {
-            "frequency": DatasetSpec(
-                "float64", ("language", "layer", "expert"), "n_active / n_tokens", low=0, high=1
-            ),
-            "languages": DatasetSpec("str", ("language",), "language codes"),
-        },
-    ),
-    "similarity": Kind(
-        1,
-        "compare_languages",
-        {
-            "euclidean": DatasetSpec(
-                "float64", ("language", "language"), "Frobenius norm of the difference", low=0
-            ),
-            "kl": DatasetSpec(
-                "float64", ("language", "language"), "KL(row || column) summed over layers, nats", low=0
-            ),
-            "pearson": DatasetSpec(
-                "float64", ("language", "language"), "mean over layers of the correlation", low=-1, high=1
-            ),
-            "n_missing_layers": DatasetSpec(
-                "int32", ("language", "language"), "layers left out of pearson: constant rows", low=0
-            ),
-            "languages": DatasetSpec("str", ("language",), "language codes"),
-        },
-    ),
-    "pruned": Kind(
-        1,
-        "compensate",
-        {
-            "keep": DatasetSpec("bool", ("layer", "neuron"), "neurons that stay"),
-            "down": DatasetSpec(
-                "float32",
-                ("value",),
-                "corrected columns of the down projections, layer after layer, (d_model, n_kept) in C order",
-            ),
-            "ridge": DatasetSpec("float64", ("layer",), "ridge of the fit, 0 where nothing was fitted"),
-            "unexplained": DatasetSpec(
-                "float64", ("layer",), "share of the removed output still missing, validation documents"
-            ),
-        },
-        optional=frozenset({"ridge", "unexplained"}),
-    ),
-    "sharing": Kind(
-        1,
-        "count_sharing",
-        {
-            "n_languages_high": DatasetSpec(
-                "int32", ("layer", "expert"), "languages in which the expert is high-frequency", low=0
-            ),
-            "high": DatasetSpec("bool", ("language", "layer", "expert"), "frequency >= threshold"),
-            "languages": DatasetSpec("str", ("language",), "language codes"),
-        },
-    ),
-}
+from babelscope.kinds import KINDS, DatasetSpec
 
 _FORMAT = "babelscope/"
+_SEAL_SIZE = 512  # the smallest user block that HDF5 allows
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def write_h5(path: str | Path, kind: str, datasets: Mapping[str, Any], **attrs: Any) -> None:
@@ -168,12 +55,17 @@ def write_h5(path: str | Path, kind: str, datasets: Mapping[str, Any], **attrs: 
         "created_by": f"babelscope {babelscope.__version__}",
         **attrs,
     }
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, value in header.items():
-            file.attrs[name] = value
-        file.attrs["sha256"] = _digest(header, arrays)
-        for name, array in arrays.items():
-            _write_dataset(file, name, array, spec.datasets[name])
+    with whole_file(path) as temporary:
+        with h5py.File(temporary, "w", userblock_size=_SEAL_SIZE) as file:
+            for name, value in header.items():
+                file.attrs[name] = value
+            file.attrs["sha256"] = _digest(header, arrays)
+            for name, array in arrays.items():
+                _write_dataset(file, name, array, spec.datasets[name])
+        with open(temporary, "r+b") as file:
+            seal = _seal(file)
+            file.seek(0)
+            file.write(seal)
 
 
 def read_h5(path: str | Path, kind: str, **expected: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -198,6 +90,7 @@ def read_h5(path: str | Path, kind: str, **expected: Any) -> tuple[dict[str, np.
     remake = f"delete it and run again: rule {spec.rule} remakes it"
     if not Path(path).exists():
         raise BabelscopeError(f"{path}: no such file; rule {spec.rule} makes it")
+    _check_seal(Path(path), remake)
     try:
         with h5py.File(path, "r") as file:
             attrs = {name: _plain(value) for name, value in file.attrs.items()}
@@ -266,6 +159,29 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BabelscopeError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def _seal(file: BinaryIO) -> bytes:
+    """The user block of a file: a line with the SHA-256 of all bytes behind it."""
+    file.seek(_SEAL_SIZE)
+    digest = hashlib.sha256()
+    while part := file.read(1 << 20):
+        digest.update(part)
+    return f"babelscope sha256 {digest.hexdigest()}\n".encode().ljust(_SEAL_SIZE, b"\0")
+
+
+def _check_seal(path: Path, remake: str) -> None:
+    """Refuse a file whose bytes have changed; one without a user block is left to the checks of content."""
+    try:
+        with open(path, "rb") as file:
+            found = file.read(_SEAL_SIZE)
+            whole = found.startswith(_HDF5_SIGNATURE) or found == _seal(file)
+    except OSError as error:
+        raise BabelscopeError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not whole:
+        raise BabelscopeError(
+            f"{path}: damaged or no HDF5 file (its bytes do not match its SHA-256); {remake}"
+        )
 
 
 def _check(datasets: Mapping[str, Any], kind: str, where: str) -> dict[str, np.ndarray]:

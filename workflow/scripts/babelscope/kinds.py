@@ -1,0 +1,123 @@
+"""The kinds of HDF5 files of the study: which datasets each has, their types, axes and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Type, axes and meaning of one dataset; ``low`` and ``high`` bound its values where they are known."""
+
+    dtype: str
+    dims: tuple[str, ...]
+    description: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file: its version, the rule that makes it, and its datasets."""
+
+    version: int
+    rule: str
+    datasets: Mapping[str, DatasetSpec]
+    optional: frozenset[str] = frozenset()
+
+
+_BLOCK_COUNTS = {
+    "n_active": DatasetSpec(
+        "int64", ("block", "layer", "expert"), "tokens for which the expert was active", low=0
+    ),
+    "n_tokens": DatasetSpec("int64", ("block",), "tokens of each block of whole documents", low=0),
+}
+
+KINDS: dict[str, Kind] = {
+    "tokens": Kind(
+        1,
+        "tokenize_corpus",
+        {
+            "token_ids": DatasetSpec("int32", ("token",), "token ids without special tokens", low=0),
+            "offsets": DatasetSpec("int64", ("document_edge",), "first token of each document", low=0),
+            "heldout": DatasetSpec("bool", ("document",), "true: kept for evaluation"),
+            "n_bytes": DatasetSpec("int32", ("document",), "UTF-8 bytes that the tokens stand for", low=1),
+        },
+    ),
+    "layer_experts": Kind(
+        1,
+        "cluster_layer",
+        {
+            "labels": DatasetSpec("int32", ("neuron",), "expert of each neuron", low=0),
+            "sse": DatasetSpec("float64", (), "sum of squared distances to the expert centroids", low=0),
+            "sse_random": DatasetSpec("float64", (), "the same for a random balanced partition", low=0),
+            "sse_unconstrained": DatasetSpec(
+                "float64", (), "the same where sizes are free, starting from labels", low=0
+            ),
+        },
+    ),
+    "experts": Kind(
+        1,
+        "assemble_partition",
+        {"labels": DatasetSpec("int32", ("layer", "neuron"), "expert of each neuron", low=0)},
+    ),
+    "activations": Kind(1, "record_activations", _BLOCK_COUNTS),
+    "frequency": Kind(
+        1,
+        "compare_languages",
+        {
+            "frequency": DatasetSpec(
+                "float64", ("language", "layer", "expert"), "n_active / n_tokens", low=0, high=1
+            ),
+            "languages": DatasetSpec("str", ("language",), "language codes"),
+        },
+    ),
+    "similarity": Kind(
+        1,
+        "compare_languages",
+        {
+            "euclidean": DatasetSpec(
+                "float64", ("language", "language"), "Frobenius norm of the difference", low=0
+            ),
+            "kl": DatasetSpec(
+                "float64", ("language", "language"), "KL(row || column) summed over layers, nats", low=0
+            ),
+            "pearson": DatasetSpec(
+                "float64", ("language", "language"), "mean over layers of the correlation", low=-1, high=1
+            ),
+            "n_missing_layers": DatasetSpec(
+                "int32", ("language", "language"), "layers left out of pearson: constant rows", low=0
+            ),
+            "languages": DatasetSpec("str", ("language",), "language codes"),
+        },
+    ),
+    "pruned": Kind(
+        1,
+        "compensate",
+        {
+            "keep": DatasetSpec("bool", ("layer", "neuron"), "neurons that stay"),
+            "down": DatasetSpec(
+                "float32",
+                ("value",),
+                "corrected columns of the down projections, layer after layer, (d_model, n_kept) in C order",
+            ),
+            "ridge": DatasetSpec("float64", ("layer",), "ridge of the fit, 0 where nothing was fitted"),
+            "unexplained": DatasetSpec(
+                "float64", ("layer",), "share of the removed output still missing, validation documents"
+            ),
+        },
+        optional=frozenset({"ridge", "unexplained"}),
+    ),
+    "sharing": Kind(
+        1,
+        "count_sharing",
+        {
+            "n_languages_high": DatasetSpec(
+                "int32", ("layer", "expert"), "languages in which the expert is high-frequency", low=0
+            ),
+            "high": DatasetSpec("bool", ("language", "layer", "expert"), "frequency >= threshold"),
+            "languages": DatasetSpec("str", ("language",), "language codes"),
+        },
+    ),
+}
