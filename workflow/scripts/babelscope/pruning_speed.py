@@ -28,9 +28,9 @@ class SpeedSettings:
     repeats : timings of each model, in turns; medians are reported.
     """
 
-    batch_sizes: tuple[int, ...] = (1, 8)
-    prompt_tokens: int = 64
-    new_tokens: int = 8
+    batch_sizes: tuple[int, ...] = (1, 4)
+    prompt_tokens: int = 32
+    new_tokens: int = 4
     repeats: int = 3
 
 
