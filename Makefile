@@ -63,5 +63,8 @@ format: $(STAMP) ## put the code into its standard form
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
+check-model: $(STAMP) ## check that a model is recorded rightly (MODEL=gemma-3-270m)
+	$(BIN)/snakemake --cores $(CORES) --forcerun check_model -- results/$(MODEL)/check.json
+
 clean: ## remove what runs and tools leave, not results
 	rm -rf .pytest_cache .ruff_cache .mypy_cache logs

@@ -2,8 +2,11 @@
 
 Needs: model.json, tokens/{lang}.h5, experts.h5, control partitions. Makes: activations/{lang}.h5 and
 variants/{variant}/activations/{lang}.h5 under results/{model}/, all out of one forward pass; in shards
-activations/{lang}/shard_{shard}.h5 where recording.documents_per_shard asks for them; check.json.
+activations/{lang}/shard_{shard}.h5 (and .json, what decides it) where recording.documents_per_shard asks for
+them; check.json.
 """
+
+import json
 
 from babelscope.shards import shard_names
 
@@ -25,28 +28,57 @@ def recorded(variants, pattern):
     return [f"results/{{model}}/variants/{v}/activations/{pattern}" for v in variants]
 
 
-def documents_of(wildcards):
-    """What decides the documents of a job beside its inputs.
+def recording_settings(wildcards):
+    """What decides the counts beside the documents."""
+    keys = ("documents_per_block", "documents_per_segment", "max_blocks")
+    keys += ("count_special_tokens", "on_nonfinite")
+    return {key: RECORDING[key] for key in keys}
 
-    A shard holds the same documents however many come after it, so it must not look at the age of the tokens
-    file; the merge compares its documents with those of that file.
-    """
-    if not SHARDED:
-        return None
-    per_shard, n_profile = (
-        RECORDING["documents_per_shard"],
-        config["corpus"]["profile_documents"],
-    )
+
+def shard_plan(wildcards):
+    """All that decides the counts of a shard, as one line: the same however many documents come after it."""
+    per_shard = RECORDING["documents_per_shard"]
     first = int(wildcards.shard) * per_shard
     size = ("profile_documents", "allow_fewer", "sources")
-    return {
-        "first": first,
-        "stop": min(first + per_shard, n_profile),
+    plan = {
+        "documents": [
+            first,
+            min(first + per_shard, config["corpus"]["profile_documents"]),
+        ],
         "source": corpus_source(wildcards),
         "sampling": {k: v for k, v in config["corpus"].items() if k not in size},
         "seed": config["seed"],
-        "code": [code_of("sample_corpus"), code_of("tokenize_corpus")],
+        "recording": [RECORDING["top_fraction"], SWEEP, recording_settings(wildcards)],
+        "compute": compute_settings(wildcards),
+        "code": [
+            code_of(rule_name)
+            for rule_name in ("sample_corpus", "tokenize_corpus", "record_activations")
+        ],
     }
+    return json.dumps(plan, sort_keys=True)
+
+
+if SHARDED:
+
+    # A shard must not run again because the tokens file got more documents, so it takes that file as ancient.
+    # Snakemake then overlooks other reasons to run it whenever that file is remade too; the plan brings them.
+    rule plan_shard:
+        input:
+            model="results/{model}/model.json",
+            texts=corpus_files,
+            experts="results/{model}/experts.h5",
+            controls=collect(
+                "results/{{model}}/variants/{variant}/experts.h5", variant=CONTROLS
+            ),
+        output:
+            "results/{model}/activations/{lang}/shard_{shard}.json",
+        log:
+            "logs/{model}/plan_shard/{lang}/{shard}.log",
+        localrule: True
+        params:
+            plan=shard_plan,
+        shell:
+            "printf '%s\\n' {params.plan:q} > {output} 2> {log}"
 
 
 rule record_activations:
@@ -57,7 +89,11 @@ rule record_activations:
             then=ancient("results/{model}/tokens/{lang}.h5"),
             otherwise="results/{model}/tokens/{lang}.h5",
         ),
-        texts=branch(SHARDED, then=corpus_files, otherwise=[]),
+        plan=branch(
+            SHARDED,
+            then="results/{model}/activations/{lang}/shard_{shard}.json",
+            otherwise=[],
+        ),
         experts="results/{model}/experts.h5",
         controls=collect(
             "results/{{model}}/variants/{variant}/experts.h5", variant=CONTROLS
@@ -75,20 +111,10 @@ rule record_activations:
     threads: 16
     params:
         compute=compute_settings,
-        recording={
-            key: RECORDING[key]
-            for key in (
-                "documents_per_block",
-                "documents_per_segment",
-                "max_blocks",
-                "count_special_tokens",
-                "on_nonfinite",
-            )
-        },
+        recording=recording_settings,
         top_fraction=RECORDING["top_fraction"],
         top_fractions=list(SWEEP.values()),
         documents_per_shard=RECORDING["documents_per_shard"],
-        documents=documents_of,
         code=code_of("record_activations"),
     script:
         "../workflow/scripts/record_activations.py"
@@ -128,3 +154,27 @@ if SHARDED:
             code=code_of("merge_shards"),
         script:
             "../workflow/scripts/merge_shards.py"
+
+
+rule check_model:
+    input:
+        model="results/{model}/model.json",
+        tokens=f"results/{{model}}/tokens/{LANGUAGES[0]}.h5",
+        experts="results/{model}/experts.h5",
+    output:
+        "results/{model}/check.json",
+    log:
+        "logs/{model}/check_model.log",
+    benchmark:
+        "benchmarks/runs/{model}/check_model.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    threads: 16
+    params:
+        compute=compute_settings,
+        top_fraction=RECORDING["top_fraction"],
+        lang=LANGUAGES[0],
+        n_tokens=256,
+        code=code_of("check_model"),
+    script:
+        "../workflow/scripts/check_model.py"

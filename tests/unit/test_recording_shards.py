@@ -131,7 +131,7 @@ def test_a_document_that_is_too_large_says_what_to_do():
 
     model.base_model.register_forward_pre_hook(limit, with_kwargs=True)
     corpus = make_corpus(LENGTHS)
-    with pytest.raises(BabelscopeError, match="one document of 12 tokens at a time.*device_map: auto"):
+    with pytest.raises(BabelscopeError, match=r"one document of 12 tokens at a time.*device_map: auto"):
         record(corpus, corpus.profile_idx, model=model)
 
 

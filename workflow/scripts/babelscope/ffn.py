@@ -49,7 +49,7 @@ FAMILIES: dict[str, FfnFamily] = {
     "mistral": _GATED,
     "qwen2": _GATED,
     "qwen3": _GATED,
-    "gemma": _GEMMA,
+    "gemma": _GATED,
     "gemma2": _GEMMA,
     "gemma3_text": _GEMMA,
     "phi3": _FUSED,

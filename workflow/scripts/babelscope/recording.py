@@ -23,7 +23,7 @@ from babelscope.model_info import ModelInfo
 from babelscope.models import FfnLayer, find_ffn_layers, load_model
 from babelscope.progress import logger, progress
 from babelscope.running_counts import RunningCounts, recording_key
-from babelscope.scoring import count_active, select_active
+from babelscope.scoring import count_active
 from babelscope.tap import ExpertTap
 
 
@@ -274,7 +274,7 @@ class _Segment:
         self.n_tokens += membership.sum(dim=1).round().to(torch.int64)
         tables = {id(p): table.flatten(1) for p, table in zip(tap.partitions, z, strict=True)}
         for variant, n_active in zip(self.variants, self.n_active, strict=True):
-            n_active += count_active(select_active(tables[id(variant.partition)], variant.top_k), membership)
+            n_active += count_active(tables[id(variant.partition)], variant.top_k, membership)
 
     def add_to(self, counts: RunningCounts, first_block: int) -> None:
         """Bring the counts to the host and add them; the only time that the host waits for the device."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from babelscope.containers import ExpertPartition
 from babelscope.models import FfnLayer, base_model, input_device, take_neurons
-from babelscope.scoring import ExpertLayout, score_experts, standardise
+from babelscope.scoring import ExpertLayout, score_experts, standardise, token_tiles
 
 
 class ExpertTap:
@@ -30,6 +30,7 @@ class ExpertTap:
     ) -> None:
         self.model, self.layers, self.partitions = model, layers, partitions
         self.device = input_device(model)
+        self._tables: list[torch.Tensor] = []
         self._z: list[torch.Tensor] = []
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 
@@ -43,9 +44,10 @@ class ExpertTap:
             take_neurons(self.layers, [layout.order for layout in layouts[0]])
         for number, layer in enumerate(self.layers):
             own = [row[number] for row in layouts]
-            orders = [self._back[number][x.order] if self._permuted else x.order for x in own]
-            gathers = [None if self._permuted and not i else order for i, order in enumerate(orders)]
-            self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, own, gathers)))
+            back = self._back[number]
+            orders = [back[x.order] for x in own[1:]] if self._permuted else [x.order for x in own]
+            gather = torch.cat(orders) if orders else None
+            self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, own, gather)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,15 +65,26 @@ class ExpertTap:
         ]
 
     def _hook(
-        self, number: int, layouts: Sequence[ExpertLayout], gathers: Sequence[torch.Tensor | None]
+        self, number: int, layouts: Sequence[ExpertLayout], gather: torch.Tensor | None
     ) -> Callable[..., None]:
         def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
             activations = args[0].reshape(-1, args[0].shape[-1])  # (token, neuron)
-            for layout, gather, z in zip(layouts, gathers, self._z, strict=True):
-                ordered = activations if gather is None else _columns(activations, gather)
-                z[:, number] = standardise(score_experts(ordered, layout)).to(z.device)
+            for tile in token_tiles(len(activations), activations.device):
+                pieces = self._pieces(activations[tile], gather)
+                for piece, layout, z in zip(pieces, layouts, self._z, strict=True):
+                    z[tile, number] = standardise(score_experts(piece, layout)).to(z.device)
 
         return before_down
+
+    def _pieces(self, activations: torch.Tensor, gather: torch.Tensor | None) -> list[torch.Tensor]:
+        """Activations (n_tokens, d_ff) in the order of every partition."""
+        if activations.device.type == "cpu":
+            activations = activations.float()  # gathers of half precision are slow there
+        first = [activations] if self._permuted else []
+        if gather is None:
+            return first
+        gathered = activations.index_select(1, gather.to(activations.device))
+        return first + list(gathered.split(activations.shape[1], dim=1))
 
     def run(self, token_ids: torch.Tensor) -> list[torch.Tensor]:
         """z-scores of one batch.
@@ -83,15 +96,13 @@ class ExpertTap:
         Returns
         -------
         For every partition float32 (n_documents * length, n_layers, n_experts); NaN for a token and layer
-        with NaN or infinite activations.
+        with NaN or infinite activations. The next batch writes into the same memory.
         """
-        shapes = [(token_ids.numel(), len(self.layers), p.n_experts) for p in self.partitions]
-        self._z = [torch.empty(shape, dtype=torch.float32, device=self.device) for shape in shapes]
+        n_tokens = token_ids.numel()
+        if not self._tables or len(self._tables[0]) < n_tokens:
+            shapes = [(n_tokens, len(self.layers), p.n_experts) for p in self.partitions]
+            self._tables = [torch.empty(shape, dtype=torch.float32, device=self.device) for shape in shapes]
+        self._z = [table[:n_tokens] for table in self._tables]
         with torch.inference_mode():
             base_model(self.model)(input_ids=token_ids, use_cache=False)
-        z, self._z = self._z, []
-        return z
-
-
-def _columns(activations: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-    return activations.index_select(1, order.to(activations.device))
+        return self._z
