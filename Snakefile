@@ -16,6 +16,7 @@ include: "rules/recording.smk"
 include: "rules/comparison.smk"
 include: "rules/pruning.smk"
 include: "rules/figures.smk"
+include: "rules/evidence.smk"
 
 
 rule all:
@@ -27,6 +28,7 @@ rule all:
         collect("results/{model}/pruning.csv", model=MODELS),
         collect("results/{model}/pruning_speed.csv", model=MODELS),
         collect("results/{model}/figures/{figure}.png", model=MODELS, figure=FIGURES),
+        EVIDENCE_TARGETS,
 
 
 rule full:

@@ -64,6 +64,25 @@ FULL_TARGETS = [
     ),
 ]
 
+EVIDENCE = config["evidence"]
+EVIDENCE_FIGURES = [
+    *collect("evidence_dendrogram_{measure}", measure=MEASURES),
+    *collect("evidence_distances_{measure}", measure=MEASURES),
+    "evidence_learning_curve",
+    "evidence_families",
+    "evidence_layers",
+    "evidence_experts",
+    "evidence_robustness",
+]
+MODEL_PAIRS = [f"{a}_{b}" for i, a in enumerate(MODELS) for b in MODELS[i + 1 :]]
+EVIDENCE_TARGETS = [
+    *collect("results/{model}/claims.csv", model=MODELS),
+    *collect(
+        "results/{model}/figures/{figure}.png", model=MODELS, figure=EVIDENCE_FIGURES
+    ),
+    *(["results/models/agreement.csv"] if MODEL_PAIRS else []),
+]
+
 
 wildcard_constraints:
     model="[A-Za-z0-9][A-Za-z0-9._-]*",

@@ -5,18 +5,6 @@ pruning.csv, pruning_speed.csv where it was measured. Makes: evidence/ and claim
 figures/evidence_*, and results/models/ where there are two models or more.
 """
 
-EVIDENCE = config["evidence"]
-EVIDENCE_FIGURES = [
-    *collect("evidence_dendrogram_{measure}", measure=MEASURES),
-    *collect("evidence_distances_{measure}", measure=MEASURES),
-    "evidence_learning_curve",
-    "evidence_families",
-    "evidence_layers",
-    "evidence_experts",
-    "evidence_robustness",
-]
-MODEL_PAIRS = [f"{a}_{b}" for i, a in enumerate(MODELS) for b in MODELS[i + 1 :]]
-
 
 rule bootstrap_languages:
     input:
@@ -149,7 +137,7 @@ rule judge_claims:
         paper=str(ROOT / "config" / "paper.json"),
         recordings="results/{model}/evidence/recording_claims.csv",
         pruning="results/{model}/pruning.csv",
-        speed=[],
+        speed="results/{model}/pruning_speed.csv",
     output:
         report(
             "results/{model}/claims.csv",

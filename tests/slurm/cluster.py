@@ -184,7 +184,7 @@ def running_cluster(folder: Path, *, accounting: bool = True, n_cpus: int = 4) -
 
 
 def wait_until(condition: Callable[[], object], timeout: float, what: str, interval: float = 0.2) -> None:
-    """Wait until a condition holds; ``TimeoutError`` with ``what`` when it does not in ``timeout`` seconds."""
+    """Wait until a condition holds; ``TimeoutError`` naming ``what`` after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -380,7 +380,8 @@ KillWait=2
 MaxArraySize=1001
 GresTypes=gpu
 {store}
-NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs={n_cpus} RealMemory=16000 Gres=gpu:{gpu}:2 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs={n_cpus} RealMemory=16000 \\
+  Gres=gpu:{gpu}:2 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=01:00:00 DefaultTime=00:10:00 State=UP
 PartitionName=gpu Nodes={host} MaxTime=01:00:00 DefaultTime=00:10:00 State=UP
 """

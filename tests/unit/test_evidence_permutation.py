@@ -61,7 +61,7 @@ def test_anosim_is_that_of_scikit_bio():
 
 
 def test_mantel_is_that_of_scikit_bio():
-    # scikit-bio 0.7.4: mantel(spread(POINTS), spread(OTHERS), permutations=99999, alternative="greater", seed=1)
+    # scikit-bio 0.7.4: mantel(spread(POINTS), spread(OTHERS), permutations=99999, alternative="greater")
     test = mantel(spread(POINTS), spread(OTHERS), RNG(0))
     assert test.statistic == pytest.approx(0.4281610695250818)
     assert test.p_value == pytest.approx(0.02509, abs=0.002)
@@ -166,7 +166,7 @@ def test_genealogy_does_not_take_the_credit_of_script():
 
 
 def test_power_grows_with_the_strength_of_families():
-    # Languages' own part of log frequency has standard deviation 0.4. Power at 5 % with the family part at 0.2,
+    # Languages' own part of log frequency has a deviation of 0.4. Power at 5 % with the family part at 0.2,
     # 0.4 and 0.8, measured over 1,000 studies of nine languages: groups by genus 0.28, 0.86, 0.99; Mantel of
     # genealogy 0.15, 0.48, 0.82, and 0.14, 0.43, 0.74 with script held constant.
     weak, equal, strong = (

@@ -57,7 +57,7 @@ def test_planted_experts_are_named():
         [0.10, 0.01, 0.01, 0.10, 0.00, 0.020, 0.0],  # hi
         [0.10, 0.02, 0.01, 0.01, 0.10, 0.002, 0.0],  # zh
     ]
-    index = index_experts(planted(frequency), FOUR, 0.05)
+    index = index_experts(planted(frequency, seed=1), FOUR, 0.05)
     assert index.kind[:7] == (
         "shared",
         "specific",
@@ -120,7 +120,8 @@ def test_false_discoveries_are_one_in_twenty():
     rng = np.random.default_rng(4)
     wrong = found = 0
     for _ in range(20):
-        common = draw_truth(rng, ["a"], n_layers=1, n_experts=60)
+        # the rarest first: two and a half times as often, they still leave room for the others
+        common = np.sort(draw_truth(rng, ["a"], n_layers=1, n_experts=60))
         truth = np.repeat(common, 4, axis=0)
         truth[0, 0, :15] *= 2.5
         truth[0, 0, 15:] *= (1 - truth[0, 0, :15].sum()) / truth[0, 0, 15:].sum()

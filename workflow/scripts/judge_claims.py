@@ -11,7 +11,7 @@ from babelscope.store import read_json
 def main(smk):
     recordings = read_claims(read_table(smk.input.recordings, CLAIM_COLUMNS))
     pruning = read_table(smk.input.pruning, COLUMNS)
-    speed = [row for path in smk.input.speed for row in read_table(path, ("phase", "ratio"))]
+    speed = [row for row in read_table(smk.input.speed, ("phase", "ratio"))]
     rows = join_claims(recordings, pruning, speed, read_json(smk.input.paper))
     write_table(smk.output[0], rows, CLAIM_COLUMNS)
 

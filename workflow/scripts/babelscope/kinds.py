@@ -73,6 +73,15 @@ KINDS: dict[str, Kind] = {
             "languages": DatasetSpec("str", ("language",), "language codes"),
         },
     ),
+    "frequency_intervals": Kind(
+        1,
+        "bootstrap_languages",
+        {
+            "low": DatasetSpec("float64", ("language", "layer", "expert"), "lower end", low=0, high=1),
+            "high": DatasetSpec("float64", ("language", "layer", "expert"), "upper end", low=0, high=1),
+            "languages": DatasetSpec("str", ("language",), "language codes"),
+        },
+    ),
     "similarity": Kind(
         1,
         "compare_languages",
