@@ -14,6 +14,8 @@ from jsonschema.exceptions import ValidationError, best_match
 from babelscope.errors import BabelscopeError
 
 SOURCE_KINDS = ("package", "files", "hub")
+MODEL_SOURCE_KINDS = ("hub", "path", "package")
+_NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9"
 
 
 def replace_sources(config: dict[str, Any], embedded: Mapping[str, Any]) -> None:
@@ -58,6 +60,7 @@ def check_config(config: Mapping[str, Any], schema_file: str | Path, known_langu
     error = best_match(Draft202012Validator(schema).iter_errors(config))
     if error is not None:
         raise BabelscopeError(f"configuration: {_explain(error)}")
+    _check_sources(config)
     known = set(known_languages)
     for code in config["languages"]:
         if code not in known:
@@ -71,7 +74,7 @@ def check_config(config: Mapping[str, Any], schema_file: str | Path, known_langu
                 f"configuration: models: {model!r} has no entry in model_definitions"
                 f"{_suggest(model, config['model_definitions'])}"
             )
-    for name, members in config["pruning"]["unions"].items():
+    for name, members in _setting(config, schema, "pruning", "unions").items():
         outside = [code for code in members if code not in config["languages"]]
         if outside or name in config["languages"]:
             raise BabelscopeError(
@@ -79,7 +82,8 @@ def check_config(config: Mapping[str, Any], schema_file: str | Path, known_langu
                 + (f"{outside} not in languages" if outside else "the name is that of a language")
             )
     per_block, per_segment, per_shard = (
-        config["recording"][f"documents_per_{part}"] for part in ("block", "segment", "shard")
+        _setting(config, schema, "recording", f"documents_per_{part}")
+        for part in ("block", "segment", "shard")
     )
     for small, large, names in (
         (per_block, per_segment, ("block", "segment")),
@@ -89,6 +93,25 @@ def check_config(config: Mapping[str, Any], schema_file: str | Path, known_langu
             raise BabelscopeError(
                 f"configuration: recording.documents_per_{names[1]} ({large}) must be a multiple of "
                 f"recording.documents_per_{names[0]} ({small})"
+            )
+
+
+def _setting(config: Mapping[str, Any], schema: Mapping[str, Any], section: str, key: str) -> Any:
+    """A setting, or the schema's default where it is left out."""
+    default = schema["properties"][section]["properties"][key].get("default")
+    return config.get(section, {}).get(key, default)
+
+
+def _check_sources(config: Mapping[str, Any]) -> None:
+    """Each source is of one kind: two at once, as a merge can make them, do not say which is meant."""
+    sources = {f"corpus.sources.{name}": (s, SOURCE_KINDS) for name, s in config["corpus"]["sources"].items()}
+    for name, model in config["model_definitions"].items():
+        sources[f"model_definitions.{name}.source"] = (model["source"], MODEL_SOURCE_KINDS)
+    for where, (source, kinds) in sources.items():
+        found = [kind for kind in kinds if kind in source]
+        if len(found) != 1:
+            raise BabelscopeError(
+                f"configuration: {where}: need exactly one of {', '.join(kinds)}; found {found or 'none'}"
             )
 
 
@@ -104,11 +127,18 @@ def _explain(error: ValidationError) -> str:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{where}: {', '.join(missing)} missing"
+    if error.validator == "oneOf":
+        ways = "; ".join(" with ".join(way["required"]) for way in error.validator_value)
+        return f"{where}: {value} is not allowed; need exactly one of: {ways}"
     if error.validator == "uniqueItems":
         twice = sorted({str(item) for item in error.instance if error.instance.count(item) > 1})
         return f"{where}: {', '.join(twice)} stands twice"
+    description = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
+    names = str(error.validator_value).startswith(_NAME_PATTERN)
     allowed_text = {
-        "pattern": "letters, digits, - and _ alone, starting with a letter or digit",
+        "pattern": "letters, digits, - and _ alone, starting with a letter or digit"
+        if names
+        else description.rstrip("."),
         "enum": f"one of {error.validator_value}",
         "type": f"type {error.validator_value}",
         "minimum": f"at least {error.validator_value}",

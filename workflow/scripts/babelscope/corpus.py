@@ -217,7 +217,10 @@ def _read_files(source: Mapping[str, Any], language: str) -> Iterator[tuple[str,
                     if wanted is not None and _column(row, wanted, where) != language:
                         continue
                     yield f"{path.name}:{number}", _text(row, source, where)
-            except datasets.exceptions.DatasetGenerationError as error:
+            except BabelscopeError:
+                raise
+            except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
+                # readers of JSON, CSV and Parquet raise kinds of ValueError of their own
                 raise BabelscopeError(
                     f"{path}: cannot be read as {builder} ({error.__cause__ or error})"
                 ) from error
@@ -261,4 +264,6 @@ def _column(row: Mapping[str, Any], name: str, where: str) -> str:
     value = row[name]
     if not isinstance(value, str):
         raise BabelscopeError(f"{where}: column {name!r} holds {type(value).__name__}, need text")
-    return value
+    if "\0" in value:
+        raise BabelscopeError(f"{where}: column {name!r} holds a NUL character; it is no text")
+    return value.removeprefix("\ufeff")  # a byte order mark at the start of a file
