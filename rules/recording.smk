@@ -6,6 +6,28 @@ activations/{lang}/shard_{shard}.h5 (and .json, what decides it) where recording
 them; check.json.
 """
 
+if SHARDED:
+
+    # A shard must not run again because the tokens file got more documents, so it takes that file as ancient.
+    # Snakemake then overlooks other reasons to run it whenever that file is remade too; the plan brings them.
+    rule plan_shard:
+        input:
+            model="results/{model}/model.json",
+            texts=corpus_files,
+            experts="results/{model}/experts.h5",
+            controls=collect(
+                "results/{{model}}/variants/{variant}/experts.h5", variant=CONTROLS
+            ),
+        output:
+            "results/{model}/activations/{lang}/shard_{shard}.json",
+        log:
+            "logs/{model}/plan_shard/{lang}/{shard}.log",
+        localrule: True
+        params:
+            plan=shard_plan,
+        shell:
+            "printf '%s\\n' {params.plan:q} > {output} 2> {log}"
+
 
 rule record_activations:
     input:
