@@ -3,7 +3,7 @@
 from babelscope.figures.pruning import plot_frontier
 from babelscope.figures.style import Look, save_figure
 from babelscope.job import run_job
-from babelscope.pruning_frontier import frontier_table
+from babelscope.pruning_table import frontier_table
 from babelscope.store import read_json, write_text
 
 

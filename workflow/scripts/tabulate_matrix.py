@@ -3,7 +3,7 @@
 from babelscope.figures.pruning import plot_matrix
 from babelscope.figures.style import Look, save_figure
 from babelscope.job import run_job
-from babelscope.pruning_matrix import excess_matrix, matrix_rows, matrix_table
+from babelscope.pruning_table import excess_matrix, matrix_rows, matrix_table
 from babelscope.store import read_json, write_text
 
 

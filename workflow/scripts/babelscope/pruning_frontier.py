@@ -23,7 +23,6 @@ from babelscope.selection import (
     layer_sizes,
 )
 
-COLUMNS = ("language", "method", "share", "ffn_parameters_kept", "nll", "nll_standard_error", "n_predicted")
 COMPENSATED = "most_frequent_compensated"
 METHODS = (
     "most_frequent",
@@ -96,15 +95,6 @@ def trace_frontier(
             )
             bar.update(1)
     return rows
-
-
-def frontier_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV text, one line a row."""
-    lines = [
-        ",".join(f"{row[n]:.6g}" if isinstance(row[n], float) else str(row[n]) for n in COLUMNS)
-        for row in rows
-    ]
-    return "\n".join([",".join(COLUMNS), *lines]) + "\n"
 
 
 def _choices(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,6 @@ from babelscope.model_info import ModelInfo
 from babelscope.models import find_ffn_layers, load_model
 from babelscope.progress import progress
 from babelscope.pruning import kept_neurons, prune, restored
-
-COLUMNS = (
-    "language",
-    "experts_of",
-    "selection",
-    "proportion_kept",
-    "nll",
-    "bits_per_byte",
-    "difference_bits_per_byte",
-    "low",
-    "high",
-    "n_predicted",
-)
-N_RESAMPLES = 2000
 
 
 def evaluate_under_experts(
@@ -70,67 +56,3 @@ def evaluate_under_experts(
             cell = {"selection": selection, "experts_of": name, "proportion_kept": float(keep.mean())}
             result["cells"].append(cell | {"nll": losses.nll.tolist()})
     return result
-
-
-def matrix_rows(language: str, result: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
-    """The rows of ``pruning_matrix.csv`` for one language of text.
-
-    ``difference_bits_per_byte`` is the loss under other experts less that under the language's own of the
-    same selection, with a 95 % interval from resampled documents (paired: both losses of a document go
-    together); above 0 its own experts are better.
-    """
-    n_predicted, n_bytes = np.asarray(result["n_predicted"]), np.asarray(result["n_bytes"])
-    own = {c["selection"]: np.asarray(c["nll"]) for c in result["cells"] if c["experts_of"] == language}
-    draws = np.random.default_rng(seed).integers(len(n_bytes), size=(N_RESAMPLES, len(n_bytes)))
-    bits = np.log(2) * n_bytes[draws].sum(axis=1)
-    rows = []
-    for cell in result["cells"]:
-        nll = np.asarray(cell["nll"])
-        row: dict[str, Any] = {
-            "language": language,
-            "experts_of": cell["experts_of"],
-            "selection": cell["selection"],
-            "proportion_kept": cell["proportion_kept"],
-            "nll": nll.sum() / n_predicted.sum(),
-            "bits_per_byte": nll.sum() / (np.log(2) * n_bytes.sum()),
-            "difference_bits_per_byte": None,
-            "low": None,
-            "high": None,
-            "n_predicted": int(n_predicted.sum()),
-        }
-        if cell["selection"] in own and cell["experts_of"] != language:
-            difference = nll - own[cell["selection"]]
-            low, high = np.quantile(difference[draws].sum(axis=1) / bits, [0.025, 0.975])
-            row["difference_bits_per_byte"] = difference.sum() / (np.log(2) * n_bytes.sum())
-            row["low"], row["high"] = low, high
-        rows.append(row)
-    return rows
-
-
-def matrix_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV text, one line a row."""
-    lines = [",".join(_cell(row[name]) for name in COLUMNS) for row in rows]
-    return "\n".join([",".join(COLUMNS), *lines]) + "\n"
-
-
-def excess_matrix(
-    rows: Sequence[Mapping[str, Any]], selection: str
-) -> tuple[np.ndarray, list[str], list[str]]:
-    """Bits per byte above the dense model, for one selection.
-
-    Returns
-    -------
-    float64 (n_texts, n_choices), the languages of the text, whose experts are kept.
-    """
-    dense = {row["language"]: row["bits_per_byte"] for row in rows if row["selection"] == "dense"}
-    chosen = [row for row in rows if row["selection"] == selection]
-    names = list(dict.fromkeys(row["experts_of"] for row in chosen))
-    table = {(row["language"], row["experts_of"]): row["bits_per_byte"] for row in chosen}
-    matrix = [[table[text, name] - dense[text] for name in names] for text in dense]
-    return np.array(matrix), list(dense), names
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
