@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MODEL ?= gemma-3-270m
 BENCH_CLUSTERING := benchmarks/.venv-clustering
+BENCH_RECORDING := benchmarks/.venv-recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run full report test test-slurm lint format bench bench-clustering check-model clean
+.PHONY: help setup run full report test test-slurm lint format bench bench-clustering bench-recording check-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -62,6 +63,19 @@ format: $(STAMP) ## put the code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
+
+bench-recording: $(STAMP) $(BENCH_RECORDING)/.installed ## recording beside bare model, nnsight, TransformerLens (PART=speed ARGS=…)
+	$(BIN)/snakemake --cores $(CORES) -- results/gemma-3-270m/experts.h5 \
+		$(foreach variant,random contiguous,results/gemma-3-270m/variants/$(variant)/experts.h5) \
+		$(foreach lang,en hi zh,results/gemma-3-270m/tokens/$(lang).h5)
+	OMP_WAIT_POLICY=PASSIVE $(BENCH_RECORDING)/bin/python benchmarks/recording.py $(or $(PART),all) $(ARGS)
+
+$(BENCH_RECORDING)/.installed:
+	$(PYTHON) -m venv $(BENCH_RECORDING)
+	$(BENCH_RECORDING)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BENCH_RECORDING)/bin/pip install --quiet --disable-pip-version-check transformers==5.17.0 accelerate==1.15.0 \
+		nnsight==0.8.1 transformer-lens==4.3.0 h5py==3.16.0 safetensors==0.8.0 threadpoolctl==3.8.0 tqdm==4.70.1
+	touch $@
 
 check-model: $(STAMP) ## check that a model is recorded rightly (MODEL=gemma-3-270m)
 	$(BIN)/snakemake --cores $(CORES) --forcerun check_model -- results/$(MODEL)/check.json

@@ -16,11 +16,12 @@ from tests.tiny import make_corpus, make_model
 
 from babelscope.containers import ExpertPartition
 from babelscope.errors import BabelscopeError
-from babelscope.files import write_activations
+from babelscope.files import write_activations, write_tokens
 from babelscope.models import find_ffn_layers
 from babelscope.recording import RecordingSettings, Variant, record_activations
 from babelscope.running_counts import RunningCounts, documents_digest
 from babelscope.shards import merge_shards, shard_documents, shard_names
+from babelscope.token_file import open_tokens
 
 LENGTHS = [7, 3, 12, 5, 5, 9, 2, 20, 11, 4, 6, 8, 13, 1, 3, 5, 7, 9, 11, 2, 4, 6, 8]
 PER_SHARD = 8
@@ -93,6 +94,21 @@ def test_the_digest_looks_at_documents_not_at_where_they_stand():
     assert documents_digest(few, np.array([0, 1])) != documents_digest(few, np.array([1, 0]))
     no_bos = make_corpus([5, 5, 5], bos=-1)
     assert documents_digest(few, np.arange(3)) != documents_digest(no_bos, np.arange(3))
+
+
+def test_documents_are_read_from_their_file_as_they_are_in_memory(tmp_path):
+    corpus = make_corpus(LENGTHS, n_heldout=2)
+    write_tokens(tmp_path / "en.h5", corpus, "tiny", "en", 30)
+    with open_tokens(tmp_path / "en.h5", "tiny", "en") as stored:
+        np.testing.assert_array_equal(stored.profile_idx, corpus.profile_idx)
+        for idx in (np.array([5]), np.array([9, 4, 4, 20]), np.arange(len(LENGTHS))):
+            np.testing.assert_array_equal(stored.take(idx).token_ids, corpus.take(idx).token_ids)
+            np.testing.assert_array_equal(stored.take(idx).offsets, corpus.take(idx).offsets)
+        counts = record(stored, stored.profile_idx).counts["main"]
+    expected = record(corpus, corpus.profile_idx).counts["main"]
+    np.testing.assert_array_equal(counts.n_active, expected.n_active)
+    with pytest.raises(BabelscopeError, match="made with model = 'tiny', this run has 'other'"):
+        open_tokens(tmp_path / "en.h5", "other", "en").__enter__()
 
 
 def test_a_damaged_file_of_an_interrupted_job_is_ignored(tmp_path):

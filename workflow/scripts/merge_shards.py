@@ -1,18 +1,19 @@
 """Adaptor of rule merge_shards."""
 
-from babelscope.files import read_tokens, write_activations
+from babelscope.files import write_activations
 from babelscope.job import run_job
 from babelscope.shards import merge_shards
+from babelscope.token_file import open_tokens
 
 
 def main(smk):
     model, lang, n = smk.wildcards.model, smk.wildcards.lang, len(smk.input.main)
-    corpus = read_tokens(smk.input.tokens, model, lang)
     shards = [*smk.input.main, *smk.input.variants]
-    for number, path in enumerate(smk.output):
-        own = shards[number * n : (number + 1) * n]
-        counts, attrs = merge_shards(own, corpus, model=model, **smk.params.cut)
-        write_activations(path, counts, model, lang, **attrs)
+    with open_tokens(smk.input.tokens, model, lang) as corpus:
+        for number, path in enumerate(smk.output):
+            own = shards[number * n : (number + 1) * n]
+            counts, attrs = merge_shards(own, corpus, model=model, **smk.params.cut)
+            write_activations(path, counts, model, lang, **attrs)
 
 
 if "snakemake" in globals():

@@ -61,6 +61,17 @@ class TokenizedCorpus:
         """Token ids of one document, int32 (n,), without special tokens."""
         return self.token_ids[self.offsets[idx] : self.offsets[idx + 1]]
 
+    def take(self, document_idx: np.ndarray) -> TokenizedCorpus:
+        """Some documents, in the order given, as a corpus of their own; at least one."""
+        pieces = [self.document(int(idx)) for idx in document_idx]
+        return TokenizedCorpus(
+            token_ids=np.concatenate(pieces),
+            offsets=np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64),
+            heldout=self.heldout[document_idx],
+            n_bytes=self.n_bytes[document_idx],
+            bos_token_id=self.bos_token_id,
+        )
+
     @property
     def profile_idx(self) -> np.ndarray:
         """Indices of the profile documents, int64, in file order."""

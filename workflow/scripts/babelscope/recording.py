@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from babelscope.batching import Batch, make_batches
-from babelscope.containers import ActivationCounts, ExpertPartition, TokenizedCorpus, count_top_k
+from babelscope.containers import ActivationCounts, ExpertPartition, count_top_k
 from babelscope.errors import BabelscopeError
 from babelscope.model_info import ModelInfo
 from babelscope.models import FfnLayer, find_ffn_layers, load_model
@@ -25,6 +25,7 @@ from babelscope.progress import logger, progress
 from babelscope.running_counts import RunningCounts, recording_key
 from babelscope.scoring import count_active
 from babelscope.tap import ExpertTap
+from babelscope.token_file import Documents
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def make_variants(
 def record_language(
     info: ModelInfo,
     compute: Mapping[str, Any],
-    corpus: TokenizedCorpus,
+    corpus: Documents,
     document_idx: np.ndarray,
     variants: Sequence[Variant],
     settings: RecordingSettings,
@@ -139,7 +140,7 @@ def record_language(
 def record_activations(
     model: nn.Module,
     layers: Sequence[FfnLayer],
-    corpus: TokenizedCorpus,
+    corpus: Documents,
     document_idx: np.ndarray,
     variants: Sequence[Variant],
     settings: RecordingSettings,
@@ -209,13 +210,13 @@ class _Segment:
 
     def __init__(
         self,
-        corpus: TokenizedCorpus,
+        corpus: Documents,
         document_idx: np.ndarray,
         variants: Sequence[Variant],
         settings: RecordingSettings,
         on_progress: Callable[[int], object],
     ) -> None:
-        self.corpus, self.document_idx = corpus, document_idx
+        self.corpus, self.document_idx = corpus.take(document_idx), document_idx
         self.variants, self.settings, self.on_progress = variants, settings, on_progress
         self.block = np.arange(len(document_idx)) // settings.documents_per_block
 
@@ -228,7 +229,7 @@ class _Segment:
         """
         while not self._fits(tap, tokens_per_batch):
             torch.cuda.empty_cache()
-            longest = int(np.diff(self.corpus.offsets)[self.document_idx].max())
+            longest = int(np.diff(self.corpus.offsets).max())
             if tokens_per_batch <= longest:
                 raise BabelscopeError(
                     f"out of GPU memory with one document of {longest} tokens at a time; a smaller dtype, a "
@@ -248,10 +249,9 @@ class _Segment:
         self.bad = torch.zeros(
             (len(self.document_idx), len(tap.layers)), dtype=torch.bool, device=device
         )  # (document, layer)
-        row_of = {int(idx): row for row, idx in enumerate(self.document_idx)}
         try:
-            for batch in make_batches(self.corpus, self.document_idx, tokens_per_batch):
-                self._record_batch(tap, batch, np.array([row_of[int(idx)] for idx in batch.document_idx]))
+            for batch in make_batches(self.corpus, np.arange(len(self.document_idx)), tokens_per_batch):
+                self._record_batch(tap, batch)
                 n_real = int(batch.n_real.sum())
                 self.n_seen += n_real
                 self.on_progress(n_real)
@@ -259,9 +259,10 @@ class _Segment:
             return False
         return True
 
-    def _record_batch(self, tap: ExpertTap, batch: Batch, rows: np.ndarray) -> None:
+    def _record_batch(self, tap: ExpertTap, batch: Batch) -> None:
         z = tap.run(_to_device(batch.token_ids, tap.device))
-        n_real, row, block = _to_device(np.stack([batch.n_real, rows, self.block[rows]]), tap.device)
+        block_of = self.block[batch.document_idx]
+        n_real, row, block = _to_device(np.stack([batch.n_real, batch.document_idx, block_of]), tap.device)
         position = torch.arange(batch.token_ids.shape[1], device=tap.device)
         # one NaN or infinite score makes all of a standardised row NaN: one expert is enough to look at
         nan = z[0][:, :, 0].isnan().unflatten(0, batch.token_ids.shape)  # (document, position, layer)
@@ -311,7 +312,7 @@ def _check_fit(layers: Sequence[FfnLayer], variants: Sequence[Variant]) -> None:
 
 
 def _key(
-    corpus: TokenizedCorpus,
+    corpus: Documents,
     document_idx: np.ndarray,
     variants: Sequence[Variant],
     settings: RecordingSettings,

@@ -11,9 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.containers import ActivationCounts, TokenizedCorpus
+from babelscope.containers import ActivationCounts
 from babelscope.progress import logger
 from babelscope.store import whole_file
+from babelscope.token_file import Documents
+
+# Documents read from their file at a time.
+_DIGEST_DOCUMENTS = 1000
 
 
 @dataclass
@@ -93,20 +97,22 @@ class RunningCounts:
         return found
 
 
-def documents_digest(corpus: TokenizedCorpus, document_idx: np.ndarray) -> str:
+def documents_digest(corpus: Documents, document_idx: np.ndarray) -> str:
     """SHA-256 of the tokens of some documents, in order, and of the BOS token put before each.
 
     The same for the same documents wherever they stand in a corpus.
     """
     digest = hashlib.sha256(f"bos {corpus.bos_token_id}".encode())
-    for idx in document_idx:
-        tokens = corpus.document(int(idx))
-        digest.update(f";{len(tokens)}:".encode())
-        digest.update(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
+    for start in range(0, len(document_idx), _DIGEST_DOCUMENTS):
+        part = corpus.take(document_idx[start : start + _DIGEST_DOCUMENTS])
+        for idx in range(len(part.heldout)):
+            tokens = part.document(idx)
+            digest.update(f";{len(tokens)}:".encode())
+            digest.update(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
     return digest.hexdigest()
 
 
-def recording_key(corpus: TokenizedCorpus, document_idx: np.ndarray, *parts: Any) -> str:
+def recording_key(corpus: Documents, document_idx: np.ndarray, *parts: Any) -> str:
     """Digest of all that decides the counts: documents, and anything with a faithful ``repr`` or bytes."""
     digest = hashlib.sha256(documents_digest(corpus, document_idx).encode())
     digest.update(np.ascontiguousarray(document_idx, dtype="<i8").tobytes())

@@ -12,6 +12,7 @@ from babelscope.containers import ActivationCounts, TokenizedCorpus
 from babelscope.errors import BabelscopeError
 from babelscope.running_counts import RunningCounts, documents_digest
 from babelscope.store import read_h5
+from babelscope.token_file import TokenFile
 
 
 def shard_names(n_documents: int, documents_per_shard: int) -> list[str]:
@@ -19,7 +20,7 @@ def shard_names(n_documents: int, documents_per_shard: int) -> list[str]:
     return [f"{number:03d}" for number in range(-(-n_documents // documents_per_shard))]
 
 
-def shard_documents(corpus: TokenizedCorpus, shard: str, documents_per_shard: int) -> np.ndarray:
+def shard_documents(corpus: TokenizedCorpus | TokenFile, shard: str, documents_per_shard: int) -> np.ndarray:
     """Indices of the profile documents of one shard, int64; fewer, or none, where the corpus ends."""
     first = int(shard) * documents_per_shard
     return corpus.profile_idx[first : first + documents_per_shard]
@@ -27,7 +28,7 @@ def shard_documents(corpus: TokenizedCorpus, shard: str, documents_per_shard: in
 
 def merge_shards(
     paths: Sequence[str | Path],
-    corpus: TokenizedCorpus,
+    corpus: TokenizedCorpus | TokenFile,
     documents_per_shard: int,
     documents_per_block: int,
     max_blocks: int,

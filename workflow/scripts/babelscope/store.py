@@ -107,12 +107,31 @@ def read_h5(path: str | Path, kind: str, **expected: Any) -> tuple[dict[str, np.
         raise BabelscopeError(f"{error}; {remake}") from None
     if stored != _digest(attrs, arrays):
         raise BabelscopeError(f"{path}: its content does not match its SHA-256, it was damaged; {remake}")
-    for name, value in expected.items():
-        if attrs.get(name) != value:
-            raise BabelscopeError(
-                f"{path}: made with {name} = {attrs.get(name)!r}, this run has {value!r}; {remake}"
-            )
+    _check_expected(attrs, expected, str(path), remake)
     return arrays, attrs
+
+
+@contextmanager
+def open_h5(path: str | Path, kind: str, **expected: Any) -> Iterator[h5py.File]:
+    """Open one file of a kind to read parts of it, for datasets that are too large to be read whole.
+
+    The bytes, kind, version and expected attributes are checked; the values are those that were checked when
+    the file was written.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``read_h5``.
+    """
+    remake = f"delete it and run again: rule {KINDS[kind].rule} remakes it"
+    if not Path(path).exists():
+        raise BabelscopeError(f"{path}: no such file; rule {KINDS[kind].rule} makes it")
+    _check_seal(Path(path), remake)
+    with h5py.File(path, "r") as file:
+        attrs = {name: _plain(value) for name, value in file.attrs.items()}
+        _check_header(attrs, kind, str(path), remake)
+        _check_expected(attrs, expected, str(path), remake)
+        yield file
 
 
 @contextmanager
@@ -228,6 +247,14 @@ def _check_header(attrs: Mapping[str, Any], kind: str, where: str, remake: str) 
             f"{where}: format_version is {attrs.get('format_version')}, "
             f"this Babelscope reads {version}; {remake}"
         )
+
+
+def _check_expected(attrs: Mapping[str, Any], expected: Mapping[str, Any], where: str, remake: str) -> None:
+    for name, value in expected.items():
+        if attrs.get(name) != value:
+            raise BabelscopeError(
+                f"{where}: made with {name} = {attrs.get(name)!r}, this run has {value!r}; {remake}"
+            )
 
 
 def _write_dataset(file: h5py.File, name: str, array: np.ndarray, spec: DatasetSpec) -> None:

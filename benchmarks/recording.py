@@ -1,0 +1,280 @@
+"""Recording beside the bare forward pass, the whole forward pass, and other tools that keep activations.
+
+    make bench-recording                                   all parts
+    python benchmarks/recording.py speed --dtypes float32  one part
+
+Parts: `speed` (every variant in a process of its own, taking turns), `agreement` (against a float64
+reference), `scaling` (time and memory over the number of tokens), `floor` (operations, bytes, matrix rate).
+Needs a run of the default study up to its tokens and partitions; `make bench-recording` makes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from recording_variants import VARIANTS, Bench, prepare
+
+from babelscope.containers import TokenizedCorpus
+from babelscope.models import DTYPES, base_model, find_ffn_layers
+from babelscope.recording import RecordingSettings, record_activations
+from babelscope.self_check import check_model
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def peak_memory_mb() -> float:
+    """Peak of this process's memory, or of the GPU's where there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def work(variant: str, bench: Bench) -> None:
+    """Answer each line on standard input with one timed run, as JSON."""
+    run = prepare(variant, bench)
+    corpus, bench.corpus = bench.corpus, bench.warm_up
+    run()
+    bench.corpus = corpus
+    for _ in sys.stdin:
+        begin = time.perf_counter()
+        counts = run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - begin
+        answer = {"seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+        answer["counts"] = None if counts is None else counts.tolist()
+        print("answer " + json.dumps(answer), flush=True)
+
+
+class Worker:
+    """One variant in a process of its own, which waits while others run."""
+
+    def __init__(self, variant: str, dtype: str, options: argparse.Namespace) -> None:
+        self.variant = variant
+        flags = ["--documents", options.documents, "--tokens-per-batch", options.tokens_per_batch]
+        flags += ["--results", options.results, "--model", options.model, "--dtypes", dtype]
+        command = [sys.executable, __file__, "work", "--variants", variant, *map(str, flags)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.error = ""
+
+    def run(self) -> dict[str, Any]:
+        """One run; an empty answer where the process has died."""
+        assert self.process.stdin and self.process.stdout
+        try:
+            self.process.stdin.write("run\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return {}
+        for line in self.process.stdout:
+            if line.startswith("answer "):
+                return json.loads(line.removeprefix("answer "))
+        return {}
+
+    def stop(self) -> None:
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+
+
+def measure_speed(options: argparse.Namespace) -> None:
+    """Every variant takes its turn, `--repeats` times after a short warm-up; medians of times, ratios."""
+    for dtype in options.dtypes:
+        n_tokens = Bench(options, dtype).n_tokens
+        workers = [Worker(variant, dtype, options) for variant in options.variants]
+        answers: dict[str, list[dict[str, Any]]] = {variant: [] for variant in options.variants}
+        for _ in range(options.repeats):
+            for worker in workers:
+                answer = worker.run()
+                if answer:
+                    answers[worker.variant].append(answer)
+                    print(dtype, worker.variant, f"{n_tokens / answer['seconds']:.1f} tokens/s", flush=True)
+        for worker in workers:
+            worker.stop()
+        rows = []
+        for variant, found in answers.items():
+            if not found:
+                print(f"{variant}: did not run, see its error above", flush=True)
+                continue
+            ratios = [
+                bare["seconds"] / own["seconds"] for bare, own in zip(answers["bare"], found, strict=True)
+            ]
+            rows.append(
+                {
+                    "variant": variant,
+                    "model": options.model,
+                    "dtype": dtype,
+                    "tokens_per_second": round(n_tokens / statistics.median(a["seconds"] for a in found), 1),
+                    "ratio_to_bare": round(statistics.median(ratios), 3),
+                    "peak_memory_mb": round(max(a["peak_memory_mb"] for a in found)),
+                }
+            )
+            if found[0]["counts"] and answers.get("recording"):
+                difference = np.subtract(found[0]["counts"], answers["recording"][0]["counts"])
+                print(
+                    f"{variant}: {np.abs(difference).sum() / 2:.0f} of recording's counts differ", flush=True
+                )
+        write_rows(options.out / "recording.csv", rows, ("variant", "model", "dtype"))
+
+
+def measure_agreement(options: argparse.Namespace) -> None:
+    """Decisions of the fast path against the float64 reference, on real text of three languages."""
+    for dtype in options.dtypes:
+        bench = Bench(options, dtype, options.reference_documents)
+        model, variant = bench.load(), bench.variants[0]
+        checks = {
+            check.name: check.value
+            for check in check_model(
+                model,
+                find_ffn_layers(model),
+                bench.info,
+                bench.corpus,
+                variant.partition,
+                variant.top_k,
+                bench.n_tokens,
+            )
+        }
+        row = {"model": options.model, "dtype": dtype, "tokens": bench.n_tokens}
+        row["agreement"] = round(1 - checks["active_experts"], 7)
+        for name in ("z_scores", "distance_to_cut", "activations", "ffn_output", "all_experts_kept"):
+            row[name] = float(f"{checks[name]:.3g}")
+        print(row, flush=True)
+        write_rows(options.out / "recording_agreement.csv", [row], ("model", "dtype"))
+
+
+def record_many(options: argparse.Namespace, dtype: str, n_tokens: int) -> None:
+    """Record about ``n_tokens`` tokens in this process: the documents, over and over."""
+    bench = Bench(options, dtype)
+    n_documents = round(n_tokens / bench.n_tokens * len(bench.corpus.profile_idx))
+    idx = np.resize(bench.corpus.profile_idx, n_documents)
+    lengths = np.diff(bench.corpus.offsets)[idx]
+    pieces = [bench.corpus.document(int(i)) for i in idx]
+    corpus = TokenizedCorpus(
+        np.concatenate(pieces),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.zeros(n_documents, dtype=bool),
+        bench.corpus.n_bytes[idx],
+        bench.corpus.bos_token_id,
+    )
+    model, settings = bench.load(), RecordingSettings(tokens_per_batch=options.tokens_per_batch)
+    layers = find_ffn_layers(model)
+    record_activations(model, layers, corpus, np.arange(20), bench.variants, settings)
+    begin = time.perf_counter()
+    record_activations(model, layers, corpus, np.arange(n_documents), bench.variants, settings)
+    seconds = time.perf_counter() - begin
+    row = {"model": options.model, "dtype": dtype, "tokens": int(lengths.sum()) + n_documents}
+    row |= {"seconds": round(seconds, 2), "tokens_per_second": round(row["tokens"] / seconds, 1)}
+    print("answer " + json.dumps(row | {"peak_memory_mb": round(peak_memory_mb())}), flush=True)
+
+
+def measure_scaling(options: argparse.Namespace) -> None:
+    """Time and peak memory of recording three partitions over the number of tokens, a process for each."""
+    for dtype in options.dtypes:
+        for n_tokens in options.tokens:
+            flags = ["--results", options.results, "--model", options.model, "--dtypes", dtype]
+            flags += ["--documents", options.documents, "--tokens-per-batch", options.tokens_per_batch]
+            command = [sys.executable, __file__, "record", "--tokens", n_tokens, *flags]
+            done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True)
+            line = next(line for line in done.stdout.splitlines() if line.startswith("answer "))
+            row = json.loads(line.removeprefix("answer "))
+            print(row, flush=True)
+            write_rows(options.out / "recording_scaling.csv", [row], ("model", "dtype", "tokens"))
+
+
+def measure_floor(options: argparse.Namespace) -> None:
+    """Operations and bytes of a token, the machine's matrix rate, and what the bare model reaches of it."""
+    for dtype in options.dtypes:
+        bench = Bench(options, dtype)
+        model = bench.load()
+        a, b = (torch.randn(2048, 2048, device=bench.device).to(DTYPES[dtype]) for _ in range(2))
+        times = []
+        for _ in range(20):
+            begin = time.perf_counter()
+            (a @ b).sum().item()
+            times.append(time.perf_counter() - begin)
+        rate = 2 * 2048**3 / statistics.median(times)
+        run = prepare("bare", bench)
+        run()
+        times = []
+        for _ in range(options.repeats):
+            begin = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - begin)
+        tokens_per_second = bench.n_tokens / statistics.median(times)
+        linear = sum(m.weight.numel() for m in base_model(model).modules() if isinstance(m, torch.nn.Linear))
+        n_activations = bench.info.n_layers * bench.info.d_ff
+        row = {
+            "model": options.model,
+            "dtype": dtype,
+            "matrix_rate_gflops": round(rate / 1e9, 1),
+            "mflop_per_token": round(2 * linear / 1e6, 1),
+            "activations_per_token": n_activations,
+            "activation_bytes_per_token": n_activations * a.element_size(),
+            "bare_tokens_per_second": round(tokens_per_second, 1),
+            "share_of_matrix_rate": round(2 * linear * tokens_per_second / rate, 3),
+        }
+        print(row, flush=True)
+        write_rows(options.out / "recording_floor.csv", [row], ("model", "dtype"))
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]], key: Sequence[str]) -> None:
+    """Put rows into a CSV; rows with the same key are replaced, all others stay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table: dict[tuple[str, ...], dict[str, Any]] = {}
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            table = {tuple(row[name] for name in key): row for row in csv.DictReader(file)}
+    table |= {tuple(str(row[name]) for name in key): row for row in rows}
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=["all", "speed", "agreement", "scaling", "floor", "work", "record"])
+    parser.add_argument("--model", default="gemma-3-270m")
+    parser.add_argument("--results", type=Path, default=RESULTS.parents[1] / "results")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    parser.add_argument("--documents", type=int, default=100, help="of each language")
+    parser.add_argument("--reference-documents", type=int, default=20, help="of each language, for agreement")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[10_000, 30_000, 100_000, 300_000])
+    parser.add_argument("--tokens-per-batch", type=int, default=1024)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    parts = {
+        "speed": measure_speed,
+        "agreement": measure_agreement,
+        "scaling": measure_scaling,
+        "floor": measure_floor,
+    }
+    if options.part == "work":
+        work(options.variants[0], Bench(options, options.dtypes[0]))
+    elif options.part == "record":
+        record_many(options, options.dtypes[0], options.tokens[0])
+    else:
+        for name, measure in parts.items():
+            if options.part in ("all", name):
+                measure(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""What `recording.py` measures: the same documents and the same counting through each tool."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "workflow" / "scripts"))
+
+from babelscope.batching import Batch, make_batches  # noqa: E402
+from babelscope.containers import join_profiles  # noqa: E402
+from babelscope.files import read_partition, read_tokens  # noqa: E402
+from babelscope.model_info import read_model_info  # noqa: E402
+from babelscope.models import DTYPES, base_model, find_ffn_layers, load_model  # noqa: E402
+from babelscope.recording import RecordingSettings, Variant, make_variants, record_activations  # noqa: E402
+from babelscope.scoring import ExpertLayout, count_active, score_experts, standardise  # noqa: E402
+
+LANGUAGES = ("en", "hi", "zh")
+VARIANTS = (
+    "bare",
+    "recording",
+    "recording_3_partitions",
+    "full_forward",
+    "keep_activations",
+    "nnsight",
+    "transformer_lens",
+)
+TOP_FRACTION = 800 / 8192
+
+
+class Bench:
+    """What all parts share: model, documents of three languages as one corpus, partitions."""
+
+    def __init__(self, options: argparse.Namespace, dtype: str, n_documents: int | None = None) -> None:
+        self.results = Path(options.results) / options.model
+        self.info = read_model_info(self.results / "model.json")
+        self.dtype, self.tokens_per_batch = dtype, options.tokens_per_batch
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        tokens = [read_tokens(self.results / f"tokens/{lang}.h5", options.model, lang) for lang in LANGUAGES]
+        self.corpus = join_profiles(tokens, n_documents or options.documents)
+        self.warm_up = join_profiles(tokens, 2)
+        files = {"main": "experts.h5"} | {
+            name: f"variants/{name}/experts.h5" for name in ("random", "contiguous")
+        }
+        partitions = {name: read_partition(self.results / file, self.info) for name, file in files.items()}
+        self.variants = make_variants(partitions, TOP_FRACTION)
+
+    def batches(self) -> Iterator[Batch]:
+        return make_batches(self.corpus, self.corpus.profile_idx, self.tokens_per_batch)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that the model sees, BOS included, padding not."""
+        return sum(int(batch.n_real.sum()) for batch in self.batches())
+
+    def load(self) -> torch.nn.Module:
+        return load_model(self.info, self.dtype, self.device)
+
+    def ids(self, batch: Batch) -> torch.Tensor:
+        return torch.from_numpy(batch.token_ids).to(self.device)
+
+    def record(self, model: torch.nn.Module, variants: Sequence[Variant]) -> Callable[[], np.ndarray]:
+        layers, settings = find_ffn_layers(model), RecordingSettings(tokens_per_batch=self.tokens_per_batch)
+
+        def run() -> np.ndarray:
+            idx = self.corpus.profile_idx
+            counts = record_activations(model, layers, self.corpus, idx, variants, settings).counts
+            return counts["main"].n_active.sum(axis=0)
+
+        return run
+
+
+class Counter:
+    """The same counting for tools that hand over whole activations."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.variant = bench.variants[0]
+        labels, n_experts = self.variant.partition.labels, self.variant.partition.n_experts
+        self.layouts = [
+            ExpertLayout.from_labels(row, n_experts).to(torch.device(bench.device)) for row in labels
+        ]
+        self.total: torch.Tensor | int = 0
+
+    def add(self, batch: Batch, activations: Sequence[torch.Tensor]) -> None:
+        """Count one batch; activations of every layer are (document, position, d_ff)."""
+        rows = [h.flatten(0, 1) for h in activations]
+        z = [standardise(score_experts(h[:, x.order], x)) for h, x in zip(rows, self.layouts, strict=True)]
+        counted = torch.from_numpy(batch.real_mask()).flatten()[None].float().to(rows[0].device)
+        self.total = self.total + count_active(torch.cat(z, dim=1), self.variant.top_k, counted)
+
+    def counts(self) -> np.ndarray:
+        return self.total.cpu().numpy().reshape(len(self.layouts), -1)  # type: ignore[union-attr]
+
+
+def prepare(variant: str, bench: Bench) -> Callable[[], np.ndarray | None]:
+    """Load what a variant needs and return one run over all documents; it returns counts or None."""
+    if variant == "nnsight":
+        return prepare_nnsight(bench)
+    if variant == "transformer_lens":
+        return prepare_transformer_lens(bench)
+    model = bench.load()
+    if variant == "recording":
+        return bench.record(model, bench.variants[:1])
+    if variant == "recording_3_partitions":
+        return bench.record(model, bench.variants)
+    if variant == "keep_activations":
+        return prepare_hooks(bench, model)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for batch in bench.batches():
+                if variant == "bare":
+                    base_model(model)(input_ids=bench.ids(batch), use_cache=False)
+                else:
+                    mask = torch.from_numpy(batch.real_mask(count_special=True).astype(np.int64))
+                    model(input_ids=bench.ids(batch), attention_mask=mask.to(bench.device))
+
+    return run
+
+
+def prepare_hooks(bench: Bench, model: torch.nn.Module) -> Callable[[], np.ndarray]:
+    """Plain hooks that keep the activations of a batch, and the model called as a user would."""
+    kept: list[torch.Tensor] = []
+    for layer in find_ffn_layers(model):
+        layer.down.register_forward_pre_hook(lambda _module, args: kept.append(args[0]))
+
+    def run() -> np.ndarray:
+        counter = Counter(bench)
+        with torch.inference_mode():
+            for batch in bench.batches():
+                kept.clear()
+                mask = torch.from_numpy(batch.real_mask(count_special=True).astype(np.int64))
+                model(input_ids=bench.ids(batch), attention_mask=mask.to(bench.device))
+                counter.add(batch, kept)
+        return counter.counts()
+
+    return run
+
+
+def prepare_nnsight(bench: Bench) -> Callable[[], np.ndarray]:
+    """nnsight at its best: the trace stops after the last feed-forward layer, before the output layer."""
+    from nnsight import TransformersModel
+
+    model = TransformersModel(
+        bench.info.path,
+        task="text-generation",
+        dispatch=True,
+        dtype=DTYPES[bench.dtype],
+        device_map=bench.device,
+    )
+
+    def run() -> np.ndarray:
+        counter = Counter(bench)
+        with torch.inference_mode():
+            for batch in bench.batches():
+                inputs = {"input_ids": bench.ids(batch)}
+                with model.trace(inputs, use_cache=False) as tracer:
+                    kept = list().save()
+                    for layer in model.model.layers:
+                        kept.append(layer.mlp.down_proj.input)
+                    tracer.stop()
+                counter.add(batch, kept)
+        return counter.counts()
+
+    return run
+
+
+def prepare_transformer_lens(bench: Bench) -> Callable[[], np.ndarray]:
+    """TransformerLens' `run_with_cache`, keeping nothing but what enters the down projections."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    model = TransformerBridge.boot_transformers(
+        bench.info.path, device=bench.device, dtype=DTYPES[bench.dtype]
+    )
+    names = [f"blocks.{layer}.mlp.hook_post" for layer in range(bench.info.n_layers)]
+
+    def run() -> np.ndarray:
+        counter = Counter(bench)
+        with torch.inference_mode():
+            for batch in bench.batches():
+                _, cache = model.run_with_cache(
+                    bench.ids(batch), names_filter=lambda name: name in names, return_type=None
+                )
+                counter.add(batch, [cache[name] for name in names])
+        return counter.counts()
+
+    return run
