@@ -180,6 +180,10 @@ def _read_hub(source: Mapping[str, Any], language: str, seed: int) -> Iterator[t
             f"{where} cannot be reached ({error}). Run rule sample_corpus where there is a network, or give "
             "local files as the source"
         ) from error
+    except (ValueError, datasets.exceptions.DatasetGenerationError) as error:
+        raise BabelscopeError(
+            f"{where} cannot be read ({error.__cause__ or error}); check config and split of corpus.sources"
+        ) from error
 
 
 def _read_files(source: Mapping[str, Any], language: str) -> Iterator[tuple[str, str]]:
