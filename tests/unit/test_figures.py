@@ -125,6 +125,8 @@ RUN_THE_MODEL = {
     "compensate",
     "evaluate_matrix",
     "evaluate_pruning",
+    "export_pruned",
+    "generate_responses",
     "measure_pruning_speed",
     "record_activations",
     "trace_frontier",
