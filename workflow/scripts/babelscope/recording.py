@@ -1,12 +1,14 @@
 """Recording which experts each token activates: one forward pass, counts alone leave the device.
 
-Documents are worked off in segments of whole blocks; after each segment the counts so far can be saved and a
-killed job goes on from there. Segments are cut by document numbers alone, so shards made of whole segments
-add up to exactly the counts of one job. Memory does not grow with the number of tokens.
+Documents are worked off in segments of whole blocks, a segment in batches of documents of like length. The
+counts so far are saved now and then and a killed job goes on from there. Segments are cut by document
+numbers alone, so shards made of whole segments add up to exactly the counts of one job. Memory does not grow
+with the number of tokens.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from babelscope.models import FfnLayer, find_ffn_layers, load_model
 from babelscope.progress import logger, progress
 from babelscope.running_counts import RunningCounts, recording_key
 from babelscope.scoring import count_active
-from babelscope.tap import ExpertTap
+from babelscope.tap import ExpertTap, to_device
 from babelscope.token_file import Documents
 
 
@@ -51,7 +53,7 @@ class RecordingSettings:
     Attributes
     ----------
     documents_per_block : documents whose counts are kept apart, for error bars.
-    documents_per_segment : documents between two savings of the counts; a multiple of the block.
+    documents_per_segment : documents that are sorted by length together; a multiple of the block.
     tokens_per_batch : rows x length of a batch; halved when the GPU runs out of memory.
     count_special_tokens : whether BOS counts as a token.
     on_nonfinite : ``stop`` or ``skip`` documents with NaN or infinite activations.
@@ -147,6 +149,7 @@ def record_activations(
     *,
     resume_file: Path | None = None,
     resume_key: str = "",
+    save_seconds: float = 30.0,
     on_progress: Callable[[int], object] = lambda n_tokens: None,
 ) -> Recording:
     """Count, for every block of documents and every expert, the tokens for which the expert is active.
@@ -161,7 +164,8 @@ def record_activations(
     resume_file : counts so far are kept here and removed at the end; a file made with other inputs is
         ignored.
     resume_key : what decides the counts and is not seen here: the weights, their type, the code.
-    on_progress : called with the number of tokens done; with a negative one where a segment starts again.
+    save_seconds : counts are saved after each segment, and when this time has passed.
+    on_progress : called with the number of tokens done.
 
     Returns
     -------
@@ -183,102 +187,124 @@ def record_activations(
         key = _key(corpus, document_idx, variants, settings, resume_key)
         counts = RunningCounts.load(resume_file, key) or counts
         on_progress(counts.n_seen)
+
+    def save() -> None:
+        if resume_file is not None:
+            counts.save(resume_file, key)
+
     tokens_per_batch = settings.tokens_per_batch
     partitions = list({id(v.partition): v.partition for v in variants}.values())
     with ExpertTap(model, layers, partitions) as tap:
         while counts.n_documents < n_documents:
-            first = counts.n_documents
-            segment = _Segment(
-                corpus,
-                document_idx[first : first + settings.documents_per_segment],
-                variants,
-                settings,
-                on_progress,
-            )
-            tokens_per_batch = segment.record(tap, tokens_per_batch)
-            segment.add_to(counts, first // settings.documents_per_block)
-            if resume_file is not None and counts.n_documents < n_documents:
-                counts.save(resume_file, key)
+            idx = document_idx[counts.n_documents :][: settings.documents_per_segment]
+            segment = _Segment(tap, corpus, idx, variants, settings, counts)
+            tokens_per_batch = segment.record(tokens_per_batch, save, save_seconds, on_progress)
+            if counts.n_documents < n_documents:
+                save()
     if resume_file is not None:
         resume_file.unlink(missing_ok=True)
     finished = counts.finished([v.top_k for v in variants])
-    return Recording(dict(zip([v.name for v in variants], finished, strict=True)), counts.skipped)
+    named = dict(zip([v.name for v in variants], finished, strict=True))
+    return Recording(named, sorted(counts.skipped))
 
 
 class _Segment:
-    """Documents between two savings; their counts stay on the device until ``add_to``."""
+    """Documents that are batched together; their counts stay on the device until ``flush``."""
 
     def __init__(
         self,
+        tap: ExpertTap,
         corpus: Documents,
         document_idx: np.ndarray,
         variants: Sequence[Variant],
         settings: RecordingSettings,
-        on_progress: Callable[[int], object],
+        counts: RunningCounts,
     ) -> None:
-        self.corpus, self.document_idx = corpus.take(document_idx), document_idx
-        self.variants, self.settings, self.on_progress = variants, settings, on_progress
+        self.tap, self.corpus, self.document_idx = tap, corpus.take(document_idx), document_idx
+        self.variants, self.settings, self.counts = variants, settings, counts
+        self.done = counts.done.copy() if len(counts.done) else np.zeros(len(document_idx), dtype=bool)
         self.block = np.arange(len(document_idx)) // settings.documents_per_block
-
-    def record(self, tap: ExpertTap, tokens_per_batch: int) -> int:
-        """Record all documents; smaller batches where the GPU runs out of memory.
-
-        Returns
-        -------
-        The size of batches that went well, in tokens.
-        """
-        while not self._fits(tap, tokens_per_batch):
-            torch.cuda.empty_cache()
-            longest = int(np.diff(self.corpus.offsets).max())
-            if tokens_per_batch <= longest:
-                raise BabelscopeError(
-                    f"out of GPU memory with one document of {longest} tokens at a time; a smaller dtype, a "
-                    "lower corpus.max_tokens, or device_map: auto with more GPUs need less for each"
-                )
-            tokens_per_batch //= 2
-            self.on_progress(-self.n_seen)
-            logger.info(f"out of GPU memory: batches of {tokens_per_batch} tokens from here on")
-        return tokens_per_batch
-
-    def _fits(self, tap: ExpertTap, tokens_per_batch: int) -> bool:
-        self.n_seen = 0
         n_blocks, device = int(self.block[-1]) + 1, tap.device
-        cells = [len(tap.layers) * v.partition.n_experts for v in self.variants]
+        cells = [len(tap.layers) * v.partition.n_experts for v in variants]
         self.n_active = [torch.zeros((n_blocks, n), dtype=torch.int64, device=device) for n in cells]
         self.n_tokens = torch.zeros(n_blocks, dtype=torch.int64, device=device)
-        self.bad = torch.zeros(
-            (len(self.document_idx), len(tap.layers)), dtype=torch.bool, device=device
-        )  # (document, layer)
-        try:
-            for batch in make_batches(self.corpus, np.arange(len(self.document_idx)), tokens_per_batch):
-                self._record_batch(tap, batch)
+        shape = (len(document_idx), len(tap.layers))
+        self.bad = torch.zeros(shape, dtype=torch.bool, device=device)  # (document, layer)
+        self.n_seen = 0
+
+    def record(
+        self,
+        tokens_per_batch: int,
+        save: Callable[[], None],
+        save_seconds: float,
+        on_progress: Callable[[int], object],
+    ) -> int:
+        """Record what is not done; return the size of batches that the GPU has the memory for."""
+        saved = time.monotonic()
+        while not self.done.all():
+            fits = True
+            for batch in make_batches(self.corpus, np.flatnonzero(~self.done), tokens_per_batch):
+                fits = self._record_batch(batch)
+                if not fits:
+                    break
+                self.done[batch.document_idx] = True
                 n_real = int(batch.n_real.sum())
                 self.n_seen += n_real
-                self.on_progress(n_real)
+                on_progress(n_real)
+                if time.monotonic() - saved > save_seconds:
+                    self.flush()
+                    save()
+                    saved = time.monotonic()
+            if not fits:
+                tokens_per_batch = self._halve(tokens_per_batch)
+        self.flush()
+        self.counts.n_documents += len(self.document_idx)
+        self.counts.done = self.done[:0]
+        return tokens_per_batch
+
+    def _halve(self, tokens_per_batch: int) -> int:
+        self.tap.release()
+        torch.cuda.empty_cache()
+        longest = int(np.diff(self.corpus.offsets)[~self.done].max())
+        if tokens_per_batch <= longest:
+            raise BabelscopeError(
+                f"out of GPU memory with one document of {longest} tokens at a time; a smaller dtype, a "
+                "lower corpus.max_tokens, or device_map: auto with more GPUs need less for each"
+            )
+        logger.info(f"out of GPU memory: batches of {tokens_per_batch // 2} tokens from here on")
+        return tokens_per_batch // 2
+
+    def _record_batch(self, batch: Batch) -> bool:
+        """Add the counts of one batch; where the GPU runs out of memory add nothing and return False."""
+        try:
+            bad, row, n_tokens, n_active = self._count(batch)
         except torch.OutOfMemoryError:
             return False
+        self.bad[row] = bad
+        self.n_tokens += n_tokens
+        for total, new in zip(self.n_active, n_active, strict=True):
+            total += new
         return True
 
-    def _record_batch(self, tap: ExpertTap, batch: Batch) -> None:
-        z = tap.run(_to_device(batch.token_ids, tap.device))
-        block_of = self.block[batch.document_idx]
-        n_real, row, block = _to_device(np.stack([batch.n_real, batch.document_idx, block_of]), tap.device)
-        position = torch.arange(batch.token_ids.shape[1], device=tap.device)
-        # one NaN or infinite score makes all of a standardised row NaN: one expert is enough to look at
+    def _count(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        device = self.tap.device
+        z = self.tap.run(to_device(batch.token_ids, device))
+        facts = np.stack([batch.n_real, batch.document_idx, self.block[batch.document_idx]])
+        n_real, row, block = to_device(facts, device)
+        position = torch.arange(batch.token_ids.shape[1], device=device)
+        # a NaN or infinite score makes its whole standardised row NaN: looking at one expert is enough
         nan = z[0][:, :, 0].isnan().unflatten(0, batch.token_ids.shape)  # (document, position, layer)
         bad = (nan & (position < n_real[:, None])[:, :, None]).any(dim=1)  # (document, layer)
-        self.bad[row] = bad
         first = 0 if self.settings.count_special_tokens else batch.n_special
         counted = (position >= first) & (position < n_real[:, None]) & ~bad.any(dim=1, keepdim=True)
-        own = block == torch.arange(len(self.n_tokens), device=tap.device)[:, None]  # (block, document)
+        own = block == torch.arange(len(self.n_tokens), device=device)[:, None]  # (block, document)
         membership = (own[:, :, None] & counted).flatten(1).float()  # (block, token)
-        self.n_tokens += membership.sum(dim=1).round().to(torch.int64)
-        tables = {id(p): table.flatten(1) for p, table in zip(tap.partitions, z, strict=True)}
-        for variant, n_active in zip(self.variants, self.n_active, strict=True):
-            n_active += count_active(tables[id(variant.partition)], variant.top_k, membership)
+        tables = {id(p): table.flatten(1) for p, table in zip(self.tap.partitions, z, strict=True)}
+        n_active = [count_active(tables[id(v.partition)], v.top_k, membership) for v in self.variants]
+        return bad, row, membership.sum(dim=1).round().to(torch.int64), n_active
 
-    def add_to(self, counts: RunningCounts, first_block: int) -> None:
-        """Bring the counts to the host and add them; the only time that the host waits for the device."""
+    def flush(self) -> None:
+        """Add the counts on the host; the only time that the host waits for the device."""
         bad = self.bad.cpu().numpy()
         if bad.any() and self.settings.on_nonfinite == "stop":
             row, layer = np.argwhere(bad)[0]
@@ -286,18 +312,15 @@ class _Segment:
                 f"NaN or infinite activations in layer {layer} for document {self.document_idx[row]}; "
                 "recording.on_nonfinite: skip leaves such documents out, dtype: float32 may avoid them"
             )
+        counts = self.counts
+        first_block = counts.n_documents // self.settings.documents_per_block
         counts.add([n.cpu().numpy() for n in self.n_active], self.n_tokens.cpu().numpy(), first_block)
-        counts.n_documents += len(self.document_idx)
+        counts.done = self.done.copy()
         counts.n_seen += self.n_seen
         counts.skipped += [int(idx) for idx in self.document_idx[bad.any(axis=1)]]
-
-
-def _to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Copy without making the host wait for the device."""
-    tensor = torch.from_numpy(array)
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+        for tensor in (*self.n_active, self.n_tokens, self.bad):
+            tensor.zero_()
+        self.n_seen = 0
 
 
 def _check_fit(layers: Sequence[FfnLayer], variants: Sequence[Variant]) -> None:

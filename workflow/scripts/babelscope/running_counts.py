@@ -1,4 +1,4 @@
-"""Counts of an unfinished recording: constant in size, saved after each segment, found again after a kill."""
+"""Counts of an unfinished recording: constant in size, saved now and then, found again after a kill."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ class RunningCounts:
     ----------
     n_active : for each variant int64 (n_blocks, n_layers, n_experts).
     n_tokens : int64 (n_blocks,).
-    n_documents : documents done, always whole segments.
-    n_seen : tokens the model has seen for them, special tokens included.
+    n_documents : documents of whole segments done.
+    done : bool (n_segment_documents,), documents done of the segment after them; empty: none.
+    n_seen : tokens the model has seen for all of them, special tokens included.
     skipped : indices of documents left out.
     """
 
     n_active: list[np.ndarray]
     n_tokens: np.ndarray
     n_documents: int = 0
+    done: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     n_seen: int = 0
     skipped: list[int] = field(default_factory=list)
 
@@ -71,7 +73,7 @@ class RunningCounts:
         """Write all of it, whole or not at all, under a key that says what was being recorded."""
         state: dict[str, Any] = {f"n_active_{i}": n for i, n in enumerate(self.n_active)}
         state |= {"key": key, "numbers": [self.n_documents, self.n_seen]}
-        state |= {"n_tokens": self.n_tokens, "skipped": self.skipped}
+        state |= {"n_tokens": self.n_tokens, "done": self.done, "skipped": self.skipped}
         with whole_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **state)
 
@@ -88,12 +90,14 @@ class RunningCounts:
                     [file[f"n_active_{i}"] for i in range(n_variants)],
                     file["n_tokens"],
                     n_documents,
+                    file["done"],
                     n_seen,
                     [int(idx) for idx in file["skipped"]],
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        logger.info(f"going on after {found.n_documents} documents that an earlier job finished")
+        n_done = found.n_documents + int(found.done.sum())
+        logger.info(f"going on after {n_done} documents that an earlier job finished")
         return found
 
 

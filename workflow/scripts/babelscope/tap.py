@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -106,3 +107,15 @@ class ExpertTap:
         with torch.inference_mode():
             base_model(self.model)(input_ids=token_ids, use_cache=False)
         return self._z
+
+    def release(self) -> None:
+        """Give the memory of the z-scores back; what ``run`` returned last is no longer valid."""
+        self._tables, self._z = [], []
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Copy without making the host wait for the device."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
