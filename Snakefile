@@ -16,6 +16,8 @@ include: "rules/recording_plan.smk"
 include: "rules/recording.smk"
 include: "rules/comparison.smk"
 include: "rules/pruning.smk"
+include: "rules/responses.smk"
+include: "rules/export.smk"
 include: "rules/figures.smk"
 include: "rules/evidence.smk"
 

@@ -57,6 +57,8 @@ FIGURES = [
 ]
 # What `snakemake full` makes beyond the default run; every stage adds its own.
 FULL_TARGETS = [
+    *collect("results/{model}/responses.csv", model=MODELS),
+    *collect("results/{model}/annotation/{lang}.html", model=MODELS, lang=LANGUAGES),
     *collect(
         "results/{model}/pruning_{table}.csv",
         model=MODELS,
@@ -143,6 +145,12 @@ def corpus_files(wildcards):
         for path in glob.glob(pattern.replace("{lang}", wildcards.lang), recursive=True)
         if Path(path).is_file()
     )
+
+
+def annotation_files(wildcards):
+    """Files that annotators of a model have exported from their pages."""
+    pattern = config["responses"]["annotations"].format(model=wildcards.model)
+    return sorted(glob.glob(pattern, recursive=True))
 
 
 def claims_labels(kind):

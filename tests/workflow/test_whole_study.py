@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 import yaml
 from tests.support import ROOT, make_study, planned_jobs, run_snakemake
 
@@ -173,3 +174,28 @@ def test_full_target_and_paper_configuration_make_a_plan(tmp_path):
     jobs = planned_jobs(study, "--configfile", "config/paper.yaml")
     assert sum(rule == "cluster_layer" for rule, _ in jobs) == 32
     assert sum(rule == "record_activations" for rule, _ in jobs) == 9
+
+
+def test_what_full_adds_and_an_exported_model(study):
+    tables = [f"results/tiny/{name}.csv" for name in ("responses", "pruning_matrix", "pruning_frontier")]
+    run_snakemake(study, "export_hi", "results/tiny/annotation/hi.html", *tables, check=True)
+    matrix = read_csv(results(study) / "pruning_matrix.csv")
+    cells = {(row["language"], row["experts_of"], row["selection"]) for row in matrix}
+    kinds = [("", "dense"), *((e, s) for s in ("threshold", "same_size") for e in LANGUAGES)]
+    assert cells == {(language, *kind) for language in LANGUAGES for kind in kinds}
+    kept_own = [r for r in matrix if r["experts_of"] == r["language"] and r["selection"] == "threshold"]
+    own = {row["language"]: row for row in kept_own}
+    for row in read_csv(results(study) / "pruning.csv"):
+        assert float(own[row["language"]]["nll"]) == pytest.approx(float(row["nll_pruned"]), rel=1e-4)
+    frontier = read_csv(results(study) / "pruning_frontier.csv")
+    assert {"dense", "random", "most_frequent_compensated"} <= {row["method"] for row in frontier}
+    lines = (results(study) / "responses" / "hi.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {"prompt", "dense", "pruned", "mode", "id"} == set(json.loads(lines[0]))
+    page = (results(study) / "annotation" / "hi.html").read_text(encoding="utf-8")
+    assert "<script" in page and "http" not in page.split("<script")[0].replace("http-equiv", "")
+    from babelscope.export import load_exported
+
+    exported = results(study) / "export" / "hi"
+    sliced, padded = (load_exported(exported / form) for form in ("sliced", "padded"))
+    ids = torch.tensor([[0, 5, 9, 30]])
+    torch.testing.assert_close(sliced(input_ids=ids).logits, padded(input_ids=ids).logits)

@@ -201,7 +201,7 @@ def plot_family_tests(tests: Sequence[FamilyTest], model: str, look: Look) -> Fi
     """Effect size of every test by measure; filled where significant after correction."""
     measures = list(dict.fromkeys(test.measure for test in tests))
     questions = list(dict.fromkeys((test.test, test.predictor, test.controls) for test in tests))
-    figure, axes = new_figure(7.2, 1.3 + 0.34 * len(questions))
+    figure, axes = new_figure(7.2, 1.3 + 0.34 * max(3, len(questions)))
     for test in tests:
         shift = (measures.index(test.measure) - (len(measures) - 1) / 2) * 0.22
         colour = PALETTE[measures.index(test.measure)]
@@ -210,11 +210,13 @@ def plot_family_tests(tests: Sequence[FamilyTest], model: str, look: Look) -> Fi
         face = colour if test.p_adjusted <= 0.05 else "white"
         axes.plot(test.effect, y, marker="os^"[measures.index(test.measure)], ms=5, mec=colour, mfc=face)
     axes.axvline(0, color="0.3", lw=0.8)
+    if not tests:
+        axes.text(0.3, 0.5, "too few languages for any test", ha="center")
     axes.set_yticks(range(len(questions)), [_question(*question) for question in questions])
     axes.set_ylim(len(questions) - 0.4, -0.6)
     axes.set(
         xlabel="effect size: ANOSIM R of groups, Mantel correlation else\n(a | b: a with b held constant)",
-        xlim=(min(-0.4, *(test.effect - 0.08 for test in tests)), 1.04),
+        xlim=(min([-0.4, *(test.effect - 0.08 for test in tests)]), 1.04),
     )
     handles = [
         Line2D([], [], marker="os^"[k], color=PALETTE[k], ls="", label=DISTANCES[name].split(",")[0])

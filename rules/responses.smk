@@ -1,0 +1,88 @@
+"""Continuations by the dense and the pruned model, and people who compare them.
+
+Needs: model.json, tokens/{lang}.h5, pruned/{lang}.h5; the files that annotators export. Makes:
+responses/{lang}.jsonl, responses.csv, annotation/{lang}.html, annotations.csv under results/{model}/.
+"""
+
+
+rule generate_responses:
+    input:
+        model="results/{model}/model.json",
+        tokens="results/{model}/tokens/{lang}.h5",
+        plan="results/{model}/pruned/{lang}.h5",
+    output:
+        "results/{model}/responses/{lang}.jsonl",
+    log:
+        "logs/{model}/generate_responses/{lang}.log",
+    benchmark:
+        "benchmarks/runs/{model}/generate_responses/{lang}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    threads: 16
+    params:
+        compute=compute_settings,
+        responses={
+            key: config["responses"][key]
+            for key in ("prompts", "prompt_tokens", "new_tokens")
+        },
+        seed=config["seed"],
+        code=code_of("generate_responses"),
+    script:
+        "../workflow/scripts/generate_responses.py"
+
+
+rule summarise_responses:
+    input:
+        collect("results/{{model}}/responses/{lang}.jsonl", lang=LANGUAGES),
+    output:
+        report(
+            "results/{model}/responses.csv",
+            caption="../workflow/report/responses.rst",
+            category="Responses",
+            labels={"model": "{model}"},
+        ),
+    log:
+        "logs/{model}/summarise_responses.log",
+    benchmark:
+        "benchmarks/runs/{model}/summarise_responses.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        languages=LANGUAGES,
+        code=code_of("summarise_responses"),
+    script:
+        "../workflow/scripts/summarise_responses.py"
+
+
+rule write_annotation_page:
+    input:
+        responses="results/{model}/responses/{lang}.jsonl",
+        template=str(SCRIPTS / "babelscope" / "templates" / "annotation.html"),
+    output:
+        "results/{model}/annotation/{lang}.html",
+    log:
+        "logs/{model}/write_annotation_page/{lang}.log",
+    benchmark:
+        "benchmarks/runs/{model}/write_annotation_page/{lang}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        seed=config["seed"],
+        code=code_of("write_annotation_page"),
+    script:
+        "../workflow/scripts/write_annotation_page.py"
+
+
+rule summarise_annotations:
+    input:
+        annotations=annotation_files,
+    output:
+        "results/{model}/annotations.csv",
+    log:
+        "logs/{model}/summarise_annotations.log",
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        code=code_of("summarise_annotations"),
+    script:
+        "../workflow/scripts/summarise_annotations.py"

@@ -1,0 +1,54 @@
+"""Adaptor of rule generate_responses."""
+
+import json
+
+from babelscope.files import read_tokens
+from babelscope.job import run_job
+from babelscope.model_info import read_model_info
+from babelscope.models import find_ffn_layers, load_model
+from babelscope.progress import progress
+from babelscope.pruning import restored
+from babelscope.pruning_plan import PruningPlan, apply_plan, read_plan
+from babelscope.responses import choose_prompts, continue_prompts, load_decoder
+from babelscope.store import write_text
+
+
+def main(smk):
+    info = read_model_info(smk.input.model)
+    corpus = read_tokens(smk.input.tokens, info.name, smk.wildcards.lang)
+    plan = read_plan(smk.input.plan, info)
+    options, seed = dict(smk.params.responses), smk.params.seed
+    chosen = choose_prompts(corpus, options["prompts"], options["prompt_tokens"])
+    prompts = [ids for _, ids in chosen]
+    compute = dict(smk.params.compute)
+    del compute["tokens_per_batch"]
+    model = load_model(info, **compute)
+    layers, decode = find_ffn_layers(model), load_decoder(info.path)
+    plans = {"dense": PruningPlan(plan.keep | True), "pruned": plan}
+    modes = {"greedy": False, "sampled": True}
+    texts = {}
+    with progress(len(prompts) * 4, "responses", "generating") as bar:
+        for side, one in plans.items():
+            with restored(layers):
+                apply_plan(layers, one)
+                for mode, sample in modes.items():
+                    found = continue_prompts(
+                        model, prompts, corpus.bos_token_id, options["new_tokens"], sample, seed, bar.update
+                    )
+                    texts[side, mode] = [decode(ids) for ids in found]
+    lines = [
+        {
+            "id": str(number),
+            "mode": mode,
+            "prompt": decode(ids),
+            "dense": texts["dense", mode][row],
+            "pruned": texts["pruned", mode][row],
+        }
+        for mode in modes
+        for row, (number, ids) in enumerate(chosen)
+    ]
+    write_text(smk.output[0], "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821
