@@ -5,7 +5,7 @@ from snakemake.utils import min_version, validate
 min_version("9.25")
 
 
-configfile: "config/config.yaml"
+configfile: workflow.source_path("config/config.yaml")
 
 
 include: "rules/common.smk"
