@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from simulated_counts import draw_counts, draw_truth
+from tests.unit.simulated_counts import draw_counts, draw_truth
 
 from babelscope.containers import ActivationCounts
 from babelscope.errors import BabelscopeError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
+from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
 from babelscope.containers import TokenizedCorpus
 from babelscope.evidence.families import (

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated_counts import draw_counts, draw_truth
+from tests.unit.simulated_counts import draw_counts, draw_truth
 
 from babelscope.errors import BabelscopeError
 from babelscope.evidence.measures import as_distances, compare_layers, total_measures

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from simulated_counts import GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
+from tests.unit.simulated_counts import GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
 from babelscope.errors import BabelscopeError
 from babelscope.evidence.families import genealogical_distance, script_distance

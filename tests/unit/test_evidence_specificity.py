@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from simulated_counts import CODES, PAPER_LANGUAGES, draw_counts, draw_truth
+from tests.unit.simulated_counts import CODES, PAPER_LANGUAGES, draw_counts, draw_truth
 
 from babelscope.containers import ActivationCounts
 from babelscope.evidence.bootstrap import resample
