@@ -120,3 +120,15 @@ def test_one_block_is_too_few():
     counts = ActivationCounts(np.full((1, 1, 2), 5), np.array([10]), 1)
     with pytest.raises(BabelscopeError, match=r"language xx: 1 blocks.*profile_documents"):
         next(resample([counts], ["xx"], 10, 0))
+
+
+def test_the_interval_of_an_expert_that_is_always_active_ends_at_one():
+    rng = np.random.default_rng(0)
+    counts = []
+    for _ in range(3):
+        n_tokens = rng.integers(3, 400, 30)
+        n_active = np.stack([n_tokens, n_tokens // 3, n_tokens - n_tokens // 3], axis=1)[:, None, :]
+        counts.append(ActivationCounts(n_active, n_tokens, 2))
+    low, high = frequency_intervals(counts, ["a", "b", "c"], 300, 0)
+    assert (high[:, 0, 0] == 1).all() and (low[:, 0, 0] == 1).all()
+    assert (high <= 1).all() and (low >= 0).all()

@@ -222,5 +222,6 @@ def frequency_intervals(
     for count, code in zip(counts, codes, strict=True):
         chunks = [frequency[:, 0] for frequency, _ in resample([count], [code], n_replicates, seed)]
         bounds.append(np.quantile(np.concatenate(chunks), [tail, 1 - tail], axis=0))
-    low, high = np.stack(bounds, axis=1)
+    # rounding can leave a frequency of 1 a hair above it
+    low, high = np.clip(np.stack(bounds, axis=1), 0.0, 1.0)
     return low, high
