@@ -20,6 +20,7 @@ include: "rules/responses.smk"
 include: "rules/export.smk"
 include: "rules/figures.smk"
 include: "rules/evidence.smk"
+include: "rules/sweep.smk"
 
 
 rule all:
@@ -34,6 +35,11 @@ rule all:
         EVIDENCE_TARGETS,
 
 
+rule evidence:
+    input:
+        RECORDING_TARGETS,
+
+
 rule full:
     input:
         rules.all.input,
@@ -42,6 +48,7 @@ rule full:
 
 localrules:
     all,
+    evidence,
     full,
     save_config,
 

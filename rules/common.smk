@@ -20,7 +20,8 @@ import yaml
 from babelscope.config import check_config, replace_sources
 from babelscope.languages import read_languages
 
-LANGUAGE_TABLE = ROOT / "config" / "languages.tsv"
+# Relative, so that a study that is moved with its workflow has the same inputs as before.
+LANGUAGE_TABLE = os.path.relpath(ROOT / "config" / "languages.tsv")
 SCHEMA = ROOT / "config" / "config.schema.yaml"
 LANGUAGE_NAMES = {
     code: row.name for code, row in read_languages(LANGUAGE_TABLE).items()
@@ -64,25 +65,6 @@ FULL_TARGETS = [
         model=MODELS,
         table=["matrix", "frontier"],
     ),
-]
-
-EVIDENCE = config["evidence"]
-EVIDENCE_FIGURES = [
-    *collect("evidence_dendrogram_{measure}", measure=MEASURES),
-    *collect("evidence_distances_{measure}", measure=MEASURES),
-    "evidence_learning_curve",
-    "evidence_families",
-    "evidence_layers",
-    "evidence_experts",
-    "evidence_robustness",
-]
-MODEL_PAIRS = [f"{a}_{b}" for i, a in enumerate(MODELS) for b in MODELS[i + 1 :]]
-EVIDENCE_TARGETS = [
-    *collect("results/{model}/claims.csv", model=MODELS),
-    *collect(
-        "results/{model}/figures/{figure}.png", model=MODELS, figure=EVIDENCE_FIGURES
-    ),
-    *(["results/models/agreement.csv"] if MODEL_PAIRS else []),
 ]
 
 
@@ -151,8 +133,3 @@ def annotation_files(wildcards):
     """Files that annotators of a model have exported from their pages."""
     pattern = config["responses"]["annotations"].format(model=wildcards.model)
     return sorted(glob.glob(pattern, recursive=True))
-
-
-def claims_labels(kind):
-    """Labels of the evidence in the report."""
-    return {"model": "{model}", "kind": kind}

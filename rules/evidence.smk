@@ -1,9 +1,45 @@
 """What the findings are worth: noise, families, layers, experts, controls, and the paper's claims.
 
 Needs: activations/{lang}.h5 of all languages, variants/{variant}/activations/{lang}.h5, tokens/{lang}.h5,
-pruning.csv, pruning_speed.csv where it was measured. Makes: evidence/ and claims.csv under results/{model}/,
-figures/evidence_*, and results/models/ where there are two models or more.
+pruning/{lang}.json, pruning_speed.csv; for `full` pruning_frontier.csv. Makes: evidence/, figures/evidence_*,
+claims.csv and claims.html under results/{model}/, and results/models/ where there are two models or more.
 """
+
+from babelscope.evidence.claims_page import PAGE_FIGURES
+
+EVIDENCE = config["evidence"]
+PAPER = os.path.relpath(ROOT / "config" / "paper.json")
+EVIDENCE_FIGURES = [
+    *collect("evidence_dendrogram_{measure}", measure=MEASURES),
+    *collect("evidence_distances_{measure}", measure=MEASURES),
+    "evidence_learning_curve",
+    "evidence_families",
+    "evidence_layers",
+    "evidence_experts",
+    "evidence_robustness",
+]
+MODEL_PAIRS = [f"{a}_{b}" for i, a in enumerate(MODELS) for b in MODELS[i + 1 :]]
+EVIDENCE_TARGETS = [
+    *collect("results/{model}/claims.{kind}", model=MODELS, kind=["csv", "html"]),
+    *collect(
+        "results/{model}/figures/{figure}.png", model=MODELS, figure=EVIDENCE_FIGURES
+    ),
+    *(["results/models/agreement.csv"] if MODEL_PAIRS else []),
+]
+# What the recordings alone decide: `snakemake evidence`.
+RECORDING_TARGETS = [
+    "results/run_config.yaml",
+    *collect("results/{model}/evidence/experts.csv", model=MODELS),
+    *collect(
+        "results/{model}/figures/{figure}.png", model=MODELS, figure=EVIDENCE_FIGURES
+    ),
+]
+FULL_TARGETS += collect("results/{model}/evidence/frontier_claims.csv", model=MODELS)
+
+
+def claims_labels(kind):
+    """Labels of the evidence in the report."""
+    return {"model": "{model}", "kind": kind}
 
 
 rule bootstrap_languages:
@@ -40,7 +76,7 @@ rule bootstrap_languages:
 
 rule relate_families:
     input:
-        languages=str(LANGUAGE_TABLE),
+        languages=LANGUAGE_TABLE,
         pairs="results/{model}/evidence/similarity_intervals.csv",
         tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
     output:
@@ -65,7 +101,7 @@ rule relate_families:
 
 rule index_experts:
     input:
-        languages=str(LANGUAGE_TABLE),
+        languages=LANGUAGE_TABLE,
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
     output:
         index="results/{model}/evidence/experts.csv",
@@ -91,8 +127,8 @@ rule index_experts:
 
 rule judge_recordings:
     input:
-        paper=str(ROOT / "config" / "paper.json"),
-        languages=str(LANGUAGE_TABLE),
+        paper=os.path.relpath(ROOT / "config" / "paper.json"),
+        languages=LANGUAGE_TABLE,
         tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
         controls=collect(
@@ -134,16 +170,16 @@ rule judge_recordings:
 
 rule judge_claims:
     input:
-        paper=str(ROOT / "config" / "paper.json"),
+        paper=os.path.relpath(ROOT / "config" / "paper.json"),
         recordings="results/{model}/evidence/recording_claims.csv",
-        pruning="results/{model}/pruning.csv",
+        pruning=collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES),
         speed="results/{model}/pruning_speed.csv",
     output:
         report(
             "results/{model}/claims.csv",
             caption="../workflow/report/claims.rst",
             category="Claims",
-            labels={"model": "{model}"},
+            labels={"model": "{model}", "kind": "table"},
         ),
     log:
         "logs/{model}/judge_claims.log",
@@ -157,9 +193,56 @@ rule judge_claims:
         "../workflow/scripts/judge_claims.py"
 
 
+rule write_claims_page:
+    input:
+        claims="results/{model}/claims.csv",
+        figures=collect("results/{{model}}/figures/{figure}.png", figure=PAGE_FIGURES),
+        template=os.path.relpath(SCRIPTS / "babelscope" / "templates" / "claims.html"),
+    output:
+        report(
+            "results/{model}/claims.html",
+            caption="../workflow/report/claims.rst",
+            category="Claims",
+            labels={"model": "{model}", "kind": "page"},
+        ),
+    log:
+        "logs/{model}/write_claims_page.log",
+    benchmark:
+        "benchmarks/runs/{model}/write_claims_page.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        code=code_of("write_claims_page"),
+    script:
+        "../workflow/scripts/write_claims_page.py"
+
+
+rule judge_frontier:
+    input:
+        paper=os.path.relpath(ROOT / "config" / "paper.json"),
+        frontier="results/{model}/pruning_frontier.csv",
+    output:
+        report(
+            "results/{model}/evidence/frontier_claims.csv",
+            caption="../workflow/report/claims.rst",
+            category="Claims",
+            labels={"model": "{model}", "kind": "frontier"},
+        ),
+    log:
+        "logs/{model}/judge_frontier.log",
+    benchmark:
+        "benchmarks/runs/{model}/judge_frontier.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        code=code_of("judge_frontier"),
+    script:
+        "../workflow/scripts/judge_frontier.py"
+
+
 rule plot_evidence:
     input:
-        languages=str(LANGUAGE_TABLE),
+        languages=LANGUAGE_TABLE,
         pairs="results/{model}/evidence/similarity_intervals.csv",
         noise="results/{model}/evidence/noise_floor.csv",
         curve="results/{model}/evidence/learning_curve.csv",
@@ -194,7 +277,7 @@ rule plot_evidence:
 
 rule compare_models:
     input:
-        languages=str(LANGUAGE_TABLE),
+        languages=LANGUAGE_TABLE,
         pairs=collect("results/{model}/evidence/similarity_intervals.csv", model=MODELS),
         claims=collect("results/{model}/claims.csv", model=MODELS),
     output:

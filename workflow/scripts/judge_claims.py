@@ -4,14 +4,13 @@ from babelscope.evidence.claims import CLAIM_COLUMNS, read_claims
 from babelscope.evidence.pruning_claims import join_claims
 from babelscope.evidence.tables import read_table, write_table
 from babelscope.job import run_job
-from babelscope.pruning_table import COLUMNS
 from babelscope.store import read_json
 
 
 def main(smk):
     recordings = read_claims(read_table(smk.input.recordings, CLAIM_COLUMNS))
-    pruning = read_table(smk.input.pruning, COLUMNS)
-    speed = [row for row in read_table(smk.input.speed, ("phase", "ratio"))]
+    pruning = [read_json(path) for path in smk.input.pruning]
+    speed = read_table(smk.input.speed, ("phase", "ratio"))
     rows = join_claims(recordings, pruning, speed, read_json(smk.input.paper))
     write_table(smk.output[0], rows, CLAIM_COLUMNS)
 

@@ -52,15 +52,15 @@ LITTLE_NATS = 0.79
 EQUAL = 1.0
 
 FFN_SAVED = "share of FFN parameters saved, mean of languages"
-CLAIM_COLUMNS = ("claim", "statistic", "value", "low", "high", "paper_value", "verdict", "figure")
+CLAIM_COLUMNS = ("claim", "statistic", "value", "low", "high", "paper_value", "verdict")
 
-# where each statistic is to be seen, relative to results/{model}/
+# the figure in which each statistic is to be seen
 FIGURES = {
-    "layers": "figures/evidence_layers.png",
-    "families": "figures/evidence_dendrogram_euclidean.png",
-    "tests": "figures/evidence_families.png",
-    "neighbours": "figures/evidence_distances_euclidean.png",
-    "sharing": "figures/sharing.png",
+    "layers": "evidence_layers",
+    "families": "evidence_dendrogram_euclidean",
+    "tests": "evidence_families",
+    "neighbours": "evidence_distances_euclidean",
+    "sharing": "sharing",
 }
 
 
@@ -75,7 +75,6 @@ class ClaimRow:
     high: float | None
     paper_value: float | None
     verdict: str
-    figure: str = ""
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,6 @@ def read_claims(rows: Sequence[Mapping[str, str]]) -> list[ClaimRow]:
             number(row["high"]),
             number(row["paper_value"]),
             row["verdict"],
-            row["figure"],
         )
         for row in rows
     ]
@@ -293,9 +291,7 @@ def judge_recordings(
         raise BabelscopeError(f"paper.json lists {len(claims)} claims, the criteria are for its nine")
     rows: list[tuple[int, ClaimRow]] = []
     for c in CRITERIA:
-        row = ClaimRow(
-            claims[c.claim], c.text, None, None, None, printed.get(c.name), UNDECIDED, FIGURES[c.figure]
-        )
+        row = ClaimRow(claims[c.claim], c.text, None, None, None, printed.get(c.name), UNDECIDED)
         found = estimates.get(c.name)
         if found is not None:
             low, high = float(found.low), float(found.high)
@@ -306,8 +302,6 @@ def judge_recordings(
         rows.append((c.claim, row))
     for name, claim, text in TESTS:
         p_value = p_values.get(name)
-        row = ClaimRow(
-            claims[claim], text, p_value, None, None, None, judge_p_value(p_value), FIGURES["tests"]
-        )
+        row = ClaimRow(claims[claim], text, p_value, None, None, None, judge_p_value(p_value))
         rows.append((claim, row))
     return [row for _, row in sorted(rows, key=lambda item: item[0])]

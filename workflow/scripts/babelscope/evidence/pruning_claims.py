@@ -16,11 +16,35 @@ from babelscope.evidence.claims import (
     EQUAL,
     FFN_SAVED,
     LITTLE_NATS,
+    NO_DIFFERENCE,
     UNDECIDED,
     ClaimRow,
     judge,
     paper_values,
 )
+
+ALL_SAVED = "share of all parameters saved, mean of languages"
+SMALLEST_RISE = "smallest rise of NLL, nats a token"
+RISE = "rise of NLL, nats a token"
+COMPENSATED = "rise of NLL with compensation (not in the paper), nats a token, mean of languages"
+RANDOM = "NLL with as many random experts less that with high-frequency ones, mean of languages"
+FASTER = "tokens a second, sliced over dense (geometric mean of languages and batch sizes)"
+KEPT = "share of all parameters kept, largest of the languages"
+RANDOM_AT = "NLL with random experts less that with the most frequent of each layer, mean of languages"
+LAYER_RATES_AT = "NLL with one rate for all layers less that with a rate per layer, mean of languages"
+# beginning of a statistic's text, and the open region that its claim describes
+REGIONS: tuple[tuple[str, float, float], ...] = (
+    (ALL_SAVED, *ABOUT_20),
+    (SMALLEST_RISE, NO_DIFFERENCE, math.inf),
+    ("rise of NLL", NO_DIFFERENCE, LITTLE_NATS),
+    (RANDOM, NO_DIFFERENCE, math.inf),
+    (RANDOM_AT, NO_DIFFERENCE, math.inf),
+    (LAYER_RATES_AT, NO_DIFFERENCE, math.inf),
+    (f"prefill: {FASTER}", EQUAL, math.inf),
+    (f"decode: {FASTER}", EQUAL, math.inf),
+    (KEPT, -math.inf, EQUAL),
+)
+_Z = float(norm.ppf(0.5 + LEVEL / 2))
 
 
 def join_claims(
@@ -34,154 +58,159 @@ def join_claims(
     Parameters
     ----------
     recordings : rows of ``judge_recordings``.
-    pruning, speed : rows of ``pruning.csv`` and ``pruning_speed.csv``; empty where there is none.
+    pruning : results of ``evaluate_language``, one a language. speed : rows of ``pruning_speed.csv``.
     paper : paper.json.
     """
-    ends = [(row.low, row.high) for row in recordings if row.statistic == FFN_SAVED]
+    saved = next((row for row in recordings if row.statistic == FFN_SAVED), None)
     interval = None
-    if ends and ends[0][0] is not None and ends[0][1] is not None:
-        interval = (ends[0][0], ends[0][1])
+    if saved is not None and saved.low is not None and saved.high is not None:
+        interval = (saved.low, saved.high)
     rows = [*recordings, *judge_pruning(pruning, interval, paper), *judge_speed(speed, pruning, paper)]
     order = [*paper["claims"], *paper["later_version_adds"]]
     return sorted(rows, key=lambda row: order.index(row.claim))
 
 
 def judge_pruning(
-    table: Sequence[Mapping[str, Any]], ffn_saved: tuple[float, float] | None, paper: Mapping[str, Any]
+    results: Sequence[Mapping[str, Any]],
+    ffn_saved: tuple[float, float] | None,
+    paper: Mapping[str, Any],
 ) -> list[ClaimRow]:
     """Rows of the claims about parameters and loss.
 
+    Intervals of a loss are over held-out documents, each document's loss under one model less its loss under
+    the other; the interval against random experts is over languages, because each language has draws of its
+    own.
+
     Parameters
     ----------
-    table : rows of ``pruning.csv``, numbers as float. Standard errors of dense and pruned loss are added as
-        if independent, which makes the interval too wide, unless ``nll_rise_standard_error`` is there.
+    results : of ``evaluate_language``, one a language.
     ffn_saved : interval of the share of FFN parameters saved, from the recordings; scaled to all parameters.
     paper : paper.json.
     """
     claims, printed = list(paper["claims"]), paper_values(paper)
-    if not table:
-        absent = ClaimRow(
-            claims[6], "share of all parameters saved (not measured)", None, None, None, 0.2, UNDECIDED
-        )
-        missing = "rise of NLL, nats a token (not measured)"
-        return [absent, ClaimRow(claims[7], missing, None, None, None, printed["rise_mean"], UNDECIDED)]
-    rows = []
-    saved = np.array([1 - float(row["parameters_kept"]) for row in table])
-    ffn = np.array([1 - float(row["ffn_parameters_kept"]) for row in table])
+    saved = np.array([1 - float(row["parameters_kept"]) for row in results])
+    ffn = np.array([1 - float(row["ffn_parameters_kept"]) for row in results])
     low = high = float(saved.mean())
     if ffn_saved is not None and ffn.mean() > 0:
         low, high = (end * float(saved.mean() / ffn.mean()) for end in ffn_saved)
-    rows.append(
-        ClaimRow(
-            claims[6],
-            "share of all parameters saved, mean of languages",
-            float(np.clip(saved.mean(), low, high)),
-            low,
-            high,
-            printed["all_saved"],
-            judge(low, high, *ABOUT_20),
-        )
-    )
-    z = float(norm.ppf(0.5 + LEVEL / 2))
-    rise = np.array([float(row["nll_pruned"]) - float(row["nll_dense"]) for row in table])
-    error = np.array([_rise_error(row) for row in table])
-    codes = [str(row["language"]) for row in table]
-    least = int(np.argmin(rise - z * error))
-    rows.append(
-        _rise_row(
-            claims[7],
-            f"smallest rise of NLL, nats a token ({codes[least]})",
-            float(rise[least]),
-            z * error[least],
-            min((printed[f"rise_{code}"] for code in paper["languages"]), default=None),
-            math.inf,
-        )
-    )
-    mean_error = float(np.sqrt((error**2).sum())) / len(error)
-    text, mean = "rise of NLL, nats a token, mean of languages", float(rise.mean())
-    rows.append(_rise_row(claims[7], text, mean, z * mean_error, printed["rise_mean"], LITTLE_NATS))
-    for code, value, half in zip(codes, rise, z * error, strict=True):
-        text = f"rise of NLL, nats a token: {code}"
-        rows.append(_rise_row(claims[7], text, float(value), half, printed.get(f"rise_{code}"), LITTLE_NATS))
-    return rows + _control_rows(table, paper)
+    value = float(np.clip(saved.mean(), low, high))
+    verdict = judge(low, high, *ABOUT_20)
+    rows = [ClaimRow(claims[6], ALL_SAVED, value, low, high, printed["all_saved"], verdict)]
+
+    codes = [str(row["language"]) for row in results]
+    rises, errors = np.transpose([nll_difference(row["documents"], "pruned", "dense") for row in results])
+    least = int(np.argmin(rises - _Z * errors))
+    smallest = min(printed[f"rise_{code}"] for code in paper["languages"])
+    text = f"{SMALLEST_RISE} ({codes[least]})"
+    rows.append(_judged(claims[7], text, rises[least], _Z * errors[least], smallest))
+    mean = _mean_of_documents(rises, errors)
+    rows.append(_judged(claims[7], f"{RISE}, mean of languages", *mean, printed["rise_mean"], LITTLE_NATS))
+    for code, rise, error in zip(codes, rises, errors, strict=True):
+        known = printed.get(f"rise_{code}")
+        rows.append(_judged(claims[7], f"{RISE}: {code}", rise, _Z * error, known, LITTLE_NATS))
+    left, errors = np.transpose([nll_difference(row["documents"], "compensated", "dense") for row in results])
+    rows.append(_judged(claims[7], COMPENSATED, *_mean_of_documents(left, errors), None, LITTLE_NATS))
+
+    gain = np.array([float(row["nll_random_mean"]) - float(row["nll_pruned"]) for row in results])
+    rows.append(_judged(list(paper["later_version_adds"])[1], RANDOM, *_mean_of_languages(gain), None))
+    return rows
 
 
 def judge_speed(
-    speed: Sequence[Mapping[str, Any]], table: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]
+    speed: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]
 ) -> list[ClaimRow]:
     """Rows of the claim about speed and size.
 
     Parameters
     ----------
-    speed : rows of ``pruning_speed.csv``; empty where speed was not measured.
-    table : rows of ``pruning.csv``.
+    speed : rows of ``pruning_speed.csv``. results : of ``evaluate_language``.
     """
     claim = list(paper["claims"])[8]
     rows = []
     for phase in ("prefill", "decode"):
         logs = np.log([float(row["ratio"]) for row in speed if row["phase"] == phase])
-        text = f"{phase}: tokens a second, sliced over dense (geometric mean of languages and batch sizes)"
         if len(logs) == 0:
-            rows.append(ClaimRow(claim, f"{text}: not measured", None, None, None, None, UNDECIDED))
+            rows.append(ClaimRow(claim, f"{phase}: {FASTER}", None, None, None, None, UNDECIDED))
             continue
-        half = (
-            float(student_t.ppf(0.5 + LEVEL / 2, len(logs) - 1) * logs.std(ddof=1) / len(logs) ** 0.5)
-            if len(logs) > 1
-            else math.nan
-        )
-        low, high = math.exp(logs.mean() - half), math.exp(logs.mean() + half)
-        verdict = judge(low, high, above=EQUAL)
-        if not math.isfinite(half):
-            rows.append(ClaimRow(claim, text, math.exp(logs.mean()), None, None, None, verdict))
-        else:
-            rows.append(ClaimRow(claim, text, math.exp(logs.mean()), low, high, None, verdict))
-    kept = [float(row["parameters_kept"]) for row in table]
-    text = "share of all parameters kept, largest of the languages"
-    if kept:
-        largest = max(kept)
-        rows.append(
-            ClaimRow(claim, text, largest, largest, largest, None, judge(largest, largest, below=EQUAL))
-        )
-    else:
-        rows.append(ClaimRow(claim, f"{text}: not measured", None, None, None, None, UNDECIDED))
-    return rows
+        mean, half = _mean_of_languages(logs)
+        low, high = math.exp(mean - half), math.exp(mean + half)
+        row = ClaimRow(claim, f"{phase}: {FASTER}", math.exp(mean), low, high, None, judge(low, high, EQUAL))
+        rows.append(_without_infinite(row))
+    largest = max(float(row["parameters_kept"]) for row in results)
+    verdict = judge(largest, largest, below=EQUAL)
+    return [*rows, ClaimRow(claim, KEPT, largest, largest, largest, None, verdict)]
 
 
-def _control_rows(table: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]) -> list[ClaimRow]:
-    """What the first version of the paper did not have: random experts as the control, and compensation."""
+def judge_frontier(frontier: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]) -> list[ClaimRow]:
+    """Rows of what the paper's later version adds, at every share of experts that was tried.
+
+    Parameters
+    ----------
+    frontier : rows of ``pruning_frontier.csv``.
+    """
+    added = list(paper["later_version_adds"])
+    nll = {
+        (row["method"], float(row["share"]), row["language"]): float(row["nll"])
+        for row in frontier
+        if row["method"] != "dense"
+    }
+    languages = sorted({language for *_, language in nll})
     rows = []
-    if all(row.get("nll_compensated") not in (None, "") for row in table):
-        rise = np.array([float(row["nll_compensated"]) - float(row["nll_dense"]) for row in table])
-        text = "rise of NLL with compensation (not in the paper), nats a token, mean of languages"
-        rows.append(_rise_row(list(paper["claims"])[7], text, *_mean_interval(rise), None, LITTLE_NATS))
-    if all(row.get("nll_random_mean") not in (None, "") for row in table):
-        gain = np.array([float(row["nll_random_mean"]) - float(row["nll_pruned"]) for row in table])
-        text = "NLL with as many random experts less that with high-frequency ones, mean of languages"
-        rows.append(
-            _rise_row(list(paper["later_version_adds"])[1], text, *_mean_interval(gain), None, math.inf)
-        )
+    contrasts = (
+        (added[1], RANDOM_AT, "random", "most_frequent_per_layer"),
+        (added[2], LAYER_RATES_AT, "most_frequent_per_layer", "layer_rates"),
+    )
+    for claim, text, worse, better in contrasts:
+        for share in sorted({share for _, share, _ in nll}):
+            gains = [nll[worse, share, code] - nll[better, share, code] for code in languages]
+            gain, half = _mean_of_languages(np.array(gains))
+            rows.append(_judged(claim, f"{text}, {100 * share:g} % of experts kept", gain, half, None))
     return rows
 
 
-def _mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean over languages and half of its 95 % interval; infinite for one language."""
+def nll_difference(documents: Mapping[str, Sequence[float]], first: str, second: str) -> tuple[float, float]:
+    """Mean loss under one model less that under another, nats a token, with its standard error.
+
+    Documents are the sampling unit, and each is its own control: a linearised ratio estimator of the
+    difference (Cochran 1977, "Sampling techniques", 6.3).
+
+    Parameters
+    ----------
+    documents : summed loss of each held-out document by model, and ``n_predicted``.
+    """
+    difference = np.asarray(documents[first]) - np.asarray(documents[second])
+    n_predicted = np.asarray(documents["n_predicted"], dtype=np.float64)
+    n, total = len(difference), n_predicted.sum()
+    mean = difference.sum() / total
+    if n < 2:
+        return float(mean), math.inf
+    residual = difference - mean * n_predicted
+    return float(mean), float(np.sqrt(n / (n - 1) * (residual**2).sum()) / total)
+
+
+def _mean_of_documents(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+    """Mean over these languages and half of its 95 % interval over documents."""
+    return float(values.mean()), _Z * float(np.sqrt((errors**2).sum())) / len(errors)
+
+
+def _mean_of_languages(values: np.ndarray) -> tuple[float, float]:
+    """Mean and half of its 95 % interval over languages (Student's t); infinite for one value."""
     n = len(values)
     if n < 2:
         return float(values.mean()), math.inf
     return float(values.mean()), float(student_t.ppf(0.5 + LEVEL / 2, n - 1) * values.std(ddof=1) / n**0.5)
 
 
-def _rise_row(
-    claim: str, text: str, rise: float, half: float, printed: float | None, little: float
+def _judged(
+    claim: str, text: str, value: float, half: float, printed: float | None, below: float = math.inf
 ) -> ClaimRow:
-    low, high = rise - half, rise + half
-    if not math.isfinite(half):
-        return ClaimRow(claim, text, rise, None, None, printed, UNDECIDED)
-    return ClaimRow(claim, text, rise, low, high, printed, judge(low, high, 0.0, little))
+    """A row whose claim says more than nothing, and less than ``below``."""
+    value, low, high = float(value), float(value - half), float(value + half)
+    verdict = judge(low, high, NO_DIFFERENCE, below)
+    return _without_infinite(ClaimRow(claim, text, value, low, high, printed, verdict))
 
 
-def _rise_error(row: Mapping[str, Any]) -> float:
-    if row.get("nll_rise_standard_error") not in (None, ""):
-        return float(row["nll_rise_standard_error"])
-    parts = [row.get(f"nll_standard_error_{name}") for name in ("dense", "pruned")]
-    return math.sqrt(sum(float(part) ** 2 for part in parts if part not in (None, "")))
+def _without_infinite(row: ClaimRow) -> ClaimRow:
+    if row.low is None or math.isfinite(row.low):
+        return row
+    return ClaimRow(row.claim, row.statistic, row.value, None, None, row.paper_value, row.verdict)

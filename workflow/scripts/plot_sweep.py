@@ -1,0 +1,17 @@
+"""Adaptor of rule plot_sweep."""
+
+from babelscope.evidence.tables import read_table
+from babelscope.figures.evidence_experts import plot_robustness
+from babelscope.figures.style import Look, save_figure
+from babelscope.job import run_job
+
+
+def main(smk):
+    look = Look(**smk.params.look)
+    sweep, claims = read_table(smk.input.sweep), read_table(smk.input.claims)
+    figure = plot_robustness(sweep, claims, smk.wildcards.model, look)
+    save_figure(figure, [smk.output.png, smk.output.svg], look)
+
+
+if "snakemake" in globals():
+    run_job(main, snakemake)  # noqa: F821
