@@ -211,6 +211,6 @@ def _judged(
 
 
 def _without_infinite(row: ClaimRow) -> ClaimRow:
-    if row.low is None or math.isfinite(row.low):
+    if row.high is None or math.isfinite(row.high):
         return row
     return ClaimRow(row.claim, row.statistic, row.value, None, None, row.paper_value, row.verdict)
