@@ -9,8 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,8 @@ def run_snakemake(
         timeout=timeout,
     )
     if check and result.returncode:
-        raise AssertionError(f"snakemake {' '.join(args)} ended with {result.returncode}:\n{result.stdout}")
+        command = " ".join(["snakemake", *args])
+        raise AssertionError(f"{command} ended with {result.returncode}:\n{result.stdout[-4000:]}")
     return result
 
 
@@ -253,16 +255,47 @@ def job(rule: str, **wildcards: str) -> Job:
     return rule, " ".join(f"{name}={value}" for name, value in sorted(wildcards.items()))
 
 
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job of a dry run with its files; target rules (``all``, ``full``) are left out."""
+
+    job: Job
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+
+
+def plan_of(dry_run: str) -> list[PlannedJob]:
+    """The jobs that the output of ``snakemake --dry-run`` announces."""
+    plan: list[PlannedJob] = []
+    for block in re.split(r"\n(?=(?:local)?(?:rule|checkpoint) \w+:)", dry_run)[1:]:
+        rule = re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", block)[1]
+        found = dict(re.findall(r"^    (input|output|wildcards): (.*)$", block, re.MULTILINE))
+        parts = {name: values.split(", ") for name, values in found.items()}
+        wildcards = dict(pair.split("=", 1) for pair in parts.get("wildcards", []))
+        files = (frozenset(parts.get(name, [])) for name in ("input", "output"))
+        if rule not in ("all", "full"):
+            plan.append(PlannedJob(job(rule, **wildcards), *files))
+    return plan
+
+
 def jobs_of(dry_run: str) -> set[Job]:
     """The jobs that the output of ``snakemake --dry-run`` announces, without target rules."""
-    found: list[Job] = []
-    for line in dry_run.splitlines():
-        if match := re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", line):
-            found.append(job(match[1]))
-        elif match := re.match(r"    wildcards: (.*)", line):
-            pairs = (pair.split("=", 1) for pair in match[1].split(", "))
-            found[-1] = job(found[-1][0], **dict(pairs))
-    return {one for one in found if one[0] not in ("all", "full")}
+    return {planned.job for planned in plan_of(dry_run)}
+
+
+def whole_plan(folder: str | Path, *args: str) -> list[PlannedJob]:
+    """All jobs of the study, whether or not they would run now."""
+    return plan_of(run_snakemake(folder, "--dry-run", "--forceall", *args, check=True).stdout)
+
+
+def with_followers(plan: Sequence[PlannedJob], starts: Collection[Job]) -> set[Job]:
+    """Some jobs of a plan and all that read, directly or through others, what they make."""
+    done: set[Job] = set()
+    made: set[str] = set()
+    while new := [p for p in plan if p.job not in done and (p.job in starts or p.inputs & made)]:
+        done.update(planned.job for planned in new)
+        made.update(*(planned.outputs for planned in new))
+    return done
 
 
 def planned_jobs(folder: str | Path, *args: str) -> set[Job]:

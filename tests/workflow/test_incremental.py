@@ -1,32 +1,53 @@
-"""What a change makes anew: exactly what depends on it."""
+"""What a change makes anew: exactly the jobs that it concerns and those that read what they make."""
 
 from __future__ import annotations
 
 import pytest
-from tests.support import change_config, job, planned_jobs
+from tests.support import change_config, job, planned_jobs, whole_plan, with_followers
 
-# Rules that look at all languages at once; new ones may join, they are never of one language.
-PER_LANGUAGE = {
-    "sample_corpus",
-    "tokenize_corpus",
-    "record_activations",
+LIBRARY = "workflow/scripts/babelscope"
+CONFIG = job("save_config")  # writes the configuration of the run down
+# The rules that look at sharing.threshold; a new one has to join.
+READ_THE_THRESHOLD = {
+    "bootstrap_languages",
     "compensate",
+    "count_sharing",
+    "evaluate_matrix",
     "evaluate_pruning",
+    "export_pruned",
+    "index_experts",
+    "judge_recordings",
 }
-PER_MODEL = {"prepare_model", "cluster_layer", "assemble_partition", "make_control_partition"}
+# Rules whose figures come with a table of their own.
+PLOT_AND_TABULATE = {"tabulate_matrix", "tabulate_frontier"}
 
 
-def rules_of(jobs):
-    return {rule for rule, _ in jobs}
+@pytest.fixture(scope="module")
+def plan(finished_study):
+    """All jobs of the finished study."""
+    return whole_plan(finished_study)
 
 
-def test_nothing_changed_nothing_runs(study):
+def of_rules(plan, names):
+    return {planned.job for planned in plan if planned.job[0] in names}
+
+
+def edit(study, path, old, new):
+    file = study / path
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_nothing_changed_nothing_runs_also_where_the_study_was_moved(study):
     assert planned_jobs(study) == set()
 
 
 def test_a_new_language_runs_its_own_jobs_and_the_fan_ins(study):
     change_config(study, {"languages": ["en", "hi", "ar"]})
     jobs = planned_jobs(study)
+    expected = with_followers(whole_plan(study), {job("sample_corpus", lang="ar")})
+    assert jobs == expected | {CONFIG}
     own = {
         job("sample_corpus", lang="ar"),
         job("tokenize_corpus", model="tiny", lang="ar"),
@@ -34,50 +55,74 @@ def test_a_new_language_runs_its_own_jobs_and_the_fan_ins(study):
         job("compensate", model="tiny", target="ar"),
         job("evaluate_pruning", model="tiny", lang="ar"),
     }
-    assert {one for one in jobs if one[0] in PER_LANGUAGE} == own
-    assert not rules_of(jobs) & PER_MODEL
-    assert {"compare_languages", "count_sharing", "tabulate_pruning", "plot_similarity"} <= rules_of(jobs)
-    assert all("lang=en" not in wildcards and "lang=hi" not in wildcards for _, wildcards in jobs)
+    fan_ins = {"compare_languages", "count_sharing", "tabulate_pruning", "plot_similarity", "plot_frequency"}
+    assert own <= jobs and fan_ins <= {rule for rule, _ in jobs}
+    assert not [wildcards for _, wildcards in jobs if "=en" in wildcards or "=hi" in wildcards]
 
 
-def test_a_new_threshold_runs_what_reads_it_alone(study):
-    change_config(study, {"sharing": {"threshold": 0.1}})
-    rules = rules_of(planned_jobs(study))
-    assert {"count_sharing", "plot_sharing", "compensate", "evaluate_pruning"} <= rules
-    assert not rules & (PER_MODEL | {"sample_corpus", "tokenize_corpus", "record_activations"})
-    assert not rules & {"compare_languages", "plot_similarity", "plot_frequency"}
-
-
-def test_a_new_colour_map_runs_plots_alone(study):
-    change_config(study, {"figures": {"colormap": "cividis"}})
+def test_the_order_of_languages_concerns_the_fan_ins_alone(study):
+    change_config(study, {"languages": ["hi", "en"]})
     jobs = planned_jobs(study)
-    assert {"plot_similarity", "plot_frequency", "plot_sharing"} <= rules_of(jobs)
-    assert all(rule.startswith("plot_") or rule == "save_config" for rule in rules_of(jobs))
+    assert job("compare_languages", model="tiny") in jobs
+    assert not [wildcards for _, wildcards in jobs if "lang=" in wildcards or "target=" in wildcards]
 
 
-@pytest.mark.parametrize(
-    "path", ["workflow/scripts/record_activations.py", "workflow/scripts/babelscope/scoring.py", "Snakefile"]
-)
-def test_a_touched_comment_runs_nothing(study, path):
-    file = study / path
-    file.write_text(file.read_text() + "\n# a remark\n")
+def test_a_new_threshold_runs_what_reads_it_and_what_follows(study, plan):
+    change_config(study, {"sharing": {"threshold": 0.1}})
+    jobs = planned_jobs(study)
+    assert jobs == with_followers(plan, of_rules(plan, READ_THE_THRESHOLD)) | {CONFIG}
+    rules = {rule for rule, _ in jobs}
+    assert not rules & {"record_activations", "compare_languages", "plot_similarity", "plot_frequency"}
+
+
+def test_a_new_colour_map_runs_plots_alone(study, plan):
+    change_config(study, {"figures": {"colormap": "cividis"}})
+    plots = {p.job for p in plan if p.job[0].startswith("plot_") or p.job[0] in PLOT_AND_TABULATE}
+    assert planned_jobs(study) == plots | {CONFIG}
+
+
+def test_touched_comments_run_nothing(study):
+    for path in (
+        "workflow/scripts/record_activations.py",
+        "workflow/scripts/plot_sharing.py",
+        f"{LIBRARY}/scoring.py",
+        f"{LIBRARY}/store.py",
+        "rules/comparison.smk",
+        "Snakefile",
+    ):
+        file = study / path
+        file.write_text(file.read_text(encoding="utf-8") + "\n# a remark\n", encoding="utf-8")
+    edit(
+        study, f"{LIBRARY}/similarity.py", '"""Compare all pairs of languages.', '"""All pairs of languages.'
+    )
     assert planned_jobs(study) == set()
 
 
-def test_a_change_in_the_library_remakes_what_depends_on_it(study):
-    file = study / "workflow" / "scripts" / "babelscope" / "similarity.py"
-    text = file.read_text()
-    assert "+ 0.5" in text
-    file.write_text(text.replace("+ 0.5", "+ 0.25"))
-    jobs = planned_jobs(study)
-    assert job("compare_languages", model="tiny") in jobs
-    assert not rules_of(jobs) & (PER_MODEL | PER_LANGUAGE)
+def test_a_change_in_the_library_remakes_what_can_reach_it_and_what_follows(study, plan):
+    edit(study, f"{LIBRARY}/similarity.py", "[:, None, None] + 0.5", "[:, None, None] + 0.25")
+    expected = with_followers(plan, of_rules(plan, {"compare_languages"}))
+    assert planned_jobs(study) == expected
+    assert not {rule for rule, _ in expected} & {"record_activations", "compensate", "cluster_layer"}
 
 
-def test_an_edited_text_remakes_its_language_alone(study):
+def test_a_change_of_how_experts_are_scored_records_all_languages_anew(study, plan):
+    edit(study, f"{LIBRARY}/scoring.py", "eps=_TINY_VARIANCE", "eps=2 * _TINY_VARIANCE")
+    assert planned_jobs(study) == with_followers(plan, of_rules(plan, {"record_activations", "check_model"}))
+
+
+def test_a_change_of_the_look_of_one_figure_draws_it_anew(study, plan):
+    edit(study, f"{LIBRARY}/figures/heatmaps.py", 'label="number of languages"', 'label="languages"')
+    assert planned_jobs(study) == of_rules(plan, {"plot_sharing"})
+
+
+def test_an_edited_text_remakes_its_language_and_the_fan_ins(study, plan):
     file = study / "text" / "hi.txt"
-    file.write_text(file.read_text() + "one more line of text\n")
+    file.write_text(file.read_text(encoding="utf-8") + "one more line of text\n", encoding="utf-8")
     jobs = planned_jobs(study)
-    assert job("sample_corpus", lang="hi") in jobs
-    assert job("record_activations", model="tiny", lang="hi") in jobs
-    assert not [one for one in jobs if one[0] in PER_LANGUAGE and "=en" in one[1]]
+    assert jobs == with_followers(plan, {job("sample_corpus", lang="hi")})
+    assert not [wildcards for _, wildcards in jobs if "=en" in wildcards]
+
+
+def test_another_seed_leaves_only_the_model_as_it_is(study, plan):
+    change_config(study, {"seed": 1})
+    assert planned_jobs(study) == {planned.job for planned in plan} - of_rules(plan, {"prepare_model"})
