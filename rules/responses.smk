@@ -57,7 +57,9 @@ rule summarise_responses:
 rule write_annotation_page:
     input:
         responses="results/{model}/responses/{lang}.jsonl",
-        template=str(SCRIPTS / "babelscope" / "templates" / "annotation.html"),
+        template=os.path.relpath(
+            SCRIPTS / "babelscope" / "templates" / "annotation.html"
+        ),
     output:
         "results/{model}/annotation/{lang}.html",
     log:
