@@ -29,8 +29,9 @@ $(STAMP): envs/requirements.txt
 run: $(STAMP) ## run the study of the default configuration
 	$(BIN)/snakemake --cores $(CORES)
 
-full: $(STAMP) ## run the study with all its controls and sweeps
+full: $(STAMP) ## run the study with all its controls and sweeps, and that of language families
 	$(BIN)/snakemake --cores $(CORES) full --configfile config/full.yaml
+	$(BIN)/snakemake --cores $(CORES) evidence --configfile config/families.yaml --directory results/families
 
 report: $(STAMP) ## put figures and tables of a finished run into report.html
 	$(BIN)/snakemake --report report.html

@@ -5,7 +5,7 @@ from snakemake.utils import min_version, validate
 min_version("9.25")
 
 
-configfile: workflow.source_path("config/config.yaml")
+configfile: str(Path(workflow.basedir) / "config" / "config.yaml")
 
 
 include: "rules/common.smk"

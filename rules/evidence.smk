@@ -37,11 +37,6 @@ RECORDING_TARGETS = [
 FULL_TARGETS += collect("results/{model}/evidence/frontier_claims.csv", model=MODELS)
 
 
-def claims_labels(kind):
-    """Labels of the evidence in the report."""
-    return {"model": "{model}", "kind": kind}
-
-
 rule bootstrap_languages:
     input:
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
@@ -52,7 +47,7 @@ rule bootstrap_languages:
         noise=report(
             "results/{model}/evidence/noise_floor.csv",
             category="Evidence",
-            labels=claims_labels("noise floor and tokens needed"),
+            labels={"model": "{model}", "kind": "noise floor and tokens needed"},
         ),
         curve="results/{model}/evidence/learning_curve.csv",
         trees="results/{model}/evidence/dendrograms.json",
@@ -83,7 +78,7 @@ rule relate_families:
         report(
             "results/{model}/evidence/families.csv",
             category="Evidence",
-            labels=claims_labels("tests of families"),
+            labels={"model": "{model}", "kind": "tests of families"},
         ),
     log:
         "logs/{model}/relate_families.log",
@@ -108,7 +103,7 @@ rule index_experts:
         specific=report(
             "results/{model}/evidence/specific_experts.csv",
             category="Evidence",
-            labels=claims_labels("most specific experts"),
+            labels={"model": "{model}", "kind": "most specific experts"},
         ),
     log:
         "logs/{model}/index_experts.log",
@@ -141,12 +136,12 @@ rule judge_recordings:
         robustness=report(
             "results/{model}/evidence/robustness.csv",
             category="Evidence",
-            labels=claims_labels("other choices and controls"),
+            labels={"model": "{model}", "kind": "other choices and controls"},
         ),
         agreement=report(
             "results/{model}/evidence/partition_agreement.csv",
             category="Evidence",
-            labels=claims_labels("agreement of partitions"),
+            labels={"model": "{model}", "kind": "agreement of partitions"},
         ),
     log:
         "logs/{model}/judge_recordings.log",
@@ -258,7 +253,7 @@ rule plot_evidence:
             collect("results/{{model}}/figures/{figure}.png", figure=EVIDENCE_FIGURES),
             caption="../workflow/report/evidence.rst",
             category="Evidence",
-            labels=claims_labels("figure"),
+            labels={"model": "{model}", "kind": "figure"},
         ),
     log:
         "logs/{model}/plot_evidence.log",

@@ -76,7 +76,10 @@ if SWEEP_SCALES:
             verdicts=report(
                 "results/{model}/evidence/sweep.csv",
                 category="Evidence",
-                labels=claims_labels("sweep of experts and active share"),
+                labels={
+                    "model": "{model}",
+                    "kind": "sweep of experts and active share",
+                },
             ),
             agreement="results/{model}/evidence/sweep_agreement.csv",
         log:
@@ -107,7 +110,7 @@ if SWEEP_SCALES:
                 "results/{model}/figures/evidence_sweep.png",
                 caption="../workflow/report/evidence.rst",
                 category="Evidence",
-                labels=claims_labels("sweep"),
+                labels={"model": "{model}", "kind": "sweep"},
             ),
         log:
             "logs/{model}/plot_sweep.log",
