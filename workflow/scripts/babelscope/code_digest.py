@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 PACKAGE = "babelscope"
-INFRASTRUCTURE = frozenset({"store", "job", "progress", "errors", "code_digest"})
+INFRASTRUCTURE = frozenset({"store", "kinds", "job", "progress", "errors", "code_digest"})
 
 
 def code_digest(script: Path) -> str:
@@ -31,10 +33,10 @@ def code_digest(script: Path) -> str:
     16 hexadecimal digits, the same after any edit of comments, docstrings, layout or unreached code.
     """
     package = script.parent / PACKAGE
-    module = _parse(script, script.stat().st_mtime_ns)
+    read = _read(script, script.stat().st_mtime_ns, "", False)
+    _, names = read.pieces["*"]
     reached: dict[tuple[str, str], str] = {}
-    names = set().union(*(_names(node) for node in module.body))
-    pending = [_target(module, name) for name in names]
+    pending = [read.imports.get(name) for name in names]
     while pending:
         target = pending.pop()
         if target is None or target in reached:
@@ -43,23 +45,48 @@ def code_digest(script: Path) -> str:
         path = _module_path(package, name)
         if name.split(".")[0] in INFRASTRUCTURE or path is None:
             continue
-        tree = _parse(path, path.stat().st_mtime_ns)
-        nodes = _definitions(tree).get(symbol)
-        if symbol == "*":
-            nodes = tree.body
-        if nodes is None:
+        module = _read(path, path.stat().st_mtime_ns, name, path.name == "__init__.py")
+        if symbol not in module.pieces:
             # a name that the module only hands on, or a submodule
-            hop = _target(tree, symbol, name, path.name == "__init__.py")
             submodule = (f"{name}.{symbol}", "*")
+            hop = module.imports.get(symbol)
             pending.append(hop or (submodule if _module_path(package, submodule[0]) else None))
             continue
-        reached[target] = "".join(ast.dump(node) for node in nodes)
-        for node in nodes:
-            for used in _names(node):
-                local = (name, used) if used in _definitions(tree) else None
-                pending.append(local or _target(tree, used, name, path.name == "__init__.py"))
-    text = ast.dump(module) + "".join(f"{key}{reached[key]}" for key in sorted(reached))
+        reached[target], names = module.pieces[symbol]
+        pending += [(name, used) if used in module.pieces else module.imports.get(used) for used in names]
+    text = ast.dump(read.tree) + "".join(f"{key}{reached[key]}" for key in sorted(reached))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Module:
+    """One file, read once: what it defines, and where the names come from that it imports.
+
+    Attributes
+    ----------
+    tree : without comments and docstrings.
+    pieces : for each name defined at its top, and ``*`` for all of it, its code and the names it reads.
+    imports : for each name imported from the package, module and symbol.
+    """
+
+    tree: ast.Module
+    pieces: Mapping[str, tuple[str, frozenset[str]]]
+    imports: Mapping[str, tuple[str, str]]
+
+
+# Every rule of a run asks for the same files: without the cache a run starts nine seconds later.
+@cache
+def _read(path: Path, _mtime: int, name: str, is_package: bool) -> _Module:
+    tree = _StripDocstrings().visit(ast.parse(path.read_text(encoding="utf-8")))
+    pieces = {symbol: _piece(nodes) for symbol, nodes in _definitions(tree).items()}
+    return _Module(tree, pieces | {"*": _piece(tree.body)}, _imports(tree, name, is_package))
+
+
+def _piece(nodes: Iterable[ast.AST]) -> tuple[str, frozenset[str]]:
+    """Code as text, and the names read in it, with string annotations left alone."""
+    nodes = list(nodes)
+    names = (leaf.id for node in nodes for leaf in ast.walk(node) if isinstance(leaf, ast.Name))
+    return "".join(ast.dump(node) for node in nodes), frozenset(names)
 
 
 class _StripDocstrings(ast.NodeTransformer):
@@ -78,11 +105,6 @@ class _StripDocstrings(ast.NodeTransformer):
         return node
 
 
-@cache
-def _parse(path: Path, _mtime: int) -> ast.Module:
-    return _StripDocstrings().visit(ast.parse(path.read_text(encoding="utf-8")))
-
-
 def _definitions(tree: ast.Module) -> dict[str, list[ast.stmt]]:
     """Module-level definitions and assignments by name."""
     found: dict[str, list[ast.stmt]] = {}
@@ -98,28 +120,20 @@ def _definitions(tree: ast.Module) -> dict[str, list[ast.stmt]]:
     return found
 
 
-def _names(node: ast.AST) -> set[str]:
-    """Names read in a node, with string annotations left alone."""
-    return {leaf.id for leaf in ast.walk(node) if isinstance(leaf, ast.Name)}
-
-
-def _target(
-    tree: ast.Module, name: str, module: str = "", is_package: bool = False
-) -> tuple[str, str] | None:
-    """Where a name comes from that the module imports from the package, as (module, symbol)."""
+def _imports(tree: ast.Module, module: str, is_package: bool) -> dict[str, tuple[str, str]]:
+    """Names that a module imports from the package anywhere, each with (module, symbol)."""
+    found: dict[str, tuple[str, str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             source = _source(node, module, is_package)
-            if source is None:
-                continue
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return (source, alias.name) if source else (alias.name, "*")
+            for alias in node.names if source is not None else []:
+                target = (source, alias.name) if source else (alias.name, "*")
+                found.setdefault(alias.asname or alias.name, target)
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                if alias.name.startswith(PACKAGE + ".") and (alias.asname or PACKAGE) == name:
-                    return (alias.name.removeprefix(PACKAGE + "."), "*")
-    return None
+                if alias.name.startswith(PACKAGE + "."):
+                    found.setdefault(alias.asname or PACKAGE, (alias.name.removeprefix(PACKAGE + "."), "*"))
+    return found
 
 
 def _source(node: ast.ImportFrom, module: str, is_package: bool) -> str | None:
