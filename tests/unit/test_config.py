@@ -151,16 +151,27 @@ def test_every_object_is_closed_and_every_key_is_described():
             assert "description" in value, f"{path}.{key}"
 
 
+def defaults(schema, path=()):
+    """Every default of a section and of the sections in it, by path."""
+    for key, entry in schema.get("properties", {}).items():
+        if "properties" in entry:
+            yield from defaults(entry, (*path, key))
+        elif "default" in entry:
+            yield (*path, key), entry["default"]
+
+
 def test_the_embedded_configuration_spells_the_defaults_out():
     """Where the two differ a reader of config.yaml would be told something that is not so."""
-    for section, schema in SCHEMA["properties"].items():
-        for key, entry in schema.get("properties", {}).items():
-            if "default" in entry:
-                assert EMBEDDED[section][key] == entry["default"], f"{section}.{key}"
-    model = EMBEDDED["model_definitions"]["gemma-3-270m"]
-    for key, entry in SCHEMA["$defs"]["model_definition"]["properties"].items():
-        if "default" in entry:
-            assert model[key] == entry["default"], key
+    found = dict(defaults(SCHEMA))
+    model = ("model_definitions", "gemma-3-270m")
+    found |= {(*model, *path): value for path, value in defaults(SCHEMA["$defs"]["model_definition"])}
+    assert len(found) > 30
+    for path, default in found.items():
+        value = EMBEDDED
+        for key in path:
+            assert key in value, path
+            value = value[key]
+        assert value == default, path
 
 
 def test_local_files_replace_the_packaged_text_whole():

@@ -129,6 +129,7 @@ RUN_THE_MODEL = {
     "generate_responses",
     "measure_pruning_speed",
     "record_activations",
+    "record_sweep",
     "trace_frontier",
 }
 
