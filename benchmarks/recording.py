@@ -3,9 +3,9 @@
     make bench-recording                                   all parts
     python benchmarks/recording.py speed --dtypes float32  one part
 
-Parts: `speed` (every variant in a process of its own, taking turns), `agreement` (against a float64
-reference), `scaling` (time and memory over the number of tokens), `floor` (operations, bytes, matrix rate).
-Needs a run of the default study up to its tokens and partitions; `make bench-recording` makes them.
+Parts: `speed` (every variant in a process of its own, taking turns batch by batch), `agreement` (against a
+float64 reference), `scaling` (time and memory over the number of tokens), `floor` (operations, bytes, matrix
+rate). Needs a run of the default study up to its tokens and partitions; `make bench-recording` makes them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import csv
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -35,98 +34,122 @@ from babelscope.self_check import check_model
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def peak_memory_mb() -> float:
-    """Peak of this process's memory, or of the GPU's where there is one."""
+def peak_memory_mb(*, forget: bool = False) -> float:
+    """Peak of this process's memory, or of the GPU's where there is one; ``forget`` starts it anew."""
     if torch.cuda.is_available():
+        if forget:
+            torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    if forget:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
-def work(variant: str, bench: Bench) -> None:
-    """Answer each line on standard input with one timed run, as JSON."""
+def work(variant: str, bench: Bench, repeats: int) -> None:
+    """Go on by one batch for each line on standard input, and answer with the time it took.
+
+    What a run does before its first batch and after its last one counts for these batches.
+    """
     run = prepare(variant, bench)
     corpus, bench.corpus = bench.corpus, bench.warm_up
-    run()
+    run(lambda: None)
     bench.corpus = corpus
-    for _ in sys.stdin:
-        begin = time.perf_counter()
-        counts = run()
+    peak_memory_mb(forget=True)
+    n_batches = sum(1 for _ in bench.batches())
+    clock: dict[str, float] = {"done": 0}
+
+    def synchronised() -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - begin
-        answer = {"seconds": seconds, "peak_memory_mb": peak_memory_mb()}
-        answer["counts"] = None if counts is None else counts.tolist()
-        print("answer " + json.dumps(answer), flush=True)
+        return time.perf_counter()
+
+    def answer(**more: Any) -> None:
+        seconds = synchronised() - clock["begin"]
+        more |= {"seconds": seconds, "cpu_seconds": time.process_time() - clock["cpu"]}
+        print("answer " + json.dumps(more), flush=True)
+
+    def after_batch() -> None:
+        clock["done"] += 1
+        if clock["done"] < n_batches:
+            answer()
+            sys.stdin.readline()
+            clock["cpu"], clock["begin"] = time.process_time(), synchronised()
+
+    for _ in range(repeats):
+        clock["done"] = 0
+        sys.stdin.readline()
+        clock["cpu"], clock["begin"] = time.process_time(), synchronised()
+        counts = run(after_batch)
+        counts = None if counts is None else counts.tolist()
+        answer(peak_memory_mb=peak_memory_mb(), counts=counts)
 
 
 class Worker:
     """One variant in a process of its own, which waits while others run."""
 
     def __init__(self, variant: str, dtype: str, options: argparse.Namespace) -> None:
-        self.variant = variant
         flags = ["--documents", options.documents, "--tokens-per-batch", options.tokens_per_batch]
         flags += ["--results", options.results, "--model", options.model, "--dtypes", dtype]
-        command = [sys.executable, __file__, "work", "--variants", variant, *map(str, flags)]
+        flags += ["--repeats", options.repeats, "--variants", variant]
+        command = [sys.executable, __file__, "work", *map(str, flags)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.error = ""
+        self.seconds: list[float] = []
+        self.cpu_seconds = 0.0
+        self.last: dict[str, Any] = {}
 
-    def run(self) -> dict[str, Any]:
-        """One run; an empty answer where the process has died."""
+    def go_on(self) -> None:
+        """Run the next batch; nothing where the process has died."""
         assert self.process.stdin and self.process.stdout
-        try:
-            self.process.stdin.write("run\n")
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write("go on\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            return {}
         for line in self.process.stdout:
             if line.startswith("answer "):
-                return json.loads(line.removeprefix("answer "))
-        return {}
-
-    def stop(self) -> None:
-        assert self.process.stdin
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.wait()
+                self.last = json.loads(line.removeprefix("answer "))
+                self.seconds.append(self.last["seconds"])
+                self.cpu_seconds += self.last["cpu_seconds"]
+                return
 
 
 def measure_speed(options: argparse.Namespace) -> None:
-    """Every variant takes its turn, `--repeats` times after a short warm-up; medians of times, ratios."""
+    """Every variant runs the same batch in turn, batch by batch; of each batch the median of all rounds."""
     for dtype in options.dtypes:
-        n_tokens = Bench(options, dtype).n_tokens
-        workers = [Worker(variant, dtype, options) for variant in options.variants]
-        answers: dict[str, list[dict[str, Any]]] = {variant: [] for variant in options.variants}
-        for _ in range(options.repeats):
-            for worker in workers:
-                answer = worker.run()
-                if answer:
-                    answers[worker.variant].append(answer)
-                    print(dtype, worker.variant, f"{n_tokens / answer['seconds']:.1f} tokens/s", flush=True)
-        for worker in workers:
-            worker.stop()
+        bench = Bench(options, dtype)
+        n_batches = sum(1 for _ in bench.batches())
+        workers = {variant: Worker(variant, dtype, options) for variant in options.variants}
+        for step in range(options.repeats * n_batches):
+            for worker in workers.values():
+                worker.go_on()
+            if (step + 1) % n_batches == 0:
+                print(f"{dtype}: round {(step + 1) // n_batches} of {options.repeats}", flush=True)
         rows = []
-        for variant, found in answers.items():
-            if not found:
-                print(f"{variant}: did not run, see its error above", flush=True)
+        for variant, worker in workers.items():
+            if worker.process.wait() or len(worker.seconds) < options.repeats * n_batches:
+                print(f"{variant}: did not run to its end, see its error above", flush=True)
                 continue
-            ratios = [
-                bare["seconds"] / own["seconds"] for bare, own in zip(answers["bare"], found, strict=True)
-            ]
+            per_batch = np.median(np.reshape(worker.seconds, (options.repeats, n_batches)), axis=0)
+            seconds = float(per_batch.sum())
             rows.append(
                 {
                     "variant": variant,
                     "model": options.model,
                     "dtype": dtype,
-                    "tokens_per_second": round(n_tokens / statistics.median(a["seconds"] for a in found), 1),
-                    "ratio_to_bare": round(statistics.median(ratios), 3),
-                    "peak_memory_mb": round(max(a["peak_memory_mb"] for a in found)),
+                    "tokens_per_second": round(bench.n_tokens / seconds, 1),
+                    "ratio_to_bare": seconds,
+                    "peak_memory_mb": round(worker.last["peak_memory_mb"]),
                 }
             )
-            if found[0]["counts"] and answers.get("recording"):
-                difference = np.subtract(found[0]["counts"], answers["recording"][0]["counts"])
+            recorded = workers.get("recording")
+            if worker.last["counts"] and recorded:
+                difference = np.subtract(worker.last["counts"], recorded.last["counts"])
                 print(
                     f"{variant}: {np.abs(difference).sum() / 2:.0f} of recording's counts differ", flush=True
                 )
+        bare = next(row["ratio_to_bare"] for row in rows if row["variant"] == "bare")
+        for row in rows:
+            row["ratio_to_bare"] = round(bare / row["ratio_to_bare"], 3)
+            print(row, f"cpu seconds: {workers[row['variant']].cpu_seconds:.1f}", flush=True)
         write_rows(options.out / "recording.csv", rows, ("variant", "model", "dtype"))
 
 
@@ -207,11 +230,11 @@ def measure_floor(options: argparse.Namespace) -> None:
             times.append(time.perf_counter() - begin)
         rate = 2 * 2048**3 / statistics.median(times)
         run = prepare("bare", bench)
-        run()
+        run(lambda: None)
         times = []
         for _ in range(options.repeats):
             begin = time.perf_counter()
-            run()
+            run(lambda: None)
             times.append(time.perf_counter() - begin)
         tokens_per_second = bench.n_tokens / statistics.median(times)
         linear = sum(m.weight.numel() for m in base_model(model).modules() if isinstance(m, torch.nn.Linear))
@@ -254,7 +277,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
-    parser.add_argument("--documents", type=int, default=100, help="of each language")
+    parser.add_argument("--documents", type=int, default=80, help="of each language")
     parser.add_argument("--reference-documents", type=int, default=20, help="of each language, for agreement")
     parser.add_argument("--tokens", type=int, nargs="+", default=[10_000, 30_000, 100_000, 300_000])
     parser.add_argument("--tokens-per-batch", type=int, default=1024)
@@ -267,7 +290,7 @@ def main() -> None:
         "floor": measure_floor,
     }
     if options.part == "work":
-        work(options.variants[0], Bench(options, options.dtypes[0]))
+        work(options.variants[0], Bench(options, options.dtypes[0]), options.repeats)
     elif options.part == "record":
         record_many(options, options.dtypes[0], options.tokens[0])
     else:

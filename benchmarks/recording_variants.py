@@ -34,6 +34,11 @@ VARIANTS = (
 TOP_FRACTION = 800 / 8192
 
 
+# Called when a batch is done; a run goes over all documents and returns counts, or None.
+AfterBatch = Callable[[], object]
+Run = Callable[[AfterBatch], np.ndarray | None]
+
+
 class Bench:
     """What all parts share: model, documents of three languages as one corpus, partitions."""
 
@@ -65,13 +70,20 @@ class Bench:
     def ids(self, batch: Batch) -> torch.Tensor:
         return torch.from_numpy(batch.token_ids).to(self.device)
 
-    def record(self, model: torch.nn.Module, variants: Sequence[Variant]) -> Callable[[], np.ndarray]:
+    def record(self, model: torch.nn.Module, variants: Sequence[Variant]) -> Run:
         layers, settings = find_ffn_layers(model), RecordingSettings(tokens_per_batch=self.tokens_per_batch)
 
-        def run() -> np.ndarray:
-            idx = self.corpus.profile_idx
-            counts = record_activations(model, layers, self.corpus, idx, variants, settings).counts
-            return counts["main"].n_active.sum(axis=0)
+        def run(after_batch: AfterBatch) -> np.ndarray:
+            recording = record_activations(
+                model,
+                layers,
+                self.corpus,
+                self.corpus.profile_idx,
+                variants,
+                settings,
+                on_progress=lambda n_tokens: after_batch(),
+            )
+            return recording.counts["main"].n_active.sum(axis=0)
 
         return run
 
@@ -98,8 +110,8 @@ class Counter:
         return self.total.cpu().numpy().reshape(len(self.layouts), -1)  # type: ignore[union-attr]
 
 
-def prepare(variant: str, bench: Bench) -> Callable[[], np.ndarray | None]:
-    """Load what a variant needs and return one run over all documents; it returns counts or None."""
+def prepare(variant: str, bench: Bench) -> Run:
+    """Load what a variant needs."""
     if variant == "nnsight":
         return prepare_nnsight(bench)
     if variant == "transformer_lens":
@@ -112,7 +124,7 @@ def prepare(variant: str, bench: Bench) -> Callable[[], np.ndarray | None]:
     if variant == "keep_activations":
         return prepare_hooks(bench, model)
 
-    def run() -> None:
+    def run(after_batch: AfterBatch) -> None:
         with torch.inference_mode():
             for batch in bench.batches():
                 if variant == "bare":
@@ -120,17 +132,18 @@ def prepare(variant: str, bench: Bench) -> Callable[[], np.ndarray | None]:
                 else:
                     mask = torch.from_numpy(batch.real_mask(count_special=True).astype(np.int64))
                     model(input_ids=bench.ids(batch), attention_mask=mask.to(bench.device))
+                after_batch()
 
     return run
 
 
-def prepare_hooks(bench: Bench, model: torch.nn.Module) -> Callable[[], np.ndarray]:
+def prepare_hooks(bench: Bench, model: torch.nn.Module) -> Run:
     """Plain hooks that keep the activations of a batch, and the model called as a user would."""
     kept: list[torch.Tensor] = []
     for layer in find_ffn_layers(model):
         layer.down.register_forward_pre_hook(lambda _module, args: kept.append(args[0]))
 
-    def run() -> np.ndarray:
+    def run(after_batch: AfterBatch) -> np.ndarray:
         counter = Counter(bench)
         with torch.inference_mode():
             for batch in bench.batches():
@@ -138,12 +151,13 @@ def prepare_hooks(bench: Bench, model: torch.nn.Module) -> Callable[[], np.ndarr
                 mask = torch.from_numpy(batch.real_mask(count_special=True).astype(np.int64))
                 model(input_ids=bench.ids(batch), attention_mask=mask.to(bench.device))
                 counter.add(batch, kept)
+                after_batch()
         return counter.counts()
 
     return run
 
 
-def prepare_nnsight(bench: Bench) -> Callable[[], np.ndarray]:
+def prepare_nnsight(bench: Bench) -> Run:
     """nnsight at its best: the trace stops after the last feed-forward layer, before the output layer."""
     from nnsight import TransformersModel
 
@@ -155,7 +169,7 @@ def prepare_nnsight(bench: Bench) -> Callable[[], np.ndarray]:
         device_map=bench.device,
     )
 
-    def run() -> np.ndarray:
+    def run(after_batch: AfterBatch) -> np.ndarray:
         counter = Counter(bench)
         with torch.inference_mode():
             for batch in bench.batches():
@@ -166,12 +180,13 @@ def prepare_nnsight(bench: Bench) -> Callable[[], np.ndarray]:
                         kept.append(layer.mlp.down_proj.input)
                     tracer.stop()
                 counter.add(batch, kept)
+                after_batch()
         return counter.counts()
 
     return run
 
 
-def prepare_transformer_lens(bench: Bench) -> Callable[[], np.ndarray]:
+def prepare_transformer_lens(bench: Bench) -> Run:
     """TransformerLens' `run_with_cache`, keeping nothing but what enters the down projections."""
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -180,7 +195,7 @@ def prepare_transformer_lens(bench: Bench) -> Callable[[], np.ndarray]:
     )
     names = [f"blocks.{layer}.mlp.hook_post" for layer in range(bench.info.n_layers)]
 
-    def run() -> np.ndarray:
+    def run(after_batch: AfterBatch) -> np.ndarray:
         counter = Counter(bench)
         with torch.inference_mode():
             for batch in bench.batches():
@@ -188,6 +203,7 @@ def prepare_transformer_lens(bench: Bench) -> Callable[[], np.ndarray]:
                     bench.ids(batch), names_filter=lambda name: name in names, return_type=None
                 )
                 counter.add(batch, [cache[name] for name in names])
+                after_batch()
         return counter.counts()
 
     return run

@@ -61,10 +61,10 @@ def test_shards_add_up_to_one_job_and_new_documents_add_shards(tmp_path, monkeyp
     assert_same_as_one_job(study)
     first = (study / "results/tiny/activations/en/shard_000.h5").read_bytes()
 
-    change_config(study, {"corpus": {"profile_documents": 35}})
+    change_config(study, {"corpus": {"profile_documents": 25}})
     merge, tokens = job("merge_shards", model="tiny", lang="en"), job("sample_corpus", lang="en")
-    new = {shard(1), shard(2), shard(3)}
-    plans = {job("plan_shard", model="tiny", lang="en", shard=f"{number:03d}") for number in (1, 2, 3)}
+    new = {shard(1), shard(2)}
+    plans = {job("plan_shard", model="tiny", lang="en", shard=f"{number:03d}") for number in (1, 2)}
     expected = new | plans | {merge, tokens, job("tokenize_corpus", model="tiny", lang="en")}
     assert planned_jobs(study, MAIN) == expected
     run_snakemake(study, MAIN, check=True)
@@ -75,10 +75,10 @@ def test_shards_add_up_to_one_job_and_new_documents_add_shards(tmp_path, monkeyp
     both = {"corpus": {"profile_documents": 40}, "recording": {"top_fraction": 0.5, "top_fractions": [0.25]}}
     change_config(study, both)
     assert new | {shard(0), merge} <= planned_jobs(study, MAIN)
-    both = {"corpus": {"profile_documents": 35}, "recording": recording | {"top_fraction": 0.25}}
+    both = {"corpus": {"profile_documents": 25}, "recording": recording | {"top_fraction": 0.25}}
     change_config(study, both)
     assert planned_jobs(study, MAIN) == set()
 
     text = study / "text" / "en.txt"
     text.write_text(text.read_text().replace("a", "b"))
-    assert {shard(0), shard(1), shard(2), shard(3), merge} <= planned_jobs(study, MAIN)
+    assert {shard(0), shard(1), shard(2), merge} <= planned_jobs(study, MAIN)
