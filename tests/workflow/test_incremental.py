@@ -75,10 +75,13 @@ def test_a_new_threshold_runs_what_reads_it_and_what_follows(study, plan):
     assert not rules & {"record_activations", "compare_languages", "plot_similarity", "plot_frequency"}
 
 
-def test_a_new_colour_map_runs_plots_alone(study, plan):
+def test_a_new_colour_map_runs_plots_and_what_shows_them(study, plan):
     change_config(study, {"figures": {"colormap": "cividis"}})
     plots = {p.job for p in plan if p.job[0].startswith("plot_") or p.job[0] in PLOT_AND_TABULATE}
-    assert planned_jobs(study) == plots | {CONFIG}
+    expected = with_followers(plan, plots)
+    assert planned_jobs(study) == expected | {CONFIG}
+    # pages that show the figures follow them, nothing that computes
+    assert all(rule.startswith("write_") for rule, _ in expected - plots)
 
 
 def test_touched_comments_run_nothing(study):
@@ -110,9 +113,9 @@ def test_a_change_of_how_experts_are_scored_records_all_languages_anew(study, pl
     assert planned_jobs(study) == with_followers(plan, of_rules(plan, {"record_activations", "check_model"}))
 
 
-def test_a_change_of_the_look_of_one_figure_draws_it_anew(study, plan):
+def test_a_change_of_the_look_of_one_figure_draws_that_one_anew(study, plan):
     edit(study, f"{LIBRARY}/figures/heatmaps.py", 'label="number of languages"', 'label="languages"')
-    assert planned_jobs(study) == of_rules(plan, {"plot_sharing"})
+    assert planned_jobs(study) == with_followers(plan, of_rules(plan, {"plot_sharing"}))
 
 
 def test_an_edited_text_remakes_its_language_and_the_fan_ins(study, plan):
