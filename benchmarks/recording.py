@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from babelscope.containers import TokenizedCorpus
 from babelscope.models import DTYPES, base_model, find_ffn_layers
 from babelscope.recording import RecordingSettings, record_activations
 from babelscope.self_check import check_model
+from babelscope.tap import ExpertTap
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -47,42 +49,39 @@ def peak_memory_mb(*, forget: bool = False) -> float:
 
 
 def work(variant: str, bench: Bench, repeats: int) -> None:
-    """Go on by one batch for each line on standard input, and answer with the time it took.
-
-    What a run does before its first batch and after its last one counts for these batches.
-    """
+    """Go on by one batch for each line on standard input, and answer with the time it took."""
     run = prepare(variant, bench)
     corpus, bench.corpus = bench.corpus, bench.warm_up
-    run(lambda: None)
+    run(lambda: None, 1)
     bench.corpus = corpus
     peak_memory_mb(forget=True)
-    n_batches = sum(1 for _ in bench.batches())
-    clock: dict[str, float] = {"done": 0}
+    n_batches = repeats * sum(1 for _ in bench.batches())
+    state: dict[str, Any] = {"done": 0}
 
-    def synchronised() -> float:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        return time.perf_counter()
+    def start() -> None:
+        sys.stdin.readline()
+        state.update(cpu=time.process_time(), begin=now())
 
     def answer(**more: Any) -> None:
-        seconds = synchronised() - clock["begin"]
-        more |= {"seconds": seconds, "cpu_seconds": time.process_time() - clock["cpu"]}
+        more |= {"seconds": now() - state["begin"], "cpu_seconds": time.process_time() - state["cpu"]}
         print("answer " + json.dumps(more), flush=True)
 
     def after_batch() -> None:
-        clock["done"] += 1
-        if clock["done"] < n_batches:
+        state["done"] += 1
+        if state["done"] < n_batches:
             answer()
-            sys.stdin.readline()
-            clock["cpu"], clock["begin"] = time.process_time(), synchronised()
+            start()
 
-    for _ in range(repeats):
-        clock["done"] = 0
-        sys.stdin.readline()
-        clock["cpu"], clock["begin"] = time.process_time(), synchronised()
-        counts = run(after_batch)
-        counts = None if counts is None else counts.tolist()
-        answer(peak_memory_mb=peak_memory_mb(), counts=counts)
+    start()
+    counts = run(after_batch, repeats)
+    answer(peak_memory_mb=peak_memory_mb(), counts=None if counts is None else counts.tolist())
+
+
+def now() -> float:
+    """Seconds, with the GPU's work done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 class Worker:
@@ -217,6 +216,10 @@ def measure_scaling(options: argparse.Namespace) -> None:
             write_rows(options.out / "recording_scaling.csv", [row], ("model", "dtype", "tokens"))
 
 
+def note(times: list[float]) -> None:
+    times.append(now())
+
+
 def measure_floor(options: argparse.Namespace) -> None:
     """Operations and bytes of a token, the machine's matrix rate, and what the bare model reaches of it."""
     for dtype in options.dtypes:
@@ -230,12 +233,14 @@ def measure_floor(options: argparse.Namespace) -> None:
             times.append(time.perf_counter() - begin)
         rate = 2 * 2048**3 / statistics.median(times)
         run = prepare("bare", bench)
-        run(lambda: None)
-        times = []
-        for _ in range(options.repeats):
-            begin = time.perf_counter()
-            run(lambda: None)
-            times.append(time.perf_counter() - begin)
+        n_batches = sum(1 for _ in bench.batches())
+        ends: list[float] = []
+        run(partial(note, ends), options.repeats + 1)
+        times = np.diff(ends[n_batches - 1 :: n_batches]).tolist()  # the first round warms up
+        begin = now()
+        with ExpertTap(model, find_ffn_layers(model), [bench.variants[0].partition]):
+            pass
+        setup_seconds = now() - begin
         tokens_per_second = bench.n_tokens / statistics.median(times)
         linear = sum(m.weight.numel() for m in base_model(model).modules() if isinstance(m, torch.nn.Linear))
         n_activations = bench.info.n_layers * bench.info.d_ff
@@ -248,6 +253,7 @@ def measure_floor(options: argparse.Namespace) -> None:
             "activation_bytes_per_token": n_activations * a.element_size(),
             "bare_tokens_per_second": round(tokens_per_second, 1),
             "share_of_matrix_rate": round(2 * linear * tokens_per_second / rate, 3),
+            "setup_seconds_per_job": round(setup_seconds, 3),
         }
         print(row, flush=True)
         write_rows(options.out / "recording_floor.csv", [row], ("model", "dtype"))
@@ -277,7 +283,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
-    parser.add_argument("--documents", type=int, default=80, help="of each language")
+    parser.add_argument("--documents", type=int, default=40, help="of each language")
     parser.add_argument("--reference-documents", type=int, default=20, help="of each language, for agreement")
     parser.add_argument("--tokens", type=int, nargs="+", default=[10_000, 30_000, 100_000, 300_000])
     parser.add_argument("--tokens-per-batch", type=int, default=1024)

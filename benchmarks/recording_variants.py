@@ -34,9 +34,9 @@ VARIANTS = (
 TOP_FRACTION = 800 / 8192
 
 
-# Called when a batch is done; a run goes over all documents and returns counts, or None.
+# Called when a batch is done. A run goes over all documents so many times and returns counts, or None.
 AfterBatch = Callable[[], object]
-Run = Callable[[AfterBatch], np.ndarray | None]
+Run = Callable[[AfterBatch, int], np.ndarray | None]
 
 
 class Bench:
@@ -56,8 +56,9 @@ class Bench:
         partitions = {name: read_partition(self.results / file, self.info) for name, file in files.items()}
         self.variants = make_variants(partitions, TOP_FRACTION)
 
-    def batches(self) -> Iterator[Batch]:
-        return make_batches(self.corpus, self.corpus.profile_idx, self.tokens_per_batch)
+    def batches(self, repeats: int = 1) -> Iterator[Batch]:
+        for _ in range(repeats):
+            yield from make_batches(self.corpus, self.corpus.profile_idx, self.tokens_per_batch)
 
     @property
     def n_tokens(self) -> int:
@@ -71,16 +72,17 @@ class Bench:
         return torch.from_numpy(batch.token_ids).to(self.device)
 
     def record(self, model: torch.nn.Module, variants: Sequence[Variant]) -> Run:
-        layers, settings = find_ffn_layers(model), RecordingSettings(tokens_per_batch=self.tokens_per_batch)
+        layers = find_ffn_layers(model)
 
-        def run(after_batch: AfterBatch) -> np.ndarray:
+        def run(after_batch: AfterBatch, repeats: int) -> np.ndarray:
+            n_documents = len(self.corpus.profile_idx)
             recording = record_activations(
                 model,
                 layers,
                 self.corpus,
-                self.corpus.profile_idx,
+                np.tile(self.corpus.profile_idx, repeats),
                 variants,
-                settings,
+                RecordingSettings(min(20, n_documents), n_documents, self.tokens_per_batch),
                 on_progress=lambda n_tokens: after_batch(),
             )
             return recording.counts["main"].n_active.sum(axis=0)
@@ -124,9 +126,9 @@ def prepare(variant: str, bench: Bench) -> Run:
     if variant == "keep_activations":
         return prepare_hooks(bench, model)
 
-    def run(after_batch: AfterBatch) -> None:
+    def run(after_batch: AfterBatch, repeats: int) -> None:
         with torch.inference_mode():
-            for batch in bench.batches():
+            for batch in bench.batches(repeats):
                 if variant == "bare":
                     base_model(model)(input_ids=bench.ids(batch), use_cache=False)
                 else:
@@ -143,10 +145,10 @@ def prepare_hooks(bench: Bench, model: torch.nn.Module) -> Run:
     for layer in find_ffn_layers(model):
         layer.down.register_forward_pre_hook(lambda _module, args: kept.append(args[0]))
 
-    def run(after_batch: AfterBatch) -> np.ndarray:
+    def run(after_batch: AfterBatch, repeats: int) -> np.ndarray:
         counter = Counter(bench)
         with torch.inference_mode():
-            for batch in bench.batches():
+            for batch in bench.batches(repeats):
                 kept.clear()
                 mask = torch.from_numpy(batch.real_mask(count_special=True).astype(np.int64))
                 model(input_ids=bench.ids(batch), attention_mask=mask.to(bench.device))
@@ -169,10 +171,10 @@ def prepare_nnsight(bench: Bench) -> Run:
         device_map=bench.device,
     )
 
-    def run(after_batch: AfterBatch) -> np.ndarray:
+    def run(after_batch: AfterBatch, repeats: int) -> np.ndarray:
         counter = Counter(bench)
         with torch.inference_mode():
-            for batch in bench.batches():
+            for batch in bench.batches(repeats):
                 inputs = {"input_ids": bench.ids(batch)}
                 with model.trace(inputs, use_cache=False) as tracer:
                     kept = list().save()
@@ -195,10 +197,10 @@ def prepare_transformer_lens(bench: Bench) -> Run:
     )
     names = [f"blocks.{layer}.mlp.hook_post" for layer in range(bench.info.n_layers)]
 
-    def run(after_batch: AfterBatch) -> np.ndarray:
+    def run(after_batch: AfterBatch, repeats: int) -> np.ndarray:
         counter = Counter(bench)
         with torch.inference_mode():
-            for batch in bench.batches():
+            for batch in bench.batches(repeats):
                 _, cache = model.run_with_cache(
                     bench.ids(batch), names_filter=lambda name: name in names, return_type=None
                 )

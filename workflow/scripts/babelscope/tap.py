@@ -46,9 +46,10 @@ class ExpertTap:
         for number, layer in enumerate(self.layers):
             own = [row[number] for row in layouts]
             back = self._back[number]
-            orders = [back[x.order] for x in own[1:]] if self._permuted else [x.order for x in own]
-            gather = torch.cat(orders) if orders else None
-            self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, own, gather)))
+            gathers: list[torch.Tensor | None] = [x.order for x in own]
+            if self._permuted:
+                gathers = [None, *(back[x.order] for x in own[1:])]
+            self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, own, gathers)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,26 +67,20 @@ class ExpertTap:
         ]
 
     def _hook(
-        self, number: int, layouts: Sequence[ExpertLayout], gather: torch.Tensor | None
+        self, number: int, layouts: Sequence[ExpertLayout], gathers: Sequence[torch.Tensor | None]
     ) -> Callable[..., None]:
         def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
             activations = args[0].reshape(-1, args[0].shape[-1])  # (token, neuron)
             for tile in token_tiles(len(activations), activations.device):
-                pieces = self._pieces(activations[tile], gather)
-                for piece, layout, z in zip(pieces, layouts, self._z, strict=True):
-                    z[tile, number] = standardise(score_experts(piece, layout)).to(z.device)
+                part = activations[tile]
+                if part.device.type == "cpu":
+                    part = part.float()  # gathers of half precision are slow there
+                for layout, gather, z in zip(layouts, gathers, self._z, strict=True):
+                    # one gather for each partition: sums of slices of a wider one are far slower
+                    own = part if gather is None else part.index_select(1, gather.to(part.device))
+                    z[tile, number] = standardise(score_experts(own, layout)).to(z.device)
 
         return before_down
-
-    def _pieces(self, activations: torch.Tensor, gather: torch.Tensor | None) -> list[torch.Tensor]:
-        """Activations (n_tokens, d_ff) in the order of every partition."""
-        if activations.device.type == "cpu":
-            activations = activations.float()  # gathers of half precision are slow there
-        first = [activations] if self._permuted else []
-        if gather is None:
-            return first
-        gathered = activations.index_select(1, gather.to(activations.device))
-        return first + list(gathered.split(activations.shape[1], dim=1))
 
     def run(self, token_ids: torch.Tensor) -> list[torch.Tensor]:
         """z-scores of one batch.
