@@ -92,15 +92,15 @@ def test_an_import_inside_a_function_counts(library):
 
 
 def test_decorators_classes_and_base_classes_count(library):
-    (library / "babelscope" / "kinds.py").write_text(
+    (library / "babelscope" / "shapes.py").write_text(
         "from babelscope.far import helper\n\n\nclass Base:\n    size = 1\n\n\n"
         "class Kind(Base):\n    def grow(self):\n        return helper(self)\n\n\n"
         "def mark(f):\n    return f\n\n\n@mark\ndef made():\n    return Kind()\n"
     )
-    (library / "script.py").write_text("from babelscope.kinds import made\n\n\ndef main(smk):\n    made()\n")
+    (library / "script.py").write_text("from babelscope.shapes import made\n\n\ndef main(smk):\n    made()\n")
     digests = [code_digest(library / "script.py")]
-    digests.append(digest_after(library, "babelscope/kinds.py", "size = 1", "size = 2"))
-    digests.append(digest_after(library, "babelscope/kinds.py", "    return f\n", "    return f or None\n"))
+    digests.append(digest_after(library, "babelscope/shapes.py", "size = 1", "size = 2"))
+    digests.append(digest_after(library, "babelscope/shapes.py", "    return f\n", "    return f or None\n"))
     digests.append(digest_after(library, "babelscope/far.py", "STEP = 2", "STEP = 3"))
     assert len(set(digests)) == 4
 
