@@ -46,11 +46,36 @@ rule full:
         FULL_TARGETS,
 
 
+# On a cluster these run where snakemake runs: what needs the hub, since compute nodes often have no network, and
+# what takes seconds.
 localrules:
     all,
+    assemble_partition,
+    compare_languages,
+    compare_models,
+    count_sharing,
     evidence,
     full,
+    judge_claims,
+    judge_frontier,
+    merge_shards,
+    plot_clustering,
+    plot_evidence,
+    plot_frequency,
+    plot_pruning,
+    plot_sharing,
+    plot_similarity,
+    plot_sweep,
+    prepare_model,
+    sample_corpus,
     save_config,
+    summarise_annotations,
+    summarise_responses,
+    tabulate_frontier,
+    tabulate_matrix,
+    tabulate_pruning,
+    write_annotation_page,
+    write_claims_page,
 
 
 rule save_config:

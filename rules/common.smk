@@ -48,6 +48,8 @@ CHOICE = {
     "threshold": config["sharing"]["threshold"],
     "share": config["pruning"]["share"],
 }
+# Of a job that runs the model: four at once with few threads each are half as fast again as one with all.
+THREADS = max(1, (workflow.cores or 16) // 4)
 MEASURES = ["euclidean", "kl", "pearson"]
 FIGURES = [
     *collect("frequency_{lang}", lang=LANGUAGES),

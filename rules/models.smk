@@ -14,6 +14,8 @@ rule prepare_model:
         "benchmarks/runs/{model}/prepare_model.tsv"
     conda:
         "../envs/babelscope.yaml"
+    # everything waits for it
+    priority: 1
     params:
         definition=lambda wildcards: {
             key: definition(wildcards)[key]

@@ -20,7 +20,7 @@ rule compensate:
         "benchmarks/runs/{model}/compensate/{target}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: 16
+    threads: THREADS
     params:
         languages=lambda wildcards: TARGETS[wildcards.target],
         compute=compute_settings,
@@ -45,7 +45,7 @@ rule evaluate_pruning:
         "benchmarks/runs/{model}/evaluate_pruning/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: 16
+    threads: THREADS
     params:
         compute=compute_settings,
         choice=CHOICE,
@@ -144,7 +144,7 @@ rule evaluate_matrix:
         "benchmarks/runs/{model}/evaluate_matrix/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: 16
+    threads: THREADS
     params:
         languages=LANGUAGES,
         targets=TARGETS,
@@ -205,7 +205,7 @@ rule trace_frontier:
         "benchmarks/runs/{model}/trace_frontier/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: 16
+    threads: THREADS
     params:
         compute=compute_settings,
         frontier={

@@ -56,7 +56,7 @@ rule record_activations:
         f"benchmarks/runs/{{model}}/record_activations/{RECORDED.removesuffix('.h5')}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: 16
+    threads: THREADS
     params:
         compute=compute_settings,
         recording=recording_settings,

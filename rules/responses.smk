@@ -18,7 +18,7 @@ rule generate_responses:
         "benchmarks/runs/{model}/generate_responses/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: 16
+    threads: THREADS
     params:
         compute=compute_settings,
         responses={

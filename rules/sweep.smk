@@ -45,7 +45,7 @@ if SWEPT:
             "benchmarks/runs/{model}/record_sweep/{lang}.tsv"
         conda:
             "../envs/babelscope.yaml"
-        threads: 16
+        threads: THREADS
         params:
             compute=compute_settings,
             recording=recording_settings,
