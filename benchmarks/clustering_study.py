@@ -4,8 +4,9 @@
     python benchmarks/clustering_study.py --steps record --languages en # one piece
     python benchmarks/clustering_study.py --steps tabulate              # table and CSV from what is there
 
-Every piece is kept in ``--work`` and is not computed again. Runs where the default configuration was run
-(``make run``): weights and tokens are read from ``results/gemma-3-270m``.
+Every piece is kept in ``--work`` and is not computed again. The model runs on a GPU where there is one. Runs
+where the default configuration was run (``make run``): weights and tokens are read from
+``results/gemma-3-270m``.
 
 ``coactivation`` groups neurons whose activations correlate over a sample of profile tokens of all languages:
 balanced k-means on their standardised activations instead of their weights.
@@ -31,7 +32,7 @@ from babelscope.containers import ActivationCounts, ExpertPartition, TokenizedCo
 from babelscope.evaluation import evaluate_documents  # noqa: E402
 from babelscope.files import read_tokens  # noqa: E402
 from babelscope.model_info import ModelInfo, read_model_info  # noqa: E402
-from babelscope.models import base_model, find_ffn_layers, load_model  # noqa: E402
+from babelscope.models import base_model, find_ffn_layers, input_device, load_model  # noqa: E402
 from babelscope.pruning import kept_neurons, prune, restored  # noqa: E402
 from babelscope.recording import RecordingSettings, make_variants, record_activations  # noqa: E402
 from babelscope.selection import keep_frequent  # noqa: E402
@@ -54,7 +55,7 @@ THRESHOLD = 0.05
 BUDGET = 0.65
 # Of each language, for coactivation; every seed gets a third of their tokens.
 SAMPLED_DOCUMENTS = 20
-TOKENS_PER_BATCH = 1024
+TOKENS_PER_BATCH = 8192 if torch.cuda.is_available() else 1024
 
 Row = tuple[str, str, str, int, float]
 
@@ -78,9 +79,11 @@ def sample_activations(info: ModelInfo) -> Iterator[list[np.ndarray]]:
         corpus = tokens_of(info, language)
         for batch in make_batches(corpus, corpus.profile_idx[:SAMPLED_DOCUMENTS], TOKENS_PER_BATCH):
             with torch.inference_mode():
-                base_model(model)(input_ids=torch.from_numpy(batch.token_ids), use_cache=False)
+                base_model(model)(
+                    input_ids=torch.from_numpy(batch.token_ids).to(input_device(model)), use_cache=False
+                )
             for number, parts in enumerate(seen):
-                parts.append(inputs[number].numpy()[batch.real_mask().ravel()])
+                parts.append(inputs[number].cpu().numpy()[batch.real_mask().ravel()])
     for hook in hooks:
         hook.remove()
     stacked = [np.concatenate(parts) for parts in seen]
@@ -115,6 +118,29 @@ def make_partitions(info: ModelInfo, work: Path) -> None:
         for name, cut in labels.items()
     }
     np.savez(file, **labels, **sse)
+
+
+def measure_coactivation(info: ModelInfo, work: Path) -> None:
+    """Mean correlation between the activations of two neurons of one expert, float64 (n_layers,) a partition.
+
+    Tokens of one seed's sample; partitions made from activations are judged by those of the next seed.
+    """
+    file = work / "correlation.npz"
+    if file.exists():
+        return
+    partitions = read_partitions(work)
+    samples = list(sample_activations(info))
+    correlation = {name: np.zeros(info.n_layers) for name in NAMES}
+    for layer in range(info.n_layers):
+        rows = [standardise_neurons(sample[layer]) for sample in samples]
+        for name in NAMES:
+            judge = rows[(split_name(name)[1] + 1) % len(SEEDS)]
+            labels, sizes = partitions[name].labels[layer], partitions[name].sizes[layer]
+            member = labels == np.arange(N_EXPERTS)[:, None]
+            sums = (member.astype(np.float32) @ judge).astype(np.float64)
+            pairs = np.vdot(sums, sums) - np.vdot(judge, judge)
+            correlation[name][layer] = pairs / (sizes * (sizes - 1)).sum()
+    np.savez(file, **correlation)
 
 
 def read_partitions(work: Path) -> dict[str, ExpertPartition]:
@@ -195,6 +221,9 @@ def tabulate_structure(work: Path) -> list[Row]:
         for name in NAMES:
             part = 1 - stored[f"sse_{name}"].sum() / random_sse.sum()
             table.append(("sse_reduction", "all", *split_name(name), float(part)))
+    with np.load(work / "correlation.npz") as stored:
+        for name in NAMES:
+            table.append(("correlation_within", "all", *split_name(name), float(stored[name].mean())))
     for name in NAMES:
         frequency, n_tokens = stack_frequencies([read_counts(work, lang, name) for lang in languages])
         similarity = compare_languages(frequency, n_tokens)
@@ -259,6 +288,7 @@ def main() -> None:
     info = read_model_info(RESULTS / "model.json")
     if "partitions" in arguments.steps:
         make_partitions(info, arguments.work)
+        measure_coactivation(info, arguments.work)
     if "record" in arguments.steps:
         for language in arguments.languages or LANGUAGES:
             record(info, arguments.work, language)

@@ -49,7 +49,7 @@ CHOICE = {
     "share": config["pruning"]["share"],
 }
 # Of a job that runs the model: four at once with few threads each are half as fast again as one with all.
-THREADS = max(1, (workflow.cores or 16) // 4)
+THREADS = max(1, (workflow.resource_settings.cores or 16) // 4)
 MEASURES = ["euclidean", "kl", "pearson"]
 FIGURES = [
     *collect("frequency_{lang}", lang=LANGUAGES),

@@ -288,6 +288,7 @@ rule compare_models:
         "logs/compare_models.log",
     benchmark:
         "benchmarks/runs/compare_models.tsv"
+    localrule: True
     conda:
         "../envs/babelscope.yaml"
     params:

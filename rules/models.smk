@@ -12,10 +12,10 @@ rule prepare_model:
         "logs/{model}/prepare_model.log",
     benchmark:
         "benchmarks/runs/{model}/prepare_model.tsv"
-    conda:
-        "../envs/babelscope.yaml"
     # everything waits for it
     priority: 1
+    conda:
+        "../envs/babelscope.yaml"
     params:
         definition=lambda wildcards: {
             key: definition(wildcards)[key]

@@ -92,6 +92,7 @@ if SHARDED:
             "logs/{model}/merge_shards/{lang}.log",
         benchmark:
             "benchmarks/runs/{model}/merge_shards/{lang}.tsv"
+        localrule: True
         conda:
             "../envs/babelscope.yaml"
         params:

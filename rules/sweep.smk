@@ -116,6 +116,7 @@ if SWEEP_SCALES:
             "logs/{model}/plot_sweep.log",
         benchmark:
             "benchmarks/runs/{model}/plot_sweep.tsv"
+        localrule: True
         conda:
             "../envs/babelscope.yaml"
         params:

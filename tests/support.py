@@ -301,3 +301,37 @@ def with_followers(plan: Sequence[PlannedJob], starts: Collection[Job]) -> set[J
 def planned_jobs(folder: str | Path, *args: str) -> set[Job]:
     """The jobs that a run with these arguments would do now."""
     return jobs_of(run_snakemake(folder, "--dry-run", *args, check=True).stdout)
+
+
+def assert_same_results(study: str | Path, other: str | Path, under: str = "results") -> None:
+    """Every table and every dataset of one study is that of another; what holds times is left out."""
+    folders = [Path(folder) / under for folder in (study, other)]
+    names = [
+        sorted(
+            str(path.relative_to(folder)) for path in folder.rglob("*.*") if path.suffix in (".h5", ".csv")
+        )
+        for folder in folders
+    ]
+    assert names[0] == names[1]
+    for name in names[0]:
+        a, b = (folder / name for folder in folders)
+        if name.endswith(".h5"):
+            assert_same_datasets(a, b)
+        elif not name.endswith("pruning_speed.csv"):
+            assert _without_times(a) == _without_times(b), name
+
+
+def assert_same_datasets(path: Path, other: Path) -> None:
+    """Two HDF5 files hold the same, bit for bit, but for the seconds that their making took."""
+    import h5py
+    import numpy as np
+
+    with h5py.File(path) as a, h5py.File(other) as b:
+        assert set(a) == set(b), path
+        for name in set(a) - {"seconds"}:
+            np.testing.assert_array_equal(a[name][()], b[name][()], err_msg=f"{path}: {name}")
+
+
+def _without_times(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if "tokens a second" not in line]

@@ -48,6 +48,11 @@ TINY = LLAMA_7B | {
 }
 
 
+# Widths of the feed-forward layers are multiples of this; the dense model keeps its own.
+KINDS = {"dense": 0, "uneven": 1, "multiple_of_64": 64, "multiple_of_128": 128}
+MODES = ("as_it_comes", "compiled", "decode_compiled")
+
+
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -324,68 +329,91 @@ def bench_clustering(tiny: bool, all_layers: bool) -> dict[str, Any]:
             entry["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         table[name] = entry
     if all_layers and not tiny:
-        begin = time.perf_counter()
+        seconds = []
         for layer in range(32):
-            rows = np.random.default_rng(layer).standard_normal((11008, 4096), dtype=np.float32)
+            torch.manual_seed(layer)
+            drawn = torch.distributions.StudentT(torch.tensor(5.0, device=device())).sample((11008, 4096))
+            rows = drawn.cpu().numpy()
+            begin = time.perf_counter()
             cluster_neurons(rows, 256, device=where)
-        table["all_32_layers"] = {"seconds": time.perf_counter() - begin, "note": "drawing the rows included"}
+            seconds.append(time.perf_counter() - begin)
+        table["all_32_layers"] = {"seconds": sum(seconds), "median": statistics.median(seconds)}
     return table
 
 
-def bench_pruning(tiny: bool, n_layers: int | None, compiled: bool) -> dict[str, Any]:
+def bench_pruning(tiny: bool, n_layers: int | None, modes: list[str], kinds: list[str]) -> dict[str, Any]:
     """Dense against sliced at 70 % of the feed-forward width, prefill and decode, batch 1 and 32.
 
-    Every layer has a width of its own, which torch.compile compiles one by one: give it few layers.
+    Every layer has a width of its own. As it comes, and with normalisations, rotary embeddings and the
+    product behind the activation compiled once for all widths, in the dense model too. The ideal is the ratio
+    of operations in prefill, of bytes of weights and cache in decoding. ``decode_compiled`` compiles the
+    whole step of decoding, each width by itself: minutes, unless ``n_layers`` is small.
     """
-    results: dict[str, Any] = {}
     width = (TINY if tiny else LLAMA_7B)["intermediate_size"]
-    rng = np.random.default_rng(0)
-    kinds: dict[str, Callable[[], int]] = {
-        "dense": lambda: width,
-        "uneven": lambda: int(width * rng.uniform(0.55, 0.85)),
-        "multiple_of_64": lambda: round(width * rng.uniform(0.55, 0.85) / 64) * 64,
-        "multiple_of_128": lambda: round(width * rng.uniform(0.55, 0.85) / 128) * 128,
-    }
-    for kind, draw in kinds.items():
-        rng = np.random.default_rng(0)
-        model = build_llama(tiny, n_layers)
-        layers = find_ffn_layers(model)
-        if kind != "dense":
-            take_neurons(layers, [torch.arange(draw()) for _ in layers])
-        weights = sum(m.weight.numel() for m in base_model(model).modules() if isinstance(m, torch.nn.Linear))
-        weights += model.lm_head.weight.numel()
-        entry: dict[str, Any] = {"linear_parameters": weights}
-        for batch in (1, 32):
-            prompt = torch.randint(3, 32000, (batch, 64 if tiny else 512), device=device())
+    results: dict[str, Any] = {}
+    for mode in modes:
+        table = results[mode] = {}
+        for kind in kinds:
+            step = KINDS[kind]
+            rng = np.random.default_rng(0)
+            model = build_llama(tiny, n_layers)
+            layers = find_ffn_layers(model)
+            if step:
+                drawn = [round(width * rng.uniform(0.55, 0.85) / step) * step for _ in layers]
+                take_neurons(layers, [torch.arange(size) for size in drawn])
+            if mode == "compiled":
+                compile_norms(model)
+                for module in model.modules():
+                    if type(module).__name__ == "LlamaMLP":
+                        module.compile(dynamic=True)
+            if mode == "decode_compiled":
+                model.compile(dynamic=False)
+            table[kind] = time_inference(model, tiny)
+            print(mode, kind, table[kind], file=sys.stderr, flush=True)
+            del model, layers
             torch._dynamo.reset()
-            body = torch.compile(base_model(model), dynamic=False) if compiled else base_model(model)
-            with torch.inference_mode():
-                seconds = median_seconds(partial(body, input_ids=prompt, use_cache=False), 7, 3)
-                entry[f"prefill_{batch}"] = prompt.numel() / seconds
-                entry[f"decode_{batch}"] = decode_rate(model, batch, 16 if tiny else 64, compiled)
-        results[kind] = entry
-        del model, layers
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    dense = results["dense"]
-    for kind in ("uneven", "multiple_of_64", "multiple_of_128"):
-        entry = results[kind]
-        ideal = dense["linear_parameters"] / entry["linear_parameters"]
-        entry["ideal_ratio"] = ideal
-        for phase in ("prefill_1", "prefill_32", "decode_1", "decode_32"):
-            entry[f"{phase}_ratio"] = entry[phase] / dense[phase]
-            entry[f"{phase}_of_ideal"] = entry[phase] / dense[phase] / ideal
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        for kind in kinds[1:]:
+            compare_inference(table["dense"], table[kind])
     return results
 
 
-def decode_rate(model: torch.nn.Module, batch: int, n_steps: int, compiled: bool) -> float:
+def time_inference(model: torch.nn.Module, tiny: bool) -> dict[str, float]:
+    """Tokens/s of prefill and decoding, and what each costs: operations a token, bytes a step."""
+    length, context = (64 if tiny else 512), 256
+    weights = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear))
+    config = model.config
+    cache = 2 * context * config.num_hidden_layers * config.hidden_size
+    entry: dict[str, float] = {}
+    for batch in (1, 32):
+        prompt = torch.randint(3, 32000, (batch, length), device=device())
+        with torch.inference_mode():
+            prefill = captured(partial(base_model(model), input_ids=prompt, use_cache=False))
+            seconds = median_seconds(prefill, 7, 3)
+            entry[f"prefill_{batch}"] = prompt.numel() / seconds
+            entry[f"decode_{batch}"] = decode_rate(model, batch, 16 if tiny else 64, context)
+        entry[f"prefill_{batch}_cost"] = flops_per_token(model, length)
+        entry[f"decode_{batch}_cost"] = 2.0 * (weights + batch * cache)
+    return entry
+
+
+def compare_inference(dense: dict[str, float], sliced: dict[str, float]) -> None:
+    """Add the ratios of rates, the ideal ones, and the share of the ideal that is reached."""
+    for phase in ("prefill_1", "prefill_32", "decode_1", "decode_32"):
+        ideal = dense[f"{phase}_cost"] / sliced[f"{phase}_cost"]
+        sliced[f"{phase}_ideal"] = ideal
+        sliced[f"{phase}_ratio"] = sliced[phase] / dense[phase]
+        sliced[f"{phase}_of_ideal"] = sliced[phase] / dense[phase] / ideal
+
+
+def decode_rate(model: torch.nn.Module, batch: int, n_steps: int, context: int) -> float:
     """Tokens/s of decoding with a static cache; on a GPU as a CUDA graph."""
     from transformers import StaticCache
 
-    context = 256
     cache = StaticCache(config=model.config, max_cache_len=context)
     prompt = torch.randint(3, 32000, (batch, 128), device=device())
-    model(
+    model.forward(  # as it comes, also where the model is compiled: it runs once
         input_ids=prompt,
         past_key_values=cache,
         use_cache=True,
@@ -393,10 +421,9 @@ def decode_rate(model: torch.nn.Module, batch: int, n_steps: int, compiled: bool
     )
     token = prompt[:, -1:].clone()
     position = torch.tensor([128], device=device())
-    forward = torch.compile(model, dynamic=False) if compiled else model
 
     def step() -> None:
-        forward(
+        model(
             input_ids=token,
             past_key_values=cache,
             use_cache=True,
@@ -404,17 +431,22 @@ def decode_rate(model: torch.nn.Module, batch: int, n_steps: int, compiled: bool
             position_ids=position[None],
         )
 
+    return batch / median_seconds(captured(step), n_steps, 5)
+
+
+def captured(run: Callable[[], Any]) -> Callable[[], Any]:
+    """Replay what ``run`` does as a CUDA graph, so that no time goes to launching its kernels."""
     if not torch.cuda.is_available():
-        return batch / median_seconds(step, n_steps, 2)
+        return run
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for _ in range(3):
-            step()
+            run()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        step()
-    return batch / median_seconds(graph.replay, n_steps, 5)
+        run()
+    return graph.replay
 
 
 def bench_selection() -> dict[str, Any]:
@@ -478,7 +510,8 @@ def main() -> None:
     parser.add_argument("--million", type=float, default=1.0, help="millions of tokens of the long run")
     parser.add_argument("--all-layers", action="store_true")
     parser.add_argument("--layers", type=int, help="layers of the stack for pruned inference; default all")
-    parser.add_argument("--compile", action="store_true", help="torch.compile pruned inference")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES[:2], help="of pruned inference")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="dense first")
     parser.add_argument("--model-dir", type=Path)
     parser.add_argument("--tiny", action="store_true", help="small shapes: a dry run on any machine")
     options = parser.parse_args()
@@ -496,7 +529,7 @@ def main() -> None:
         "recording": lambda: bench_recording(options.tiny, rates, options.tokens_per_batch, options.million),
         "options": lambda: bench_forward_options(options.tiny, rates, options.tokens_per_batch),
         "clustering": lambda: bench_clustering(options.tiny, options.all_layers),
-        "pruning": lambda: bench_pruning(options.tiny, options.layers, options.compile),
+        "pruning": lambda: bench_pruning(options.tiny, options.layers, options.modes, options.kinds),
         "parity": lambda: bench_parity(options.model_dir),
     }
     for part in options.parts:

@@ -158,7 +158,7 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, *, accounting: bool = True, n_cpus: int = 4) -> Iterator[Cluster]:
+def running_cluster(folder: Path, *, accounting: bool = True, n_cpus: int = 8) -> Iterator[Cluster]:
     """Start a cluster under ``folder``, stop it again whatever happens in between."""
     for name in ("etc", "run", "log", "state", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -380,8 +380,8 @@ KillWait=2
 MaxArraySize=1001
 GresTypes=gpu
 {store}
-NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs={n_cpus} RealMemory=16000 \\
+NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs={n_cpus} RealMemory=64000 \\
   Gres=gpu:{gpu}:2 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=01:00:00 DefaultTime=00:10:00 State=UP
-PartitionName=gpu Nodes={host} MaxTime=01:00:00 DefaultTime=00:10:00 State=UP
+PartitionName=main Nodes={host} Default=YES MaxTime=24:00:00 DefaultTime=00:10:00 State=UP
+PartitionName=gpu Nodes={host} MaxTime=24:00:00 DefaultTime=00:10:00 State=UP
 """

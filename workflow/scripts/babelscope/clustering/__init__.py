@@ -96,8 +96,7 @@ def cluster_neurons(
         with open_backend(device, n_threads) as backend:
             for start in range(n_starts):
                 rng = np.random.default_rng((seed, start))
-                labels, counts = _solve(prepared.points, n_experts, method, rng, backend)
-                sse = partition_sse(prepared.points[:-1], labels)
+                sse, labels, counts = _solve(prepared.points, n_experts, method, rng, backend)
                 if best is None or sse < best[0]:
                     best = (sse, labels, counts)
                 if progress is not None:
@@ -145,18 +144,21 @@ def reference_sse(
 
 def _solve(
     points: np.ndarray, n_experts: int, method: str, rng: np.random.Generator, backend: Backend
-) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """Run one start; return labels and the numbers of steps, swaps and moves."""
+) -> tuple[float, np.ndarray, tuple[int, int, int]]:
+    """Run one start; return SSE, labels, and the numbers of steps, swaps and moves."""
     labels, n_steps = balanced_lloyd(points[:-1], n_experts, rng, backend, _MAX_LLOYD_STEPS)
+    sse = partition_sse(points[:-1], labels)
     if method == "malinen_franti":
-        return labels, (n_steps, 0, 0)
+        return sse, labels, (n_steps, 0, 0)
     problem = make_problem(points, n_experts, backend)
     n_rounds = int(np.clip(_NEURON_ROUNDS // len(points), *_ANNEALING_ROUNDS))
     refined = refine(problem, labels, rng, n_rounds)
-    if partition_sse(points[:-1], refined.labels) > partition_sse(points[:-1], labels):
+    refined_sse = partition_sse(points[:-1], refined.labels)
+    if refined_sse > sse:
         # In few dimensions annealing can forget a good start.
         refined = refine(problem, labels, rng, 0)
-    return refined.labels, (n_steps, refined.n_swaps, refined.n_moves)
+        refined_sse = partition_sse(points[:-1], refined.labels)
+    return refined_sse, refined.labels, (n_steps, refined.n_swaps, refined.n_moves)
 
 
 def _number_by_first(labels: np.ndarray) -> np.ndarray:

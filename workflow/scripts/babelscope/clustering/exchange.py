@@ -14,6 +14,7 @@ STACS 99, 259-269: a matching by locally heaviest edges.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,9 @@ from babelscope.clustering.backend import Array
 from babelscope.clustering.exhaustive import search_all_pairs
 from babelscope.clustering.offers import Noise, Offers, find_offers
 from babelscope.clustering.partition_state import Problem, State, exchange, labels_of, make_state, refresh
+
+# Partner of each expert by gain, see ``_make_match``.
+Match = Callable[[Array], Array]
 
 _MATCHING_STEPS = 6
 _PLACES_PER_PARTNER = 2
@@ -50,15 +54,16 @@ def refine(
     state = make_state(problem, labels)
     counts = np.zeros(2, dtype=np.int64)
     if 1 < problem.n_experts < len(labels):
+        match = _make_match(problem)
         if n_rounds:
-            counts += _anneal(problem, state, rng, n_rounds, heat)
-        counts += _descend(problem, state)
+            counts += _anneal(problem, state, match, rng, n_rounds, heat)
+        counts += _descend(problem, state, match)
         counts += search_all_pairs(problem, state)
     return Refined(labels_of(problem, state), int(counts[0]), int(counts[1]))
 
 
 def _anneal(
-    problem: Problem, state: State, rng: np.random.Generator, n_rounds: int, heat: float
+    problem: Problem, state: State, match: Match, rng: np.random.Generator, n_rounds: int, heat: float
 ) -> np.ndarray:
     n_experts, backend = problem.n_experts, problem.backend
     counts = np.zeros(2, dtype=np.int64)
@@ -72,14 +77,14 @@ def _anneal(
         start = int(rng.integers(3 * n_drawn))
         drawn = pool[start : start + n_drawn] * (spread * (1 - done / n_rounds))
         noise = Noise(drawn[:n_places], drawn[n_places:].reshape(n_experts, n_experts))
-        counts += _exchange_matched(problem, state, find_offers(problem, state, noise), n_partners)
+        counts += _exchange_matched(problem, state, match, find_offers(problem, state, noise), n_partners)
     return counts
 
 
-def _descend(problem: Problem, state: State) -> np.ndarray:
+def _descend(problem: Problem, state: State, match: Match) -> np.ndarray:
     refresh(problem, state)
     counts = np.zeros(2, dtype=np.int64)
-    while (done := _exchange_matched(problem, state, find_offers(problem, state, None))).any():
+    while (done := _exchange_matched(problem, state, match, find_offers(problem, state, None))).any():
         counts += done
     return counts
 
@@ -96,15 +101,20 @@ def _gain_spread(problem: Problem, state: State) -> float:
     return 2 / mean_size * np.sqrt(total / problem.n_experts)
 
 
-def _exchange_matched(problem: Problem, state: State, offers: Offers, n_partners: int = 1) -> np.ndarray:
+def _exchange_matched(
+    problem: Problem, state: State, match: Match, offers: Offers, n_partners: int = 1
+) -> np.ndarray:
     """Match experts that are each other's best partner and exchange; return how many swaps and moves."""
-    xp = problem.backend.xp
+    backend, xp = problem.backend, problem.backend.xp
+    experts = backend.arange(problem.n_experts)
     counts = np.zeros(2, dtype=np.int64)
     gain, place = offers.gain, offers.place
     for partner in range(n_partners):
-        first, second = _match(problem, gain)
+        matched = match(gain)
+        first = backend.flatnonzero(matched > experts)
         if len(first) == 0:
             break
+        second = matched[first]
         left, right = place[first, second], place[second, first]
         if not problem.gram.is_stored and n_partners == 1:
             left, right = _keep_improving(problem, state, gain[first, second], left, right)
@@ -133,16 +143,23 @@ def _keep_improving(
     return left[kept], right[kept]
 
 
-def _match(problem: Problem, gain: Array) -> tuple[Array, Array]:
-    """Pair experts by locally best gain above the tolerance; no expert occurs twice."""
+def _make_match(problem: Problem) -> Match:
+    """A function from gains to int64 (n_experts,), the partner of each expert, or -1.
+
+    Experts are paired by locally best gain above the tolerance; none occurs twice.
+    """
     backend, xp = problem.backend, problem.backend.xp
-    experts = backend.arange(problem.n_experts)
-    partner = experts * 0 - 1
-    gain = xp.where(gain > problem.tolerance, gain, -xp.inf)
-    for _ in range(_MATCHING_STEPS):
-        best = gain.argmax(1)
-        mutual = (best[best] == experts) & (gain[experts, best] > 0)
-        partner = xp.where(mutual, best, partner)
-        gain = xp.where(mutual[:, None] | mutual, -xp.inf, gain)
-    first = backend.flatnonzero(partner > experts)
-    return first, partner[first]
+
+    def match(gain: Array) -> Array:
+        experts = backend.arange(problem.n_experts)
+        partner = experts * 0 - 1
+        gain = xp.where(gain > problem.tolerance, gain, -xp.inf)
+        for _ in range(_MATCHING_STEPS):
+            best = gain.argmax(1)
+            mutual = (best[best] == experts) & (gain[experts, best] > 0)
+            partner = xp.where(mutual, best, partner)
+            gain = xp.where(mutual[:, None] | mutual, -xp.inf, gain)
+        return partner
+
+    example = np.zeros((problem.n_experts, problem.n_experts), dtype=np.float32)
+    return backend.replayed(match, backend.asarray(example))

@@ -40,7 +40,7 @@ def balanced_lloyd(
         products = backend.to_numpy(backend.matmul_nt(on_device, backend.asarray(centroids)))
         cost = norms - 2.0 * products.astype(np.float64)
         previous = labels
-        labels, prices = assign_balanced(cost, prices)
+        labels, prices = assign_balanced(cost, prices, backend)
         n_steps += 1
         if previous is not None and np.array_equal(labels, previous):
             break

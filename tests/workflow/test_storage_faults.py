@@ -1,0 +1,141 @@
+"""Damaged, foreign and unwritable files: a message that names file and remedy, never a wrong table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+from tests.support import assert_same_datasets, make_study, run_snakemake
+
+COUNTS = "results/tiny/activations/en.h5"
+TABLE = "results/tiny/similarity_euclidean.csv"
+EXPERTS = "results/tiny/experts.h5"
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def another_model(path: Path) -> None:
+    from babelscope.store import read_h5, write_h5
+
+    datasets, attrs = read_h5(path, "activations")
+    kept = {name: value for name, value in attrs.items() if not name.startswith(("format", "created"))}
+    write_h5(path, "activations", datasets, **(kept | {"model": "another"}))
+
+
+def another_version(path: Path) -> None:
+    with h5py.File(path, "r") as file:
+        copy = {name: file[name][()] for name in file}
+        attrs = dict(file.attrs)
+    with h5py.File(path, "w") as file:
+        for name, value in copy.items():
+            file[name] = value
+        file.attrs.update(attrs | {"format_version": 99})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "damaged or no HDF5 file"),
+        (flip_byte, "damaged or no HDF5 file"),
+        (empty, "damaged or no HDF5 file"),
+        (another_model, "made with model = 'another', this run has 'tiny'"),
+        (another_version, "format_version is 99"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_a_bad_file_stops_the_run_and_is_remade_when_deleted(study, finished_study, damage, message):
+    table = (study / TABLE).read_text(encoding="utf-8")
+    damage(study / COUNTS)
+    result = run_snakemake(study, TABLE)
+    told = " ".join(result.stdout.split())
+    assert result.returncode != 0
+    assert f"{COUNTS}: " in told and message in told
+    assert "delete it and run again: rule record_activations remakes it" in told
+    assert not (study / TABLE).exists() or (study / TABLE).read_text(encoding="utf-8") == table
+    (study / COUNTS).unlink()
+    run_snakemake(study, TABLE, check=True)
+    assert_same_datasets(study / COUNTS, finished_study / COUNTS)
+    assert (study / TABLE).read_text(encoding="utf-8") == table
+
+
+def mount(*args: str) -> None:
+    """Mount something, or skip the test where that is not allowed."""
+    done = subprocess.run(["mount", *args], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A study whose results lie on a disk of 40 kB."""
+    study = make_study(tmp_path / "study", ("en", "hi"), more_texts=("ar",))
+    results = study / "results"
+    results.mkdir()
+    mount("-t", "tmpfs", "-o", "size=40k", "tmpfs", str(results))
+    yield study
+    subprocess.run(["umount", "-l", str(results)], check=True)
+
+
+def test_a_full_disk_is_named_and_a_larger_one_continues(small_disk, finished_study):
+    result = run_snakemake(small_disk, EXPERTS)
+    assert result.returncode != 0
+    assert "could not be written (No space left on device)" in " ".join(result.stdout.split())
+    assert not list((small_disk / "results").rglob("*.part"))
+    mount("-o", "remount,size=100m", str(small_disk / "results"))
+    run_snakemake(small_disk, EXPERTS, check=True)
+    assert_same_datasets(small_disk / EXPERTS, finished_study / EXPERTS)
+
+
+@pytest.fixture
+def read_only(study):
+    """A finished study whose results cannot be written, with one table missing."""
+    (study / TABLE).unlink()
+    results = str(study / "results")
+    mount("--bind", results, results)
+    mount("-o", "remount,ro,bind", results)
+    yield study
+    subprocess.run(["umount", "-l", results], check=True)
+
+
+def test_a_read_only_folder_is_named_and_nothing_is_lost(read_only, finished_study):
+    result = run_snakemake(read_only, TABLE)
+    assert result.returncode != 0
+    told = " ".join(result.stdout.split())
+    assert "Write-protected output files for rule compare_languages" in told
+    assert "affected files: results/tiny/frequency.h5" in told
+    for name in (COUNTS, EXPERTS):
+        assert_same_datasets(read_only / name, finished_study / name)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(finished_study, tmp_path):
+    study = make_study(tmp_path / "study", ("en", "hi"), more_texts=("ar",))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", TABLE]
+    first = subprocess.Popen(command, cwd=study, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        locks = study / ".snakemake" / "locks"
+        deadline = time.monotonic() + 60
+        while not (locks.is_dir() and any(locks.iterdir())) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        second = run_snakemake(study, TABLE)
+        assert second.returncode != 0
+        assert "Directory cannot be locked" in second.stdout and "--unlock" in second.stdout
+        assert first.wait(600) == 0
+    finally:
+        first.kill()
+    assert_same_datasets(study / EXPERTS, finished_study / EXPERTS)
