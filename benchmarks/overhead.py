@@ -2,19 +2,20 @@
 
     python benchmarks/overhead.py .snakemake/log/*.log --cores 2
 
-Job times come from Snakemake's log of the run. Starting Python and importing what a rule's script imports is
-timed here, in processes of their own, and so is loading the model; both are subtracted once for each job of a
-rule. The model is that of ``results/gemma-3-270m``.
+Job times come from Snakemake's log of the run. The CPU time of starting Python and importing what a rule's
+script imports is measured here, in processes of their own, and so is that of loading the model; both are
+subtracted once for each job of a rule. The model is that of ``results/gemma-3-270m``.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
 REPEATS = 3
+MODEL_RULES = {
+    "check_model",
+    "compensate",
+    "evaluate_matrix",
+    "evaluate_pruning",
+    "generate_responses",
+    "measure_pruning_speed",
+    "record_activations",
+    "record_sweep",
+    "trace_frontier",
+}
 
 
 @dataclass(frozen=True)
@@ -58,12 +70,15 @@ def read_jobs(log: Path) -> list[Job]:
 
 
 def time_process(code: str) -> float:
-    """Median seconds of a Python process that runs some code."""
+    """Median CPU seconds of a Python process that runs some code in one thread."""
     times = []
     for _ in range(REPEATS):
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
-        times.append(time.perf_counter() - begin)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", code]
+        subprocess.run(command, check=True, cwd=ROOT, capture_output=True, env=environment)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return statistics.median(times)
 
 
@@ -88,11 +103,6 @@ def time_loading() -> float:
     return max(0.0, time_process(code + "load_model(info)") - time_process(code))
 
 
-def loads_model(rule: str) -> bool:
-    script = SCRIPTS / f"{rule}.py"
-    return script.exists() and "load_model(" in script.read_text(encoding="utf-8")
-
-
 def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
@@ -112,21 +122,19 @@ def main() -> None:
     for rule, found in sorted(by_rule.items(), key=lambda item: -sum(job.seconds for job in item[1])):
         seconds, threads = sum(job.seconds for job in found), found[0].threads
         start = min(seconds, time_import(rule) * len(found))
-        load = min(seconds - start, loading * len(found) if loads_model(rule) else 0.0)
+        load = min(seconds - start, loading * len(found) if rule in MODEL_RULES else 0.0)
         rest = seconds - start - load
         started, loaded, own = started + start * threads, loaded + load * threads, own + rest * threads
         share = rest / seconds if seconds else 0.0
-        print(
-            f"| `{rule}` | {len(found)} | {threads} | {seconds:.0f} | {start:.0f} | {load:.0f} | {share:.0%} |"
-        )
+        counts = f"| `{rule}` | {len(found)} | {threads} | {seconds:.0f} "
+        print(f"{counts}| {start:.0f} | {load:.0f} | {share:.0%} |")
     idle = total - started - loaded - own
     print(
         f"\n{wall:.0f} s on {options.cores} cores, {total:.0f} core seconds: own work {own / total:.1%}, ",
         end="",
     )
-    print(
-        f"start and imports {started / total:.1%}, model loading {loaded / total:.1%}, idle {idle / total:.1%}"
-    )
+    print(f"start and imports {started / total:.1%}, model loading {loaded / total:.1%}, ", end="")
+    print(f"idle {idle / total:.1%}")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from babelscope.clustering.backend import Backend
 _HOLE = -1
 # Temperatures of the prices relative to the spread of the cost, length of a step relative to Sinkhorn's
 # (longer ones converge faster where it is cold, and overshoot where it is hot), and the most steps at each.
-# The hot ones bring the prices near where rows are heavy-tailed; without them thousands of neurons are left to
-# the paths.
+# The hot ones bring the prices near where rows are heavy-tailed; without them thousands of neurons are left
+# to the paths.
 _PRICE_SCHEDULE = ((3.0, 1.0, 8), (1.0, 1.2, 8), (0.3, 1.6, 10), (0.1, 1.8, 12), (0.03, 1.8, 12))
 # A temperature is done when no expert's load is off by more than this share.
 _LOAD_TOLERANCE = 0.1
