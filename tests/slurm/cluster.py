@@ -147,6 +147,26 @@ class Cluster:
         """Wait until the node takes jobs and none waits or runs."""
         wait_until(self._idle, timeout, f"an idle cluster: see {self.folder}/log")
 
+    def restore(self) -> None:
+        """Start what does not run, cancel all jobs, take the node back into service."""
+        for daemon in self.daemons:
+            self.start(daemon)
+        wait_until(self._answers, 60, f"the controller: see {self.folder}/log")
+        for job_id in self.active():
+            self.command("scancel", str(job_id))
+        host = socket.gethostname().split(".")[0]
+        state = self.command("sinfo", "-h", "-N", "-o", "%T").split()[0]
+        if state.startswith(("drain", "down")):
+            self.command("scontrol", "update", f"nodename={host}", "state=resume")
+        self.wait_until_ready()
+
+    def _answers(self) -> bool:
+        try:
+            self.command("squeue", "-h", timeout=10)
+        except (RuntimeError, subprocess.TimeoutExpired):
+            return False
+        return True
+
     def _idle(self) -> bool:
         try:
             return (

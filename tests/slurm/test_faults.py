@@ -24,14 +24,9 @@ TARGETS = ("results/tiny/similarity.h5",)
 
 @pytest.fixture(autouse=True)
 def ready(cluster):
-    """Every test meets a whole cluster with nothing on it, and leaves one."""
-    cluster.wait_until_ready()
+    """Every test meets a whole cluster with nothing on it."""
+    cluster.restore()
     yield
-    for daemon in cluster.daemons:
-        cluster.start(daemon)
-    for job_id in cluster.active():
-        cluster.command("scancel", str(job_id))
-    cluster.wait_until_ready()
 
 
 def running_job(cluster) -> int:
@@ -164,8 +159,9 @@ def test_a_node_daemon_that_dies_and_comes_back(cluster, study, undisturbed):
 def test_controller_and_accounting_gone_for_half_a_minute(cluster, study, undisturbed):
     process = start_on_cluster(study, *TARGETS)
     running_job(cluster)
-    cluster.kill("slurmctld")
-    cluster.kill("slurmdbd")
+    # An orderly end, as in maintenance: after SIGKILL SLURM forgets its latest jobs and drains the node.
+    cluster.kill("slurmctld", signal.SIGTERM)
+    cluster.kill("slurmdbd", signal.SIGTERM)
     time.sleep(30)
     cluster.start("slurmdbd")
     cluster.start("slurmctld")
