@@ -2,8 +2,8 @@
 
     python benchmarks/pruned_speed.py --layers 16      # bfloat16: 0.73 GB a layer, dense and sliced together
 
-Weights are random: this measures speed and nothing else. Every layer keeps a width of its own, 55 to 85 % of its
-neurons, as a language's experts would have it: as they fall, and rounded to multiples of 64.
+Weights are random: this measures speed and nothing else. Every layer keeps a width of its own, 55 to 85 % of
+its neurons, as a language's experts would have it: as they fall, and rounded to multiples of 64.
 """
 
 from __future__ import annotations

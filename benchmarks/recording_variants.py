@@ -27,6 +27,7 @@ VARIANTS = (
     "recording",
     "recording_3_partitions",
     "full_forward",
+    "full_forward_sorted",
     "keep_activations",
     "nnsight",
     "transformer_lens",
@@ -59,6 +60,18 @@ class Bench:
     def batches(self, repeats: int = 1) -> Iterator[Batch]:
         for _ in range(repeats):
             yield from make_batches(self.corpus, self.corpus.profile_idx, self.tokens_per_batch)
+
+    def batches_of_a_user(self, repeats: int = 1) -> Iterator[Batch]:
+        """As many batches, each of as many documents, in the order of the corpus, padded to the longest."""
+        n_batches = sum(1 for _ in self.batches())
+        for _ in range(repeats):
+            for idx in np.array_split(self.corpus.profile_idx, n_batches):
+                texts = [[self.corpus.bos_token_id, *self.corpus.document(int(i))] for i in idx]
+                lengths = np.array([len(text) for text in texts])
+                token_ids = np.zeros((len(texts), lengths.max()), dtype=np.int64)
+                for row, text in zip(token_ids, texts, strict=True):
+                    row[: len(text)] = text
+                yield Batch(token_ids, idx, lengths, 1)
 
     @property
     def n_tokens(self) -> int:
@@ -127,8 +140,9 @@ def prepare(variant: str, bench: Bench) -> Run:
         return prepare_hooks(bench, model)
 
     def run(after_batch: AfterBatch, repeats: int) -> None:
+        by_user = variant == "full_forward"
         with torch.inference_mode():
-            for batch in bench.batches(repeats):
+            for batch in bench.batches_of_a_user(repeats) if by_user else bench.batches(repeats):
                 if variant == "bare":
                     base_model(model)(input_ids=bench.ids(batch), use_cache=False)
                 else:

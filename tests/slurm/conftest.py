@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.slurm.cluster import ACCOUNT, GPU_MODEL, Cluster, running_cluster, why_absent
+from tests.slurm.cluster import ACCOUNT, GPU_MODEL, Cluster, JobRecord, running_cluster, why_absent
 from tests.support import make_study, run_snakemake
 
 SITE = {
@@ -55,12 +55,13 @@ def undisturbed(prepared, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def through_slurm(cluster, prepared, tmp_path_factory) -> Path:
-    """The study run to its end on the cluster."""
+def run_through_slurm(cluster, prepared, tmp_path_factory) -> tuple[Path, list[JobRecord]]:
+    """The study run to its end on the cluster, and the jobs that were submitted for it."""
     folder = tmp_path_factory.mktemp("through-slurm") / "study"
     shutil.copytree(prepared, folder)
+    before = cluster.last_job_id()
     run_on_cluster(folder)
-    return folder
+    return folder, cluster.jobs(after=before)
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,13 @@ def wildcards_in_log(study: Path, job_id: int) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def jobs(cluster, through_slurm):
-    return cluster.jobs()
+def through_slurm(run_through_slurm) -> Path:
+    return run_through_slurm[0]
+
+
+@pytest.fixture(scope="module")
+def jobs(run_through_slurm):
+    return run_through_slurm[1]
 
 
 def test_the_cluster_finds_what_one_machine_finds(through_slurm, undisturbed):
