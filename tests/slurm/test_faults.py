@@ -169,6 +169,14 @@ def test_controller_and_accounting_gone_for_half_a_minute(cluster, study, undist
     assert_as_undisturbed(study, undisturbed)
 
 
+def test_without_accounting_squeue_tells_the_states(study, undisturbed):
+    site = yaml.safe_dump(SITE | {"accounting": False})
+    (study / "profiles/slurm/site.yaml").write_text(site, encoding="utf-8")
+    run_on_cluster(study, *TARGETS, "--verbose")
+    assert "command=squeue" in (study / "run.log").read_text(encoding="utf-8")
+    assert_as_undisturbed(study, undisturbed)
+
+
 def test_a_mistake_in_the_site_file_is_named(tmp_path, prepared):
     study = Path(shutil.copytree(prepared, tmp_path / "study"))
     (study / "profiles/slurm/site.yaml").write_text("acount: study\n", encoding="utf-8")
