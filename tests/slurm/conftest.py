@@ -24,8 +24,9 @@ SITE = {
     "memory_mb": 3000,
 }
 LANGUAGES = ("en", "hi")
-# The first look at a submitted job comes after this many seconds; clusters of more than one node wait longer.
-SOON = ("--slurm-init-seconds-before-status-checks", "2")
+# The first look at a submitted job comes after this many seconds, when most are done; each look without news
+# is followed by a wait that is 10 s longer.
+SOON = ("--slurm-init-seconds-before-status-checks", "7")
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from babelscope.kinds import KINDS, DatasetSpec
 
 _FORMAT = "babelscope/"
 _SEAL_SIZE = 512  # the smallest user block that HDF5 allows
+_OVERHEAD = 1 << 15  # bytes of a file beside its data, at least
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -56,6 +57,7 @@ def write_h5(path: str | Path, kind: str, datasets: Mapping[str, Any], **attrs: 
         **attrs,
     }
     with whole_file(path) as temporary:
+        _reserve(temporary, sum(array.nbytes for array in arrays.values() if array.dtype != object))
         with h5py.File(temporary, "w", userblock_size=_SEAL_SIZE) as file:
             for name, value in header.items():
                 file.attrs[name] = value
@@ -109,6 +111,16 @@ def read_h5(path: str | Path, kind: str, **expected: Any) -> tuple[dict[str, np.
         raise BabelscopeError(f"{path}: its content does not match its SHA-256, it was damaged; {remake}")
     _check_expected(attrs, expected, str(path), remake)
     return arrays, attrs
+
+
+def _reserve(path: Path, n_bytes: int) -> None:
+    """Make sure that a file of this size has room; ``OSError`` where it has not.
+
+    On a full disk HDF5 itself fails in ways that can end the process without a word.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes + _OVERHEAD)
 
 
 @contextmanager
