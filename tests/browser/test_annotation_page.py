@@ -76,6 +76,12 @@ def open_page(driver, tmp_path):
     return open_page
 
 
+def reload(driver):
+    """Load the page again, when the browser has had time to keep what it was given to keep."""
+    time.sleep(1)
+    driver.refresh()
+
+
 def text(driver, name):
     return driver.execute_script("return document.getElementById(arguments[0]).textContent", name)
 
@@ -182,7 +188,7 @@ def test_a_reload_keeps_progress_and_a_deletion_does_not(driver, open_page):
     assert "0 judged" in text(driver, "where"), "digits of the name are no judgement"
     click(driver, "judge-left")
     click(driver, "judge-right")
-    driver.refresh()
+    reload(driver)
     assert "item 3 of 6 · 2 judged" in text(driver, "where")
     assert driver.find_element("id", "annotator").get_property("value") == "Ada 123"
     press(driver, "u")
@@ -190,7 +196,7 @@ def test_a_reload_keeps_progress_and_a_deletion_does_not(driver, open_page):
     driver.execute_script("document.getElementById('instructions').open = true")
     click(driver, "restart")
     driver.switch_to.alert.accept()
-    driver.refresh()
+    reload(driver)
     assert "item 1 of 6 · 0 judged" in text(driver, "where")
 
 
@@ -248,7 +254,7 @@ def test_items_with_the_names_of_javascript_are_items(driver, open_page, downloa
     assert "item 1 of 3 · 0 judged" in text(driver, "where")
     for _ in names:
         click(driver, "judge-" + choice_for(driver, "win"))
-    driver.refresh()
+    reload(driver)
     assert "3 judged" in text(driver, "where")
     assert read_annotation(exported(driver, downloads, "proto")).outcomes == dict.fromkeys(names, 1)
 
