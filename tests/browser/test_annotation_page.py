@@ -47,8 +47,9 @@ def downloads(tmp_path_factory):
     return tmp_path_factory.mktemp("downloads")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def driver(tmp_path_factory, downloads):
+    """A browser of its own for each test: what one has kept, another must not find."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
@@ -68,7 +69,6 @@ def open_page(driver, tmp_path):
         path = tmp_path / f"{language}.html"
         write_annotation_page(path, responses, model="tiny", language=language, seed=5)
         driver.get(path.as_uri())
-        driver.execute_script("localStorage.clear()")
         for log in ("performance", "browser"):
             driver.get_log(log)  # what is read once is gone
         driver.refresh()
