@@ -136,6 +136,7 @@ rule evaluate_matrix:
         tokens="results/{model}/tokens/{lang}.h5",
         experts="results/{model}/experts.h5",
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+        plans=collect("results/{{model}}/pruned/{target}.h5", target=TARGETS),
     output:
         "results/{model}/pruning_matrix/{lang}.json",
     log:
@@ -153,6 +154,8 @@ rule evaluate_matrix:
             "threshold": CHOICE,
             "same_size": {**CHOICE, "method": "most_frequent"},
         },
+        # half of what a language's own model is fitted to: there is one fit for every language
+        n_profile=-(-config["pruning"]["compensation_documents"] // 2),
         code=code_of("evaluate_matrix"),
     script:
         "../workflow/scripts/evaluate_matrix.py"
@@ -182,7 +185,7 @@ rule tabulate_matrix:
     conda:
         "../envs/babelscope.yaml"
     params:
-        selections=["threshold", "same_size"],
+        selections=["threshold", "same_size", "compensated", "same_size_corrected"],
         seed=config["seed"],
         names={code: LANGUAGE_NAMES[code] for code in LANGUAGES},
         look=look(),

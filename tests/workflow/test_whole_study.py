@@ -181,12 +181,19 @@ def test_what_full_adds_and_an_exported_model(study):
     run_snakemake(study, "export_hi", "results/tiny/annotation/hi.html", *tables, check=True)
     matrix = read_csv(results(study) / "pruning_matrix.csv")
     cells = {(row["language"], row["experts_of"], row["selection"]) for row in matrix}
-    kinds = [("", "dense"), *((e, s) for s in ("threshold", "same_size") for e in LANGUAGES)]
+    selections = ("threshold", "same_size", "compensated", "same_size_corrected")
+    kinds = [("", "dense"), *((e, s) for s in selections for e in LANGUAGES)]
     assert cells == {(language, *kind) for language in LANGUAGES for kind in kinds}
     kept_own = [r for r in matrix if r["experts_of"] == r["language"] and r["selection"] == "threshold"]
     own = {row["language"]: row for row in kept_own}
     for row in read_csv(results(study) / "pruning.csv"):
         assert float(own[row["language"]]["nll"]) == pytest.approx(float(row["nll_pruned"]), rel=1e-4)
+        (finished,) = [
+            r
+            for r in matrix
+            if r["experts_of"] == r["language"] == row["language"] and r["selection"] == "compensated"
+        ]
+        assert float(finished["nll"]) == pytest.approx(float(row["nll_compensated"]), rel=1e-4)
     frontier = read_csv(results(study) / "pruning_frontier.csv")
     assert {"dense", "random", "most_frequent_compensated"} <= {row["method"] for row in frontier}
     lines = (results(study) / "responses" / "hi.jsonl").read_text(encoding="utf-8").splitlines()

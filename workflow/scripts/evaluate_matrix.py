@@ -4,6 +4,7 @@ from babelscope.files import read_activations, read_partition, read_tokens
 from babelscope.job import run_job
 from babelscope.model_info import read_model_info
 from babelscope.pruning_matrix import evaluate_under_experts
+from babelscope.pruning_plan import read_plan
 from babelscope.pruning_study import Choice
 from babelscope.store import write_json
 
@@ -28,6 +29,11 @@ def main(smk):
         read_tokens(smk.input.tokens, info.name, smk.wildcards.lang),
         read_partition(smk.input.experts, info),
         choices,
+        {
+            target: read_plan(path, info)
+            for target, path in zip(smk.params.targets, smk.input.plans, strict=True)
+        },
+        smk.params.n_profile,
     )
     write_json(smk.output[0], {"language": smk.wildcards.lang, "model": info.name, **result})
 

@@ -12,7 +12,12 @@ from matplotlib.patches import Rectangle
 
 from babelscope.figures.style import PALETTE, Look, new_figure
 
-SELECTION_TITLES = {"threshold": "experts above the threshold", "same_size": "as many experts for all"}
+SELECTION_TITLES = {
+    "threshold": "experts above the threshold",
+    "same_size": "as many experts for all",
+    "compensated": "the other language's compensated model",
+    "same_size_corrected": "as many experts, all corrected on this text's language",
+}
 METHOD_TITLES = {
     "most_frequent": "most frequent",
     "most_frequent_compensated": "most frequent, compensated",
@@ -71,12 +76,14 @@ def plot_matrix(
     names : of the languages, by code.
     """
     _, texts, choices = next(iter(panels.values()))
-    width = 2.2 + 0.46 * len(choices)
+    width, height = 2.2 + 0.46 * len(choices), 1.4 + 0.42 * len(texts)
+    n_columns = min(2, len(panels))
+    n_rows = -(-len(panels) // n_columns)
     figure, all_axes = new_figure(
-        width * len(panels) + 0.8, 1.9 + 0.42 * len(texts), ncols=len(panels), squeeze=False
+        width * n_columns + 0.8, height * n_rows + 0.5, nrows=n_rows, ncols=n_columns, squeeze=False
     )
     cmap = colormaps[look.colormap + "_r"]
-    for axes, (selection, (matrix, rows, columns)) in zip(all_axes[0], panels.items(), strict=True):
+    for axes, (selection, (matrix, rows, columns)) in zip(all_axes.flat, panels.items(), strict=False):
         image = axes.imshow(matrix, cmap=cmap, vmin=0, vmax=float(np.quantile(matrix, 0.95)))
         axes.set_xticks(
             range(len(columns)),
