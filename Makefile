@@ -37,7 +37,7 @@ report: $(STAMP) ## put figures and tables of a finished run into report.html
 	$(BIN)/snakemake --report report.html
 
 test: $(STAMP) ## run the tests, two at a time; those that need a SLURM are skipped where there is none
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 test-slurm: $(STAMP) ## run the tests on a SLURM that they start (Debian: slurmctld slurmd slurmdbd …)
 	$(BIN)/python -m pytest tests/slurm

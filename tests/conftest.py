@@ -1,7 +1,8 @@
-"""Makes the library importable: it lives beside the scripts that use it, it is not installed. Splits the tests."""
+"""Makes the library importable: it lives beside the scripts that use it, it is not installed."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,14 @@ for folder in (ROOT / "workflow" / "scripts", ROOT):
 _TOGETHER = ("slurm", "workflow")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side (``pytest -n 2 --dist loadgroup``), such a folder stays in one process."""
-    for item in items:
-        folder = item.path.parent.name
-        if folder in _TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(folder))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run side by side (``pytest -n 2``), such a folder stays in one process and comes first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            folder = nodeid.split("/")[1]
+            return folder if folder in _TOGETHER else nodeid
+
+    return ByFolder(config, log)
