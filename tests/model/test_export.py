@@ -62,7 +62,10 @@ def test_masked_is_sliced_is_exported_and_reloaded(tmp_path, family, padded):
         assert here == there
         assert {layer.d_ff for layer in find_ffn_layers(found)} == {64}
     else:
-        found = load_exported(folder)
+        fast = load_exported(folder)
+        assert {layer.d_ff for layer in find_ffn_layers(fast)} == {64}
+        torch.testing.assert_close(fast(input_ids=IDS).logits, expected, rtol=1e-4, atol=1e-4)
+        found = load_exported(folder, width_multiple=1)
         assert [layer.d_ff for layer in find_ffn_layers(found)] == plan.keep.sum(axis=1).tolist()
     torch.testing.assert_close(found(input_ids=IDS).logits, expected, rtol=1e-4, atol=1e-4)
     assert "parameters" in (folder / "README.md").read_text()

@@ -63,21 +63,25 @@ def test_speed_is_held_against_operations_and_bytes():
     model = make_model("llama", tie_word_embeddings=False)
     keep = np.zeros((3, 24), dtype=bool)
     keep[:, :6] = True
-    settings = SpeedSettings((1, 2), prompt_tokens=4, new_tokens=2, repeats=1)
+    settings = SpeedSettings((1, 2), prompt_tokens=4, new_tokens=2, repeats=1, width_multiple=8)
     rows = list(measure_speed(model, {"en": PruningPlan(keep)}, np.arange(3, 11), settings))
     assert [(row.phase, row.batch_size) for row in rows] == [
         ("prefill", 1), ("decode", 1), ("prefill", 2), ("decode", 2)
     ]  # fmt: skip
     attention = 3 * (16 * 16 * 2 + 16 * 8 * 2)
     ffn, head = 3 * 3 * 16 * 24, 96 * 16
-    assert rows[1].ideal_ratio == pytest.approx((attention + ffn + head) / (attention + ffn / 4 + head))
-    assert rows[0].ideal_ratio == pytest.approx(
-        (attention + ffn + head / 4) / (attention + ffn / 4 + head / 4)
-    )
+    for row in rows[::2]:
+        scores_and_values = 3 * 2 * 8 * 4  # layers, heads, d_head, tokens: half of them, twice
+        fixed = attention + scores_and_values
+        assert row.ideal_ratio == pytest.approx((fixed + ffn) / (fixed + ffn / 4))
+    for row in rows[1::2]:
+        cache = row.batch_size * 3 * 2 * 8 * 5  # layers, keys and values, d_head, mean context
+        fixed = attention + head + cache
+        assert row.ideal_ratio == pytest.approx((fixed + ffn) / (fixed + ffn / 4))
     for row in rows:
         assert row.ratio == pytest.approx(row.sliced_tokens_per_second / row.dense_tokens_per_second)
         assert row.share_of_ideal == pytest.approx(row.ratio / row.ideal_ratio)
-        assert row.dense_weight_bytes - row.sliced_weight_bytes == 4 * ffn * 3 / 4
+        assert row.dense_weight_bytes - row.sliced_weight_bytes == 4 * ffn * 2 / 3  # 6 neurons run as 8
     assert speed_table(rows).startswith(
         "language,phase,batch_size,dense_tokens_per_second,sliced_tokens_per_second,ratio,ideal_ratio,"
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,10 @@ from torch import nn
 
 from babelscope.errors import BabelscopeError
 from babelscope.ffn import find_family
-from babelscope.models import FfnLayer, find_ffn_layers
-from babelscope.pruning import count_parameters
+from babelscope.models import find_ffn_layers, pad_neurons
+from babelscope.pruning import FAST_WIDTHS, count_parameters, round_widths
 from babelscope.pruning_plan import PruningPlan, apply_plan
 
-MULTIPLE = 64
 WIDTHS_FILE = "babelscope.json"
 WEIGHTS_FILE = "model.safetensors"
 _TOKENIZER_PATTERNS = (
@@ -58,9 +56,9 @@ def export_pruned(
     apply_plan(layers, plan)
     widths = [layer.d_ff for layer in layers]
     if padded:
-        width = -(-max(widths) // MULTIPLE) * MULTIPLE
+        width = -(-max(widths) // FAST_WIDTHS) * FAST_WIDTHS
         for layer in layers:
-            pad_layer(layer, width)
+            pad_neurons(layer, width)
         set_width(model, width)
     kept = count_parameters(model, layers).total
     if padded:
@@ -87,8 +85,17 @@ def export_pruned(
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def load_exported(folder: str | Path, dtype: torch.dtype = torch.float32) -> nn.Module:
+def load_exported(
+    folder: str | Path, dtype: torch.dtype = torch.float32, width_multiple: int = FAST_WIDTHS
+) -> nn.Module:
     """Load an exported checkpoint of either form.
+
+    Parameters
+    ----------
+    folder : what ``export_pruned`` made.
+    dtype : of the weights in memory.
+    width_multiple : the sliced form's widths are rounded up to multiples of this, see ``round_widths``; 1
+        leaves them as they are.
 
     Raises
     ------
@@ -116,21 +123,8 @@ def load_exported(folder: str | Path, dtype: torch.dtype = torch.float32) -> nn.
         load_model(model, folder / WEIGHTS_FILE)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise BabelscopeError(f"{folder / WEIGHTS_FILE}: {error}; export it again") from error
+    round_widths(layers, width_multiple)
     return model.to(dtype).eval().requires_grad_(False)
-
-
-def pad_layer(layer: FfnLayer, width: int) -> None:
-    """Widen a layer with neurons of zeros, in place."""
-    extra = width - layer.d_ff
-    parts: Sequence[nn.Linear] = [layer.up] if layer.gate is None else [layer.up, layer.gate]
-    for linear in parts:
-        blocks = 2 if layer.fused_gate else 1
-        linear.weight = _parameter(torch.cat([_pad(rows, extra, 0) for rows in linear.weight.chunk(blocks)]))
-        if linear.bias is not None:
-            linear.bias = _parameter(torch.cat([_pad(rows, extra, 0) for rows in linear.bias.chunk(blocks)]))
-        linear.out_features = linear.weight.shape[0]
-    layer.down.weight = _parameter(_pad(layer.down.weight, extra, 1))
-    layer.down.in_features = width
 
 
 def set_width(model: Any, width: int) -> None:
@@ -150,13 +144,3 @@ def set_width(model: Any, width: int) -> None:
             f"family {family}: the width is fixed to 4 x d_model; only the sliced form can be exported"
         )
     setattr(model.config, name, width)
-
-
-def _pad(values: torch.Tensor, extra: int, dim: int) -> torch.Tensor:
-    shape = list(values.shape)
-    shape[dim] = extra
-    return torch.cat([values, values.new_zeros(shape)], dim=dim)
-
-
-def _parameter(value: torch.Tensor) -> nn.Parameter:
-    return nn.Parameter(value.contiguous(), requires_grad=False)

@@ -180,6 +180,33 @@ def take_neurons(layers: Sequence[FfnLayer], neuron_idx: Sequence[torch.Tensor])
         layer.down.in_features = len(idx)
 
 
+def pad_neurons(layer: FfnLayer, width: int) -> None:
+    """Widen a layer with neurons of zeros, in place; what it computes stays as it is.
+
+    Parameters
+    ----------
+    layer : with at most ``width`` neurons.
+    width : its new number of neurons.
+    """
+    extra = width - layer.d_ff
+    for linear in (layer.up, layer.gate):
+        if linear is None:
+            continue
+        blocks = 2 if layer.fused_gate else 1
+        linear.weight = _parameter(torch.cat([_pad(rows, extra, 0) for rows in linear.weight.chunk(blocks)]))
+        if linear.bias is not None:
+            linear.bias = _parameter(torch.cat([_pad(rows, extra, 0) for rows in linear.bias.chunk(blocks)]))
+        linear.out_features = linear.weight.shape[0]
+    layer.down.weight = _parameter(_pad(layer.down.weight, extra, 1))
+    layer.down.in_features = width
+
+
+def _pad(values: torch.Tensor, extra: int, dim: int) -> torch.Tensor:
+    shape = list(values.shape)
+    shape[dim] = extra
+    return torch.cat([values, values.new_zeros(shape)], dim=dim)
+
+
 def _take_rows(linear: nn.Linear, idx: torch.Tensor) -> None:
     idx = idx.to(linear.weight.device)
     linear.weight = _parameter(linear.weight.index_select(0, idx))

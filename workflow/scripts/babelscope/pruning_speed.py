@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from babelscope.models import find_ffn_layers, input_device
+from babelscope.models import base_model, find_ffn_layers, input_device
+from babelscope.pruning import FAST_WIDTHS, round_widths
 from babelscope.pruning_plan import PruningPlan, apply_plan
 
 
@@ -23,22 +25,26 @@ class SpeedSettings:
     Attributes
     ----------
     batch_sizes : sequences at once.
-    prompt_tokens : tokens of each sequence in prefill; decoding starts from as many.
+    prompt_tokens : tokens of each sequence in prefill; decoding goes on from there.
     new_tokens : tokens that decoding adds to each sequence.
     repeats : timings of each model, in turns; medians are reported.
+    width_multiple : the sliced model's widths are rounded up to multiples of this, see ``round_widths``.
     """
 
     batch_sizes: tuple[int, ...] = (1, 4)
-    prompt_tokens: int = 32
+    prompt_tokens: int = 64
     new_tokens: int = 4
     repeats: int = 3
+    width_multiple: int = FAST_WIDTHS
 
 
 @dataclass(frozen=True)
 class SpeedRow:
     """One row of ``pruning_speed.csv``; ``ratio`` is sliced over dense.
 
-    ``ideal_ratio`` is the ratio of operations in prefill, and of weight bytes that are read in decoding.
+    ``ideal_ratio`` is the ratio of multiplications in prefill, and of the bytes of weights and cache that are
+    read in decoding, of the sliced model before its widths are rounded up. Prefill fills the cache without
+    the output layer, which belongs to decoding. ``sliced_weight_bytes`` is what the model takes as it runs.
     """
 
     language: str
@@ -65,24 +71,34 @@ def measure_speed(
     token_ids : int (n,), any text; at least ``max(batch_sizes) * prompt_tokens`` tokens.
     settings : what is timed.
     """
-    device = input_device(model)
     for language, plan in plans.items():
         sliced = copy.deepcopy(model)
-        apply_plan(find_ffn_layers(sliced), plan)
+        layers = find_ffn_layers(sliced)
+        apply_plan(layers, plan)
+        costs = {
+            (phase, size): [_cost(m, phase, size, settings) for m in (model, sliced)]
+            for size in settings.batch_sizes
+            for phase in ("prefill", "decode")
+        }
+        round_widths(layers, settings.width_multiple)
         weights = [sum(p.numel() * p.element_size() for p in m.parameters()) for m in (model, sliced)]
         for batch_size in settings.batch_sizes:
             ids = np.resize(token_ids, (batch_size, settings.prompt_tokens)).astype(np.int64)
-            prompt = torch.from_numpy(ids).to(device)
-            for phase, run, n_tokens in (
-                ("prefill", _prefill, prompt.numel()),
-                ("decode", _decode, batch_size * settings.new_tokens),
-            ):
-                seconds = _interleaved([model, sliced], run, prompt, settings)
-                cost = [_cost(m, phase, settings.prompt_tokens) for m in (model, sliced)]
-                rates = [n_tokens / s for s in seconds]
-                ratio, ideal = rates[1] / rates[0], cost[0] / cost[1]
+            seconds = _interleaved([model, sliced], torch.from_numpy(ids).to(input_device(model)), settings)
+            n_tokens = {"prefill": ids.size, "decode": batch_size * settings.new_tokens}
+            for phase, (dense_seconds, sliced_seconds) in seconds.items():
+                dense_cost, sliced_cost = costs[phase, batch_size]
+                ratio, ideal = dense_seconds / sliced_seconds, dense_cost / sliced_cost
                 yield SpeedRow(
-                    language, phase, batch_size, rates[0], rates[1], ratio, ideal, ratio / ideal, *weights
+                    language,
+                    phase,
+                    batch_size,
+                    n_tokens[phase] / dense_seconds,
+                    n_tokens[phase] / sliced_seconds,
+                    ratio,
+                    ideal,
+                    ratio / ideal,
+                    *weights,
                 )
 
 
@@ -97,39 +113,30 @@ def _cell(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-Run = Callable[[nn.Module, torch.Tensor, int], float]
-
-
 def _interleaved(
-    models: Sequence[nn.Module], run: Run, prompt: torch.Tensor, settings: SpeedSettings
-) -> list[float]:
-    """Median seconds of each model; they take turns, so that a noisy moment meets all of them."""
-    times: list[list[float]] = [[] for _ in models]
+    models: Sequence[nn.Module], prompt: torch.Tensor, settings: SpeedSettings
+) -> dict[str, list[float]]:
+    """Median seconds of each model by phase; they take turns, so that a noisy moment meets all of them."""
+    times: dict[str, list[list[float]]] = {"prefill": [[] for _ in models], "decode": [[] for _ in models]}
     for repeat in range(settings.repeats + 1):
-        for model, seconds in zip(models, times, strict=True):
-            taken = run(model, prompt, settings.new_tokens)
+        for number, model in enumerate(models):
+            taken = _generate(model, prompt, settings.new_tokens)
             if repeat:  # the first round warms up
-                seconds.append(taken)
-    return [median(seconds) for seconds in times]
+                for phase, seconds in taken.items():
+                    times[phase][number].append(seconds)
+    return {phase: [median(seconds) for seconds in lists] for phase, lists in times.items()}
 
 
-def _prefill(model: nn.Module, prompt: torch.Tensor, _new_tokens: int) -> float:
+def _generate(model: nn.Module, prompt: torch.Tensor, new_tokens: int) -> dict[str, float]:
     with torch.inference_mode():
         begin = _now(prompt.device)
-        model(input_ids=prompt, use_cache=False, logits_to_keep=1)
-        return _now(prompt.device) - begin
-
-
-def _decode(model: nn.Module, prompt: torch.Tensor, new_tokens: int) -> float:
-    with torch.inference_mode():
-        output = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
-        begin = _now(prompt.device)
+        cache = base_model(model)(input_ids=prompt, use_cache=True).past_key_values
+        filled = _now(prompt.device)
+        token = prompt[:, -1:]  # which one is nothing to speed
         for _ in range(new_tokens):
-            token = output.logits[:, -1:].argmax(dim=-1)
-            output = model(
-                input_ids=token, past_key_values=output.past_key_values, use_cache=True, logits_to_keep=1
-            )
-        return _now(prompt.device) - begin
+            output = model(input_ids=token, past_key_values=cache, use_cache=True)
+            token, cache = output.logits.argmax(dim=-1), output.past_key_values
+        return {"prefill": filled - begin, "decode": _now(prompt.device) - filled}
 
 
 def _now(device: torch.device) -> float:
@@ -138,9 +145,17 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _cost(model: nn.Module, phase: str, prompt_tokens: int) -> float:
-    """Multiplications per token in prefill; weights read per step in decoding."""
+def _cost(model: nn.Module, phase: str, batch_size: int, settings: SpeedSettings) -> float:
+    """Multiplications per token in prefill; bytes of weights and cache read per step in decoding."""
+    config: Any = model.config
     head = model.get_output_embeddings()  # type: ignore[operator]
     inner = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear) and m is not head)
-    # in prefill the output layer runs for the last token of a sequence alone
-    return inner + head.weight.numel() / (prompt_tokens if phase == "prefill" else 1)
+    n_layers, n_heads = config.num_hidden_layers, config.num_attention_heads
+    d_head = getattr(config, "head_dim", None) or config.hidden_size // n_heads
+    if phase == "prefill":
+        # a token attends to half of the prompt on average, by scores and by values
+        return inner + n_layers * n_heads * d_head * settings.prompt_tokens
+    n_kv_heads = getattr(config, "num_key_value_heads", None) or n_heads
+    context = settings.prompt_tokens + settings.new_tokens / 2
+    cached = 2 * n_layers * n_kv_heads * d_head * context * batch_size
+    return (inner + head.weight.numel() + cached) * head.weight.element_size()
