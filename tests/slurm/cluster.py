@@ -180,6 +180,7 @@ class Cluster:
 @contextmanager
 def running_cluster(folder: Path, *, accounting: bool = True, n_cpus: int = 8) -> Iterator[Cluster]:
     """Start a cluster under ``folder``, stop it again whatever happens in between."""
+    _stop_former()
     for name in ("etc", "run", "log", "state", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     cluster = Cluster(folder, DAEMONS if accounting else WITHOUT_ACCOUNTING)
@@ -210,6 +211,13 @@ def wait_until(condition: Callable[[], object], timeout: float, what: str, inter
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout:.0f} s in vain for {what}")
         time.sleep(interval)
+
+
+def _stop_former() -> None:
+    """Stop the cluster of tests that were killed before they could do so."""
+    link = _ETC / "slurm.conf"
+    if link.is_symlink():
+        _stop(Cluster(Path(os.readlink(link)).parents[1], DAEMONS))
 
 
 def _stop(cluster: Cluster) -> None:
