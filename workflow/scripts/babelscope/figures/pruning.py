@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullLocator
 
 from babelscope.figures.style import PALETTE, Look, new_figure
 
@@ -29,12 +30,14 @@ METHOD_TITLES = {
     "random": "random",
     "least_frequent": "least frequent",
 }
+CONTROLS = ("weight_norm", "random", "least_frequent")
 MARKERS = "osD^vP*Xd"
+COLORS = (*PALETTE, "#888888")
 
 
 def plot_losses(results: Sequence[Mapping[str, Any]], names: Sequence[str], model: str, look: Look) -> Figure:
     """Held-out loss of each language: dense, compensated, plain removal, random control."""
-    figure, axes = new_figure(1.6 + 0.62 * len(names), 3.4)
+    figure, axes = new_figure(max(3.6, 1.6 + 0.62 * len(names)), 3.9)
     x = np.arange(len(names))
     kinds = (
         ("nll_dense", "dense", "o", PALETTE[0]),
@@ -56,8 +59,7 @@ def plot_losses(results: Sequence[Mapping[str, Any]], names: Sequence[str], mode
     axes.set(ylabel="held-out NLL, nats a token", title=f"Loss with a language's own experts, {model}")
     axes.grid(axis="y", lw=0.4, color="0.85")
     axes.set_axisbelow(True)
-    axes.legend(loc="upper left", ncols=2)
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.18)
+    figure.legend(loc="outside lower center", ncols=2 if len(names) > 5 else 1, frameon=False)
     return figure
 
 
@@ -127,14 +129,18 @@ def plot_frontier(
             line = sorted((r["ffn_parameters_kept"], r["nll"]) for r in mine if r["method"] == method)
             if line:
                 x, y = zip(*line, strict=True)
-                color = PALETTE[number % len(PALETTE)]
-                axes.plot(x, y, marker=MARKERS[number], ms=3.5, lw=1, color=color, label=label)
+                look_of_line = {"marker": MARKERS[number], "color": COLORS[number], "ms": 3.5, "lw": 1}
+                axes.plot(x, y, ls=":" if method in CONTROLS else "-", label=label, **look_of_line)
+        axes.set_yscale("log")  # what is good lies near the dense model, what is bad far away
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.set_title(names.get(language, language))
         axes.grid(lw=0.4, color="0.85")
     for axes in list(grid.flat)[len(languages) :]:
         axes.set_visible(False)
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center")
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
     figure.supxlabel("share of FFN parameters kept", fontsize=9)
     figure.supylabel("held-out NLL, nats a token", fontsize=9)
     figure.suptitle(f"What is lost when less is kept, {model}", fontsize=10)
