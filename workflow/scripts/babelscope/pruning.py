@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -76,22 +75,42 @@ def round_widths(layers: Sequence[FfnLayer], multiple: int = FAST_WIDTHS) -> Non
             pad_neurons(layer, width)
 
 
+@dataclass(frozen=True)
+class FfnState:
+    """The parameters of a model's feed-forward layers at one time, so that they can be put back."""
+
+    modules: tuple[tuple[nn.Linear, torch.Tensor, torch.Tensor | None, int, int], ...]
+
+    @classmethod
+    def of(cls, layers: Sequence[FfnLayer]) -> FfnState:
+        """What the layers hold now; nothing is copied."""
+        return cls(
+            tuple(
+                (module, module.weight, module.bias, module.in_features, module.out_features)
+                for layer in layers
+                for module in _modules(layer)
+            )
+        )
+
+    def put_back(self) -> None:
+        """Give the layers these parameters again, whatever was cut or added since."""
+        for module, weight, bias, n_in, n_out in self.modules:
+            module.weight, module.bias = weight, bias  # type: ignore[assignment]
+            module.in_features, module.out_features = n_in, n_out
+
+
 @contextmanager
 def restored(layers: Sequence[FfnLayer]) -> Iterator[None]:
     """Put the layers' own parameters back at the end, whatever was cut or added within."""
-    before = [_parameters(layer) for layer in layers]
+    before = FfnState.of(layers)
     try:
         yield
     finally:
-        for parameters in before:
-            for module, weight, bias, n_in, n_out in parameters:
-                module.weight, module.bias = weight, bias
-                module.in_features, module.out_features = n_in, n_out
+        before.put_back()
 
 
-def _parameters(layer: FfnLayer) -> list[tuple[nn.Linear, Any, Any, int, int]]:
-    modules = [layer.up, layer.down, *([layer.gate] if layer.gate is not None else [])]
-    return [(m, m.weight, m.bias, m.in_features, m.out_features) for m in modules]
+def _modules(layer: FfnLayer) -> list[nn.Linear]:
+    return [layer.up, layer.down, *([layer.gate] if layer.gate is not None else [])]
 
 
 @dataclass(frozen=True)
@@ -107,7 +126,7 @@ def count_parameters(model: nn.Module, layers: Sequence[FfnLayer]) -> ParameterC
     ffn = sum(
         parameter.numel()
         for layer in layers
-        for module, *_ in _parameters(layer)
+        for module in _modules(layer)
         for parameter in module.parameters()
     )
     return ParameterCount(ffn, sum(parameter.numel() for parameter in model.parameters()))
