@@ -65,21 +65,15 @@ def run_through_slurm(cluster, prepared, tmp_path_factory) -> tuple[Path, list[J
     return folder, cluster.jobs(after=before)
 
 
-@pytest.fixture(scope="session")
-def before_recording(prepared, tmp_path_factory) -> Path:
-    """The study with all that recording needs, made on this machine."""
-    folder = tmp_path_factory.mktemp("before-recording") / "study"
-    shutil.copytree(prepared, folder)
-    needed = ["experts.h5", *(f"variants/{name}/experts.h5" for name in ("random", "contiguous"))]
-    needed += [f"tokens/{lang}.h5" for lang in LANGUAGES]
-    run_snakemake(folder, *(f"results/tiny/{name}" for name in needed), check=True)
-    return folder
-
-
 @pytest.fixture
-def study(before_recording, tmp_path) -> Path:
-    """A copy of it that a test may break."""
-    return Path(shutil.copytree(before_recording, tmp_path / "study", symlinks=True))
+def study(undisturbed, tmp_path) -> Path:
+    """A copy of it that a test may break: what recording needs is there, recordings are not."""
+    folder = Path(shutil.copytree(undisturbed, tmp_path / "study", symlinks=True))
+    results = folder / "results" / "tiny"
+    for recorded in (results, *(results / "variants").iterdir()):
+        shutil.rmtree(recorded / "activations")
+    (results / "similarity.h5").unlink()
+    return folder
 
 
 def start_on_cluster(folder: Path, *args: str) -> subprocess.Popen[str]:
