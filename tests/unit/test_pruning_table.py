@@ -34,12 +34,14 @@ def test_matrix_by_hand():
     # each document loses one nat more: the interval runs from the long document alone to the short one alone
     assert other["low"] == pytest.approx(1 / (LOG2 * 20), rel=0.01)
     assert other["high"] == pytest.approx(1 / (LOG2 * 10), rel=0.01)
+    # both documents lie a third of a nat off the mean, 8 / 6 a token: sqrt(2 / 1 * (1 / 9 + 1 / 9)) / 6
+    assert other["nll_standard_error"] == pytest.approx(1 / 9)
     matrix, texts, choices = excess_matrix([dense, own, other], "threshold")
     np.testing.assert_allclose(matrix, [[3 / (LOG2 * 30), 5 / (LOG2 * 30)]])
     assert (texts, choices) == (["en"], ["en", "hi"])
     first, second = matrix_table([dense, own]).splitlines()[:2]
     assert first.startswith("language,experts_of,selection,proportion_kept,nll,bits_per_byte,difference")
-    assert second == f"en,,dense,1,0.5,{3 / (LOG2 * 30):.6g},,,,6"
+    assert second == f"en,,dense,1,0.5,{3 / (LOG2 * 30):.6g},,,,0,6"
 
 
 def test_paired_differences_of_equal_losses_are_nothing():
@@ -82,6 +84,11 @@ def test_speed_is_held_against_operations_and_bytes():
         assert row.ratio == pytest.approx(row.sliced_tokens_per_second / row.dense_tokens_per_second)
         assert row.share_of_ideal == pytest.approx(row.ratio / row.ideal_ratio)
         assert row.dense_weight_bytes - row.sliced_weight_bytes == 4 * ffn * 2 / 3  # 6 neurons run as 8
+        assert (
+            0
+            < row.sliced_peak_bytes - row.sliced_weight_bytes
+            <= row.dense_peak_bytes - row.dense_weight_bytes
+        )
     assert speed_table(rows).startswith(
         "language,phase,batch_size,dense_tokens_per_second,sliced_tokens_per_second,ratio,ideal_ratio,"
     )

@@ -5,6 +5,7 @@ import os
 # This job has all cores to itself: threads that spin take up work at once, sleeping ones make the many small
 # steps between the matrix products seven times slower. Read when torch is loaded.
 os.environ["OMP_WAIT_POLICY"] = "ACTIVE"
+os.environ["KINETO_LOG_LEVEL"] = "99"  # torch's profiler tells of every start and stop
 
 from babelscope.files import read_tokens
 from babelscope.job import run_job

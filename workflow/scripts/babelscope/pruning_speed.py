@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from babelscope.models import base_model, find_ffn_layers, input_device
 from babelscope.pruning import FAST_WIDTHS, FfnState, restored, round_widths
@@ -43,7 +44,8 @@ class SpeedRow:
 
     ``ideal_ratio`` is the ratio of multiplications in prefill, and of the bytes of weights and cache that are
     read in decoding, of the sliced model before its widths are rounded up. Prefill fills the cache without
-    the output layer, which belongs to decoding. ``sliced_weight_bytes`` is what the model takes as it runs.
+    the output layer, which belongs to decoding. ``sliced_weight_bytes`` is what the model takes as it runs,
+    ``*_peak_bytes`` that and the most that a pass of the phase takes on top, cache included.
     """
 
     language: str
@@ -56,6 +58,8 @@ class SpeedRow:
     share_of_ideal: float
     dense_weight_bytes: int
     sliced_weight_bytes: int
+    dense_peak_bytes: int
+    sliced_peak_bytes: int
 
 
 def measure_speed(
@@ -79,12 +83,14 @@ def measure_speed(
             apply_plan(layers, plan)
             sliced_weights = _weights(model)
             round_widths(layers, settings.width_multiple)
-            states, memory = [dense, FfnState.of(layers)], _weights(model)
+            states, weight_bytes = [dense, FfnState.of(layers)], [_weights(model).n_bytes]
+        weight_bytes.insert(0, _weights(model).n_bytes)
         for batch_size in settings.batch_sizes:
             ids = np.resize(token_ids, (batch_size, settings.prompt_tokens)).astype(np.int64)
             prompt = torch.from_numpy(ids).to(input_device(model))
             with restored(layers):
                 seconds = _interleaved(model, states, prompt, settings)
+                passing = [_peak(model, state, prompt) for state in states]
             n_tokens = {"prefill": ids.size, "decode": batch_size * settings.new_tokens}
             for phase, (dense_seconds, sliced_seconds) in seconds.items():
                 shared = _shared_cost(model, phase, batch_size, settings)
@@ -99,8 +105,8 @@ def measure_speed(
                     ratio,
                     ideal,
                     ratio / ideal,
-                    _weights(model).n_bytes,
-                    memory.n_bytes,
+                    *weight_bytes,
+                    *(w + peaks[phase] for w, peaks in zip(weight_bytes, passing, strict=True)),
                 )
 
 
@@ -140,6 +146,31 @@ def _generate(model: nn.Module, prompt: torch.Tensor, new_tokens: int) -> dict[s
             output = model(input_ids=token, past_key_values=cache, use_cache=True)
             token, cache = output.logits.argmax(dim=-1), output.past_key_values
         return {"prefill": filled - begin, "decode": _now(prompt.device) - filled}
+
+
+def _peak(model: nn.Module, state: FfnState, prompt: torch.Tensor) -> dict[str, int]:
+    """Bytes that a pass of each phase holds at most at one time, weights left out."""
+    state.put_back()
+    token = prompt[:, -1:]
+    with torch.inference_mode():
+        cache, prefill, cached = _allocated(lambda: base_model(model)(input_ids=prompt, use_cache=True)[1])
+        _, decode, _ = _allocated(lambda: model(input_ids=token, past_key_values=cache, use_cache=True)[0])
+    return {"prefill": prefill, "decode": cached + decode}
+
+
+def _allocated(run: Callable[[], Any]) -> tuple[Any, int, int]:
+    """What a function returns, the most bytes of tensors that it held at a time, and those it holds still."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        result = run()
+        return result, torch.cuda.max_memory_allocated() - before, torch.cuda.memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        result = run()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    held = np.cumsum([0, *(event.nbytes() for event in events)])
+    return result, int(held.max()), int(held[-1])
 
 
 def _now(device: torch.device) -> float:

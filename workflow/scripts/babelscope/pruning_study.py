@@ -11,7 +11,8 @@ import numpy as np
 from babelscope.compensation import LayerFit, prune_and_compensate
 from babelscope.containers import ExpertPartition, TokenizedCorpus, join_profiles
 from babelscope.errors import BabelscopeError
-from babelscope.evaluation import DocumentLosses, evaluate_documents
+from babelscope.evaluation import evaluate_documents
+from babelscope.losses import DocumentLosses
 from babelscope.model_info import ModelInfo
 from babelscope.models import find_ffn_layers, load_model
 from babelscope.progress import logger, progress

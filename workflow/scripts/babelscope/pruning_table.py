@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from babelscope.losses import DocumentLosses
+
 COLUMNS = (
     "language",
     "proportion_high",
@@ -29,6 +31,7 @@ MATRIX_COLUMNS = (
     "difference_bits_per_byte",
     "low",
     "high",
+    "nll_standard_error",
     "n_predicted",
 )
 FRONTIER_COLUMNS = (
@@ -67,17 +70,19 @@ def matrix_rows(language: str, result: Mapping[str, Any], seed: int) -> list[dic
     bits = np.log(2) * n_bytes[draws].sum(axis=1)
     rows = []
     for cell in result["cells"]:
-        nll = np.asarray(cell["nll"])
+        losses = DocumentLosses(np.asarray(cell["nll"]), n_predicted, n_bytes)
+        nll = losses.nll
         row: dict[str, Any] = {
             "language": language,
             "experts_of": cell["experts_of"],
             "selection": cell["selection"],
             "proportion_kept": cell["proportion_kept"],
-            "nll": nll.sum() / n_predicted.sum(),
-            "bits_per_byte": nll.sum() / (np.log(2) * n_bytes.sum()),
+            "nll": losses.mean_nll,
+            "bits_per_byte": losses.bits_per_byte,
             "difference_bits_per_byte": None,
             "low": None,
             "high": None,
+            "nll_standard_error": losses.standard_error,
             "n_predicted": int(n_predicted.sum()),
         }
         if cell["selection"] in own and cell["experts_of"] != language:
