@@ -8,19 +8,36 @@ min_version("9.25")
 configfile: str(Path(workflow.basedir) / "config" / "config.yaml")
 
 
-include: "rules/common.smk"
-include: "rules/models.smk"
-include: "rules/corpora.smk"
+include: "rules/study.smk"
+include: "rules/model.smk"
+include: "rules/text.smk"
 include: "rules/experts.smk"
-include: "rules/recording_plan.smk"
 include: "rules/recording.smk"
 include: "rules/comparison.smk"
 include: "rules/pruning.smk"
 include: "rules/responses.smk"
-include: "rules/export.smk"
-include: "rules/figures.smk"
 include: "rules/evidence.smk"
-include: "rules/sweep.smk"
+
+
+FIGURES = [
+    *collect("frequency_{lang}", lang=LANGUAGES),
+    *collect("similarity_{measure}", measure=MEASURES),
+    "sharing",
+    "pruning",
+    "clustering",
+]
+# What `snakemake full` makes beyond the default run.
+FULL_TARGETS = [
+    *collect("results/{model}/responses.csv", model=MODELS),
+    *collect("results/{model}/annotation/{lang}.html", model=MODELS, lang=LANGUAGES),
+    *collect(
+        "results/{model}/pruning_{table}.csv",
+        model=MODELS,
+        table=["matrix", "frontier"],
+    ),
+    *RECORDING_FULL,
+    *EVIDENCE_FULL,
+]
 
 
 rule all:

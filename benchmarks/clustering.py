@@ -29,11 +29,10 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from babelscope.clustering import cluster_neurons, partition_sse  # noqa: E402
-from babelscope.model_info import read_model_info  # noqa: E402
-from babelscope.weights import read_rows  # noqa: E402
+from babelscope.experts.clustering import cluster_neurons, partition_sse
+from babelscope.model.info import read_model_info
+from babelscope.model.weights import read_rows
 
 CSV = ROOT / "benchmarks/results/clustering.csv"
 COLUMNS = ("case", "method", "sse", "reduction_below_random", "seconds", "peak_memory_mb")

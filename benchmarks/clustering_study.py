@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,21 +23,24 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from babelscope.batching import make_batches  # noqa: E402
-from babelscope.clustering import cluster_neurons, partition_sse  # noqa: E402
-from babelscope.containers import ActivationCounts, ExpertPartition, TokenizedCorpus  # noqa: E402
-from babelscope.evaluation import evaluate_documents  # noqa: E402
-from babelscope.files import read_tokens  # noqa: E402
-from babelscope.model_info import ModelInfo, read_model_info  # noqa: E402
-from babelscope.models import base_model, find_ffn_layers, input_device, load_model  # noqa: E402
-from babelscope.pruning import kept_neurons, prune, restored  # noqa: E402
-from babelscope.recording import RecordingSettings, make_variants, record_activations  # noqa: E402
-from babelscope.selection import keep_frequent  # noqa: E402
-from babelscope.sharing import count_sharing  # noqa: E402
-from babelscope.similarity import compare_languages, stack_frequencies  # noqa: E402
-from babelscope.weights import read_rows  # noqa: E402
+from babelscope.comparison.sharing import count_sharing
+from babelscope.comparison.similarity import compare_languages, stack_frequencies
+from babelscope.experts.clustering import cluster_neurons, partition_sse
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.info import ModelInfo, read_model_info
+from babelscope.model.load import base_model, find_ffn_layers, input_device, load_model
+from babelscope.model.weights import read_rows
+from babelscope.pruning.choice import keep_frequent
+from babelscope.pruning.cut import kept_neurons, prune, restored
+from babelscope.pruning.heldout import evaluate_documents
+from babelscope.recording.counts import ActivationCounts
+from babelscope.recording.record import RecordingSettings, make_variants, record_activations
+from babelscope.text.batches import make_batches
+from babelscope.text.tokens import (
+    TokenizedCorpus,
+    read_tokens,
+)
 
 CSV = ROOT / "benchmarks/results/clustering_study.csv"
 RESULTS = Path("results/gemma-3-270m")

@@ -96,8 +96,8 @@ def time_loading() -> float:
     """Seconds to load the model, imports not counted."""
     code = (
         f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
-        "from babelscope.model_info import read_model_info\n"
-        "from babelscope.models import load_model\n"
+        "from babelscope.model.info import read_model_info\n"
+        "from babelscope.model.load import load_model\n"
         "info = read_model_info('results/gemma-3-270m/model.json')\n"
     )
     return max(0.0, time_process(code + "load_model(info)") - time_process(code))

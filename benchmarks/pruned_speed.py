@@ -10,17 +10,15 @@ runs them, rounded up with neurons of zeros.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from babelscope.pruning_plan import PruningPlan  # noqa: E402
-from babelscope.pruning_speed import SpeedSettings, measure_speed, speed_table  # noqa: E402
+from babelscope.pruning.pruned_model import PruningPlan
+from babelscope.pruning.speed import SpeedSettings, measure_speed, speed_table
 
 CSV = ROOT / "benchmarks/results/pruned_speed.csv"
 D_FF = 11008

@@ -27,11 +27,11 @@ import numpy as np
 import torch
 from recording_variants import VARIANTS, Bench, prepare
 
-from babelscope.containers import TokenizedCorpus
-from babelscope.models import DTYPES, base_model, find_ffn_layers
-from babelscope.recording import RecordingSettings, record_activations
-from babelscope.self_check import check_model
-from babelscope.tap import ExpertTap
+from babelscope.model.load import DTYPES, base_model, find_ffn_layers
+from babelscope.recording.check import check_model
+from babelscope.recording.record import RecordingSettings, record_activations
+from babelscope.recording.tap import ExpertTap
+from babelscope.text.tokens import TokenizedCorpus
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,15 +10,17 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "workflow" / "scripts"))
 
-from babelscope.batching import Batch, make_batches  # noqa: E402
-from babelscope.containers import join_profiles  # noqa: E402
-from babelscope.files import read_partition, read_tokens  # noqa: E402
-from babelscope.model_info import read_model_info  # noqa: E402
-from babelscope.models import DTYPES, base_model, find_ffn_layers, load_model  # noqa: E402
-from babelscope.recording import RecordingSettings, Variant, make_variants, record_activations  # noqa: E402
-from babelscope.scoring import ExpertLayout, count_active, score_experts, standardise  # noqa: E402
+from babelscope.experts.partition import read_partition
+from babelscope.model.info import read_model_info
+from babelscope.model.load import DTYPES, base_model, find_ffn_layers, load_model
+from babelscope.recording.record import RecordingSettings, Variant, make_variants, record_activations
+from babelscope.recording.scores import ExpertLayout, count_active, score_experts, standardise
+from babelscope.text.batches import Batch, make_batches
+from babelscope.text.tokens import (
+    join_profiles,
+    read_tokens,
+)
 
 LANGUAGES = ("en", "hi", "zh")
 VARIANTS = (

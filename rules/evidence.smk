@@ -5,10 +5,10 @@ pruning/{lang}.json, pruning_speed.csv; for `full` pruning_frontier.csv. Makes: 
 claims.csv and claims.html under results/{model}/, and results/models/ where there are two models or more.
 """
 
-from babelscope.evidence.claims_page import PAGE_FIGURES
+from babelscope.evidence.page import PAGE_FIGURES
 
 EVIDENCE = config["evidence"]
-PAPER = os.path.relpath(ROOT / "config" / "paper.json")
+PAPER = os.path.relpath(ROOT / "resources" / "paper.json")
 EVIDENCE_FIGURES = [
     *collect("evidence_dendrogram_{measure}", measure=MEASURES),
     *collect("evidence_distances_{measure}", measure=MEASURES),
@@ -34,7 +34,7 @@ RECORDING_TARGETS = [
         "results/{model}/figures/{figure}.png", model=MODELS, figure=EVIDENCE_FIGURES
     ),
 ]
-FULL_TARGETS += collect("results/{model}/evidence/frontier_claims.csv", model=MODELS)
+EVIDENCE_FULL = collect("results/{model}/evidence/frontier_claims.csv", model=MODELS)
 
 
 rule bootstrap_languages:
@@ -122,7 +122,7 @@ rule index_experts:
 
 rule judge_recordings:
     input:
-        paper=os.path.relpath(ROOT / "config" / "paper.json"),
+        paper=os.path.relpath(ROOT / "resources" / "paper.json"),
         languages=LANGUAGE_TABLE,
         tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
@@ -165,7 +165,7 @@ rule judge_recordings:
 
 rule judge_claims:
     input:
-        paper=os.path.relpath(ROOT / "config" / "paper.json"),
+        paper=os.path.relpath(ROOT / "resources" / "paper.json"),
         recordings="results/{model}/evidence/recording_claims.csv",
         pruning=collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES),
         speed="results/{model}/pruning_speed.csv",
@@ -192,7 +192,7 @@ rule write_claims_page:
     input:
         claims="results/{model}/claims.csv",
         figures=collect("results/{{model}}/figures/{figure}.png", figure=PAGE_FIGURES),
-        template=os.path.relpath(SCRIPTS / "babelscope" / "templates" / "claims.html"),
+        template=os.path.relpath(ROOT / "resources" / "templates" / "claims.html"),
     output:
         report(
             "results/{model}/claims.html",
@@ -214,7 +214,7 @@ rule write_claims_page:
 
 rule judge_frontier:
     input:
-        paper=os.path.relpath(ROOT / "config" / "paper.json"),
+        paper=os.path.relpath(ROOT / "resources" / "paper.json"),
         frontier="results/{model}/pruning_frontier.csv",
     output:
         report(
@@ -299,3 +299,124 @@ rule compare_models:
         code=code_of("compare_models"),
     script:
         "../workflow/scripts/compare_models.py"
+
+
+SWEEP_TOPS = {
+    f"top_{100 * f:g}".replace(".", "_"): f for f in EVIDENCE["sweep"]["top_fractions"]
+}
+SWEEP_PARTITIONS = {
+    f"experts_{n}": {"method": config["experts"]["method"], "n_experts": n}
+    for n in EVIDENCE["sweep"]["n_experts"]
+    if n != config["experts"]["n_experts"]
+}
+VARIANTS.update(SWEEP_PARTITIONS)
+# Shares that record_activations has recorded already need no other pass.
+TOPS_TO_RECORD = {name: f for name, f in SWEEP_TOPS.items() if name not in SWEEP}
+SWEPT = [*TOPS_TO_RECORD, *SWEEP_PARTITIONS]
+# Thresholds that lie as far above the mean frequency as the study's own.
+SWEEP_SCALES = {
+    **{
+        name: f / RECORDING["top_fraction"]
+        for name, f in {**SWEEP, **SWEEP_TOPS}.items()
+    },
+    **{name: 1.0 for name in SWEEP_PARTITIONS},
+}
+
+if SWEPT:
+
+    rule record_sweep:
+        input:
+            model="results/{model}/model.json",
+            tokens="results/{model}/tokens/{lang}.h5",
+            experts="results/{model}/experts.h5",
+            partitions=collect(
+                "results/{{model}}/variants/{variant}/experts.h5",
+                variant=SWEEP_PARTITIONS,
+            ),
+        output:
+            recorded(SWEPT, "{lang}.h5"),
+        log:
+            "logs/{model}/record_sweep/{lang}.log",
+        benchmark:
+            "benchmarks/runs/{model}/record_sweep/{lang}.tsv"
+        conda:
+            "../envs/babelscope.yaml"
+        threads: THREADS
+        params:
+            compute=compute_settings,
+            recording=recording_settings,
+            top_fraction=RECORDING["top_fraction"],
+            top_fractions=TOPS_TO_RECORD,
+            partitions=list(SWEEP_PARTITIONS),
+            code=code_of("record_sweep"),
+        script:
+            "../workflow/scripts/record_sweep.py"
+
+
+if SWEEP_SCALES:
+    EVIDENCE_FULL += collect("results/{model}/figures/evidence_sweep.png", model=MODELS)
+
+    rule judge_sweep:
+        input:
+            paper=PAPER,
+            languages=str(LANGUAGE_TABLE),
+            tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
+            claims="results/{model}/evidence/recording_claims.csv",
+            pairs="results/{model}/evidence/similarity_intervals.csv",
+            activations=collect(
+                "results/{{model}}/variants/{variant}/activations/{lang}.h5",
+                variant=SWEEP_SCALES,
+                lang=LANGUAGES,
+            ),
+        output:
+            verdicts=report(
+                "results/{model}/evidence/sweep.csv",
+                category="Evidence",
+                labels={
+                    "model": "{model}",
+                    "kind": "sweep of experts and active share",
+                },
+            ),
+            agreement="results/{model}/evidence/sweep_agreement.csv",
+        log:
+            "logs/{model}/judge_sweep.log",
+        benchmark:
+            "benchmarks/runs/{model}/judge_sweep.tsv"
+        conda:
+            "../envs/babelscope.yaml"
+        params:
+            languages=LANGUAGES,
+            scales=SWEEP_SCALES,
+            settings={
+                "threshold": config["sharing"]["threshold"],
+                "n_replicates": EVIDENCE["replicates"],
+                "seed": config["seed"],
+            },
+            code=code_of("judge_sweep"),
+        script:
+            "../workflow/scripts/judge_sweep.py"
+
+    rule plot_sweep:
+        input:
+            claims="results/{model}/evidence/recording_claims.csv",
+            sweep="results/{model}/evidence/sweep.csv",
+        output:
+            svg="results/{model}/figures/evidence_sweep.svg",
+            png=report(
+                "results/{model}/figures/evidence_sweep.png",
+                caption="../workflow/report/evidence.rst",
+                category="Evidence",
+                labels={"model": "{model}", "kind": "sweep"},
+            ),
+        log:
+            "logs/{model}/plot_sweep.log",
+        benchmark:
+            "benchmarks/runs/{model}/plot_sweep.tsv"
+        localrule: True
+        conda:
+            "../envs/babelscope.yaml"
+        params:
+            look=look(),
+            code=code_of("plot_sweep"),
+        script:
+            "../workflow/scripts/plot_sweep.py"

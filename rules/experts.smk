@@ -4,6 +4,21 @@ Needs: results/{model}/model.json. Makes: results/{model}/experts/layer_{layer}.
 results/{model}/experts.h5, results/{model}/variants/{variant}/experts.h5 for control partitions.
 """
 
+CONTROLS = config["recording"]["controls"]
+VARIANTS = {
+    name: {"method": name, "n_experts": config["experts"]["n_experts"]}
+    for name in CONTROLS
+}
+
+
+def layer_files(wildcards):
+    """One file a layer of the model."""
+    n_layers = definition(wildcards)["n_layers"]
+    return [
+        f"results/{wildcards.model}/experts/layer_{layer:02d}.h5"
+        for layer in range(n_layers)
+    ]
+
 
 rule cluster_layer:
     input:
@@ -62,3 +77,27 @@ rule make_control_partition:
         code=code_of("make_control_partition"),
     script:
         "../workflow/scripts/make_control_partition.py"
+
+
+rule plot_clustering:
+    input:
+        layers=layer_files,
+    output:
+        svg="results/{model}/figures/clustering.svg",
+        png=report(
+            "results/{model}/figures/clustering.png",
+            caption="../workflow/report/clustering.rst",
+            category="Experts",
+            labels={"model": "{model}", "kind": "figure"},
+        ),
+    log:
+        "logs/{model}/plot_clustering.log",
+    benchmark:
+        "benchmarks/runs/{model}/plot_clustering.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        look=look(),
+        code=code_of("plot_clustering"),
+    script:
+        "../workflow/scripts/plot_clustering.py"

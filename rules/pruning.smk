@@ -5,6 +5,21 @@ stay, corrected columns), pruning/{lang}.json, pruning.csv and pruning_speed.csv
 pruning_matrix.csv (each language under every language's experts) and pruning_frontier.csv, under results/{model}/.
 """
 
+# What a pruned model serves: one language, or several together.
+TARGETS = {**{lang: [lang] for lang in LANGUAGES}, **config["pruning"]["unions"]}
+CHOICE = {
+    "method": config["pruning"]["method"],
+    "threshold": config["sharing"]["threshold"],
+    "share": config["pruning"]["share"],
+}
+
+
+def of_members(pattern):
+    """One file for each language that a pruned model serves."""
+    return lambda wildcards: collect(
+        pattern, model=wildcards.model, lang=TARGETS[wildcards.target]
+    )
+
 
 rule compensate:
     input:
@@ -251,3 +266,36 @@ rule tabulate_frontier:
         code=code_of("tabulate_frontier"),
     script:
         "../workflow/scripts/tabulate_frontier.py"
+
+
+rule export_pruned:
+    input:
+        model="results/{model}/model.json",
+        plan="results/{model}/pruned/{target}.h5",
+    output:
+        sliced=directory("results/{model}/export/{target}/sliced"),
+        padded=directory("results/{model}/export/{target}/padded"),
+    log:
+        "logs/{model}/export_pruned/{target}.log",
+    benchmark:
+        "benchmarks/runs/{model}/export_pruned/{target}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        dtype=lambda wildcards: definition(wildcards)["dtype"],
+        languages=lambda wildcards: TARGETS[wildcards.target],
+        code=code_of("export_pruned"),
+    script:
+        "../workflow/scripts/export_pruned.py"
+
+
+for target in TARGETS:
+
+    rule:
+        name:
+            f"export_{target}"
+        input:
+            collect(
+                "results/{model}/export/{target}/padded", model=MODELS, target=target
+            ),
+        localrule: True

@@ -5,6 +5,12 @@ responses/{lang}.jsonl, responses.csv, annotation/{lang}.html, annotations.csv u
 """
 
 
+def annotation_files(wildcards):
+    """Files that annotators of a model have exported from their pages."""
+    pattern = config["responses"]["annotations"].format(model=wildcards.model)
+    return sorted(glob.glob(pattern, recursive=True))
+
+
 rule generate_responses:
     input:
         model="results/{model}/model.json",
@@ -57,9 +63,7 @@ rule summarise_responses:
 rule write_annotation_page:
     input:
         responses="results/{model}/responses/{lang}.jsonl",
-        template=os.path.relpath(
-            SCRIPTS / "babelscope" / "templates" / "annotation.html"
-        ),
+        template=os.path.relpath(ROOT / "resources" / "templates" / "annotation.html"),
     output:
         "results/{model}/annotation/{lang}.html",
     log:

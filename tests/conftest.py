@@ -1,17 +1,8 @@
-"""Makes the library importable: it lives beside the scripts that use it, it is not installed."""
+"""Which tests share a process where they run side by side."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-
-# Appended, not put first: the adaptors in this folder must never shadow a module of the standard library.
-for folder in (ROOT / "workflow" / "scripts", ROOT):
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
 
 # Tests of one folder share what takes long to make: a cluster, a finished study.
 _TOGETHER = ("slurm", "workflow")

@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKFLOW_PARTS = ("Snakefile", "rules", "workflow", "config", "profiles", "envs")
+ANNOTATION_TEMPLATE = (ROOT / "resources" / "templates" / "annotation.html").read_text(encoding="utf-8")
+WORKFLOW_PARTS = ("Snakefile", "rules", "workflow", "config", "resources", "profiles", "envs")
 BOS, EOS, PAD, UNK = range(4)
 
 _SIZES = {
@@ -93,7 +94,7 @@ def make_tiny_model(
     Parameters
     ----------
     folder : made where it does not exist.
-    family : a ``model_type`` of ``babelscope.ffn.FAMILIES``.
+    family : a ``model_type`` of ``babelscope.model.families.FAMILIES``.
     n_layers, seed : depth, and seed of the weights.
     bos : False: the tokenizer has no BOS token.
     config : further entries of the model's config.
@@ -148,7 +149,7 @@ def make_study(
     Parameters
     ----------
     folder : must not exist, or be empty.
-    languages : codes of config/languages.tsv to study.
+    languages : codes of resources/languages.tsv to study.
     family : of the tiny model.
     more_texts : languages with a file of text that are not studied yet.
     n_lines : lines of each file of text.

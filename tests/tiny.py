@@ -82,7 +82,7 @@ def save_model(folder: Path, family: str = "llama", seed: int = 0, **changes: An
 
 def make_corpus(lengths: list[int], n_heldout: int = 0, seed: int = 0, bos: int = 1):
     """Random documents of given lengths as a ``TokenizedCorpus``; the first ones are held out."""
-    from babelscope.containers import TokenizedCorpus
+    from babelscope.text.tokens import TokenizedCorpus
 
     rng = np.random.default_rng(seed)
     return TokenizedCorpus(

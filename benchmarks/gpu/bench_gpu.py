@@ -23,12 +23,12 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "workflow" / "scripts"))
 
-from babelscope.batching import make_batches  # noqa: E402
-from babelscope.containers import ExpertPartition, TokenizedCorpus  # noqa: E402
-from babelscope.models import base_model, compile_norms, find_ffn_layers, take_neurons  # noqa: E402
-from babelscope.recording import RecordingSettings, Variant, make_variants, record_activations  # noqa: E402
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.load import base_model, compile_norms, find_ffn_layers, take_neurons
+from babelscope.recording.record import RecordingSettings, Variant, make_variants, record_activations
+from babelscope.text.batches import make_batches
+from babelscope.text.tokens import TokenizedCorpus
 
 LLAMA_7B = {
     "vocab_size": 32000,
@@ -296,7 +296,7 @@ def bench_forward_options(tiny: bool, rates: dict[str, float], tokens_per_batch:
 
 def bench_clustering(tiny: bool, all_layers: bool) -> dict[str, Any]:
     """Seconds a layer at 11008 x 4096 and 28672 x 8192, and the CPU's SSE beside it."""
-    from babelscope.clustering import cluster_neurons
+    from babelscope.experts.clustering import cluster_neurons
 
     where = str(device()) if torch.cuda.is_available() else "cpu-torch"
     table = {}
@@ -451,7 +451,7 @@ def captured(run: Callable[[], Any]) -> Callable[[], Any]:
 
 def bench_selection() -> dict[str, Any]:
     """The selection kernel against torch.topk: same choice, time of each."""
-    from babelscope.scoring import select_active
+    from babelscope.recording.scores import select_active
 
     z = torch.randn(16384, 8192, device=device())
     z[:100] = torch.randn(100, 8192, device=device()).round(decimals=1)  # many ties
@@ -467,8 +467,8 @@ def bench_selection() -> dict[str, Any]:
 
 def bench_parity(model_dir: Path) -> dict[str, Any]:
     """Decisions of Gemma 3 270M in float32 on the GPU against those on the CPU."""
-    from babelscope.model_info import describe_model
-    from babelscope.models import load_model
+    from babelscope.model.info import describe_model
+    from babelscope.model.load import load_model
 
     info = describe_model("gemma-3-270m", model_dir, n_layers=18, origin="carried")
     with np.load(model_dir / "parity_inputs.npz") as file:

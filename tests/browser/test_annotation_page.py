@@ -7,9 +7,10 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from tests.support import ANNOTATION_TEMPLATE as TEMPLATE
 
-from babelscope.agreement import summarise_annotations
-from babelscope.annotation import read_annotation, write_annotation_page
+from babelscope.responses.agreement import summarise_annotations
+from babelscope.responses.page import read_annotation, write_annotation_page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
@@ -67,7 +68,7 @@ def open_page(driver, tmp_path):
 
     def open_page(responses=RESPONSES, language="en"):
         path = tmp_path / f"{language}.html"
-        write_annotation_page(path, responses, model="tiny", language=language, seed=5)
+        write_annotation_page(path, responses, template=TEMPLATE, model="tiny", language=language, seed=5)
         driver.get(path.as_uri())
         for log in ("performance", "browser"):
             driver.get_log(log)  # what is read once is gone
@@ -203,7 +204,9 @@ def test_a_reload_keeps_progress_and_a_deletion_does_not(driver, open_page):
 def test_progress_belongs_to_one_set_of_items(driver, open_page, tmp_path):
     open_page()
     press(driver, "1")
-    write_annotation_page(tmp_path / "other.html", RESPONSES[:5], model="tiny", language="en", seed=5)
+    write_annotation_page(
+        tmp_path / "other.html", RESPONSES[:5], template=TEMPLATE, model="tiny", language="en", seed=5
+    )
     driver.get((tmp_path / "other.html").as_uri())
     assert "item 1 of 5 · 0 judged" in text(driver, "where")
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from tests.tiny import make_corpus, make_model, save_model
 
-from babelscope.errors import BabelscopeError
-from babelscope.export import export_pruned, load_exported
-from babelscope.ffn import FAMILIES
-from babelscope.models import find_ffn_layers
-from babelscope.pruning import restored
-from babelscope.pruning_plan import PruningPlan, apply_plan, read_plan, write_plan
-from babelscope.responses import choose_prompts, continue_prompts
+from babelscope.model.families import FAMILIES
+from babelscope.model.load import find_ffn_layers
+from babelscope.pruning.cut import restored
+from babelscope.pruning.export import export_pruned, load_exported
+from babelscope.pruning.pruned_model import PruningPlan, apply_plan, read_plan, write_plan
+from babelscope.responses.generate import choose_prompts, continue_prompts
+from babelscope.study.errors import BabelscopeError
 
 IDS = torch.tensor([[1, 5, 9, 30, 7, 11]])
 
@@ -78,8 +78,8 @@ def test_a_folder_that_is_no_export_is_named(tmp_path):
 
 
 def test_a_plan_comes_back_from_its_file(tmp_path):
-    from babelscope.compensation import LayerFit
-    from babelscope.model_info import describe_model
+    from babelscope.model.info import describe_model
+    from babelscope.pruning.compensation import LayerFit
 
     info = describe_model("tiny", save_model(tmp_path / "m", "llama"), n_layers=3, origin="path")
     plan = make_plan(make_model("llama"))

@@ -7,17 +7,17 @@ import pytest
 import torch
 from tests.tiny import FAMILY_CONFIGS, make_corpus, make_model, save_model
 
-from babelscope.compensation import prune_and_compensate
-from babelscope.containers import ExpertPartition
-from babelscope.errors import BabelscopeError
-from babelscope.evaluation import evaluate_documents, token_losses
-from babelscope.ffn import FAMILIES
-from babelscope.model_info import describe_model
-from babelscope.models import find_ffn_layers
-from babelscope.neuron_scores import output_norms
-from babelscope.pruning import prune, restored
-from babelscope.pruning_plan import PruningPlan, apply_plan
-from babelscope.recording import RecordingSettings, Variant, record_activations
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.families import FAMILIES
+from babelscope.model.info import describe_model
+from babelscope.model.load import find_ffn_layers
+from babelscope.pruning.compensation import prune_and_compensate
+from babelscope.pruning.cut import prune, restored
+from babelscope.pruning.heldout import evaluate_documents, token_losses
+from babelscope.pruning.neuron_scores import output_norms
+from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+from babelscope.recording.record import RecordingSettings, Variant, record_activations
+from babelscope.study.errors import BabelscopeError
 
 LENGTHS = [7, 3, 12, 5, 5, 9, 2, 20]
 N_EXPERTS, TOP_K = 6, 4
@@ -161,7 +161,7 @@ def test_slices_of_the_vocabulary_add_up(monkeypatch):
     model = make_model("gemma2", final_logit_softcapping=5.0)
     hidden, targets = torch.randn(11, 16), torch.arange(11) * 8
     whole = token_losses(model, hidden, targets)
-    monkeypatch.setattr("babelscope.evaluation._VOCABULARY_SLICE", 7)
+    monkeypatch.setattr("babelscope.pruning.heldout._VOCABULARY_SLICE", 7)
     torch.testing.assert_close(token_losses(model, hidden, targets), whole)
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from tests.tiny import make_corpus, make_model
 
-from babelscope.containers import ExpertPartition
-from babelscope.errors import BabelscopeError
-from babelscope.models import find_ffn_layers
-from babelscope.recording import RecordingSettings, Variant, record_activations
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.load import find_ffn_layers
+from babelscope.recording.record import RecordingSettings, Variant, record_activations
+from babelscope.study.errors import BabelscopeError
 
 LENGTHS = [7, 3, 12, 5, 5, 9, 2, 20, 11, 4]
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from tests.tiny import make_corpus, make_model
 
-from babelscope import self_check
-from babelscope.containers import ExpertPartition
-from babelscope.errors import BabelscopeError
-from babelscope.ffn import FAMILIES
-from babelscope.model_info import ModelInfo
-from babelscope.models import find_ffn_layers
-from babelscope.reference import reference_active, reference_z
-from babelscope.self_check import check_model, report_checks
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.families import FAMILIES
+from babelscope.model.info import ModelInfo
+from babelscope.model.load import find_ffn_layers
+from babelscope.recording import check as self_check
+from babelscope.recording.check import check_model, report_checks
+from babelscope.recording.reference import reference_active, reference_z
+from babelscope.study.errors import BabelscopeError
 
 
 def check(model, family, **changes):

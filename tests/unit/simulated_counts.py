@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from babelscope.containers import ActivationCounts
-from babelscope.languages import Language
+from babelscope.recording.counts import ActivationCounts
+from babelscope.study.languages import Language
 
 PAPER_LANGUAGES = [
     Language("en", "English", "Indo-European", "Germanic", "Latn"),

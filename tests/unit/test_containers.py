@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from babelscope.containers import (
-    ActivationCounts,
-    ExpertPartition,
-    TokenizedCorpus,
-    count_top_k,
-    join_profiles,
-)
-from babelscope.errors import BabelscopeError
+from babelscope.experts.partition import ExpertPartition
+from babelscope.recording.counts import ActivationCounts, count_top_k
+from babelscope.study.errors import BabelscopeError
+from babelscope.text.tokens import TokenizedCorpus, join_profiles
 
 
 def corpus(**changes) -> TokenizedCorpus:

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from tests.support import ROOT, change_config, make_study, planned_jobs, run_snakemake
 
-from babelscope.languages import read_languages
+from babelscope.study.languages import read_languages
 
-PAPER = json.loads((ROOT / "config" / "paper.json").read_text(encoding="utf-8"))
+PAPER = json.loads((ROOT / "resources" / "paper.json").read_text(encoding="utf-8"))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -89,6 +89,6 @@ def test_recordings_alone_make_the_evidence_in_another_folder(tmp_path):
 
 def test_the_study_of_families_has_twenty_languages_of_six_families():
     codes = yaml.safe_load((ROOT / "config" / "families.yaml").read_text(encoding="utf-8"))["languages"]
-    known = read_languages(ROOT / "config" / "languages.tsv")
+    known = read_languages(ROOT / "resources" / "languages.tsv")
     assert len(set(codes)) == len(codes) >= 20
     assert len({known[code].family for code in codes}) >= 6

@@ -38,9 +38,9 @@ PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from dataclasses import asdict
-from babelscope.corpus import sample_documents
-from babelscope.errors import BabelscopeError
-from babelscope.prepare import prepare_model
+from babelscope.text.documents import sample_documents
+from babelscope.study.errors import BabelscopeError
+from babelscope.model.prepare import prepare_model
 
 sizes = {"profile_documents": 20, "heldout_documents": 5, "min_characters": 5, "max_characters": 4000}
 sampling = {**sizes, "allow_fewer": False, "seed": 0}

@@ -22,7 +22,7 @@ def study(fresh, tmp_path):
     ("changes", "message"),
     [
         ({"experts": {"n_expert": 8}}, "unknown key 'n_expert' (did you mean 'n_experts'?)"),
-        ({"languages": ["en", "xx"]}, "languages: 'xx' is not in config/languages.tsv"),
+        ({"languages": ["en", "xx"]}, "languages: 'xx' is not in resources/languages.tsv"),
         ({"languages": ["en", "en"]}, "languages: en stands twice"),
         ({"languages": ["en", "../fr"]}, "'../fr' is not allowed; need letters, digits, - and _ alone"),
         ({"languages": ["en", "f.r"]}, "'f.r' is not allowed"),

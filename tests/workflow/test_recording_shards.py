@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from tests.support import change_config, job, make_study, planned_jobs, run_snakemake
 
-from babelscope.files import read_partition, read_tokens
-from babelscope.model_info import read_model_info
-from babelscope.models import find_ffn_layers, load_model
-from babelscope.recording import RecordingSettings, make_variants, record_activations
-from babelscope.store import read_h5
+from babelscope.experts.partition import read_partition
+from babelscope.files.hdf5 import read_h5
+from babelscope.model.info import read_model_info
+from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.recording.record import RecordingSettings, make_variants, record_activations
+from babelscope.text.tokens import read_tokens
 
 MAIN = "results/tiny/activations/en.h5"
 OUTPUTS = {

@@ -31,7 +31,7 @@ def empty(path: Path) -> None:
 
 
 def another_model(path: Path) -> None:
-    from babelscope.store import read_h5, write_h5
+    from babelscope.files.hdf5 import read_h5, write_h5
 
     datasets, attrs = read_h5(path, "activations")
     kept = {name: value for name, value in attrs.items() if not name.startswith(("format", "created"))}

@@ -200,7 +200,7 @@ def test_what_full_adds_and_an_exported_model(study):
     assert {"prompt", "dense", "pruned", "mode", "id"} == set(json.loads(lines[0]))
     page = (results(study) / "annotation" / "hi.html").read_text(encoding="utf-8")
     assert "<script" in page and "http" not in page.split("<script")[0].replace("http-equiv", "")
-    from babelscope.export import load_exported
+    from babelscope.pruning.export import load_exported
 
     exported = results(study) / "export" / "hi"
     sliced, padded = (load_exported(exported / form) for form in ("sliced", "padded"))

@@ -1,8 +1,9 @@
 """Adaptor of rule assemble_partition."""
 
-from babelscope.files import assemble_layers, write_partition
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
+from babelscope.experts.layer_file import assemble_layers
+from babelscope.experts.partition import write_partition
+from babelscope.model.info import read_model_info
+from babelscope.study.job import run_job
 
 
 def main(smk):

@@ -2,10 +2,11 @@
 
 from babelscope.evidence import intervals, noise_floor
 from babelscope.evidence.bootstrap import LEVEL, frequency_intervals
-from babelscope.evidence.tables import write_table
-from babelscope.files import read_activations
-from babelscope.job import run_job
-from babelscope.store import write_h5, write_json
+from babelscope.files.hdf5 import write_h5
+from babelscope.files.tables import write_table
+from babelscope.files.whole import write_json
+from babelscope.recording.counts import read_activations
+from babelscope.study.job import run_job
 
 
 def main(smk):

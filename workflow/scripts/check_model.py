@@ -1,12 +1,13 @@
 """Adaptor of rule check_model."""
 
-from babelscope.containers import count_top_k
-from babelscope.files import read_partition, read_tokens
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.models import find_ffn_layers, load_model
-from babelscope.self_check import check_model, report_checks
-from babelscope.store import write_json
+from babelscope.experts.partition import read_partition
+from babelscope.files.whole import write_json
+from babelscope.model.info import read_model_info
+from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.recording.check import check_model, report_checks
+from babelscope.recording.counts import count_top_k
+from babelscope.study.job import run_job
+from babelscope.text.tokens import read_tokens
 
 
 def main(smk):

@@ -1,11 +1,11 @@
 """Adaptor of rule cluster_layer."""
 
-from babelscope.clustering import cluster_neurons, reference_sse
-from babelscope.errors import naming
-from babelscope.files import write_layer_experts
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.weights import read_rows
+from babelscope.experts.clustering import cluster_neurons, reference_sse
+from babelscope.experts.layer_file import write_layer_experts
+from babelscope.model.info import read_model_info
+from babelscope.model.weights import read_rows
+from babelscope.study.errors import naming
+from babelscope.study.job import run_job
 
 
 def main(smk):

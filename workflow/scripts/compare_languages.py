@@ -1,8 +1,9 @@
 """Adaptor of rule compare_languages."""
 
-from babelscope.files import read_activations, write_frequency, write_similarity
-from babelscope.job import run_job
-from babelscope.similarity import compare_languages, stack_frequencies
+from babelscope.comparison.frequency import write_frequency
+from babelscope.comparison.similarity import compare_languages, stack_frequencies, write_similarity
+from babelscope.recording.counts import read_activations
+from babelscope.study.job import run_job
 
 
 def main(smk):

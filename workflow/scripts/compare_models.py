@@ -1,11 +1,11 @@
 """Adaptor of rule compare_models."""
 
+from babelscope.evidence.figures.experts import model_figures
 from babelscope.evidence.models import AGREEMENT_COLUMNS, compare_all, side_by_side
-from babelscope.evidence.tables import read_table, write_table
-from babelscope.figures.evidence_experts import model_figures
 from babelscope.figures.style import Look, save_figure
-from babelscope.job import run_job
-from babelscope.languages import read_languages
+from babelscope.files.tables import read_table, write_table
+from babelscope.study.job import run_job
+from babelscope.study.languages import read_languages
 
 
 def main(smk):

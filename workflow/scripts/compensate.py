@@ -1,10 +1,12 @@
 """Adaptor of rule compensate."""
 
-from babelscope.files import read_activations, read_partition, read_tokens
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.pruning_plan import write_plan
-from babelscope.pruning_study import Choice, plan_pruning
+from babelscope.experts.partition import read_partition
+from babelscope.model.info import read_model_info
+from babelscope.pruning.evaluate import Choice, plan_pruning
+from babelscope.pruning.pruned_model import write_plan
+from babelscope.recording.counts import read_activations
+from babelscope.study.job import run_job
+from babelscope.text.tokens import read_tokens
 
 
 def main(smk):

@@ -1,8 +1,8 @@
 """Adaptor of rule count_sharing."""
 
-from babelscope.files import read_frequency, write_sharing
-from babelscope.job import run_job
-from babelscope.sharing import count_sharing
+from babelscope.comparison.frequency import read_frequency
+from babelscope.comparison.sharing import count_sharing, write_sharing
+from babelscope.study.job import run_job
 
 
 def main(smk):

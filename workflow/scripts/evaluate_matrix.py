@@ -1,12 +1,14 @@
 """Adaptor of rule evaluate_matrix."""
 
-from babelscope.files import read_activations, read_partition, read_tokens
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.pruning_matrix import evaluate_under_experts
-from babelscope.pruning_plan import read_plan
-from babelscope.pruning_study import Choice
-from babelscope.store import write_json
+from babelscope.experts.partition import read_partition
+from babelscope.files.whole import write_json
+from babelscope.model.info import read_model_info
+from babelscope.pruning.evaluate import Choice
+from babelscope.pruning.matrix import evaluate_under_experts
+from babelscope.pruning.pruned_model import read_plan
+from babelscope.recording.counts import read_activations
+from babelscope.study.job import run_job
+from babelscope.text.tokens import read_tokens
 
 
 def main(smk):

@@ -1,11 +1,12 @@
 """Adaptor of rule evaluate_pruning."""
 
-from babelscope.files import read_partition, read_tokens
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.pruning_plan import read_plan
-from babelscope.pruning_study import evaluate_language
-from babelscope.store import write_json
+from babelscope.experts.partition import read_partition
+from babelscope.files.whole import write_json
+from babelscope.model.info import read_model_info
+from babelscope.pruning.evaluate import evaluate_language
+from babelscope.pruning.pruned_model import read_plan
+from babelscope.study.job import run_job
+from babelscope.text.tokens import read_tokens
 
 
 def main(smk):

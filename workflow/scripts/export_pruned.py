@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from babelscope.export import export_pruned
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.models import load_model
-from babelscope.pruning_plan import read_plan
+from babelscope.model.info import read_model_info
+from babelscope.model.load import load_model
+from babelscope.pruning.export import export_pruned
+from babelscope.pruning.pruned_model import read_plan
+from babelscope.study.job import run_job
 
 
 def main(smk):

@@ -2,15 +2,15 @@
 
 import json
 
-from babelscope.files import read_tokens
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.models import find_ffn_layers, load_model
-from babelscope.progress import progress
-from babelscope.pruning import restored
-from babelscope.pruning_plan import PruningPlan, apply_plan, read_plan
-from babelscope.responses import choose_prompts, continue_prompts, load_decoder
-from babelscope.store import write_text
+from babelscope.files.whole import write_text
+from babelscope.model.info import read_model_info
+from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.pruning.cut import restored
+from babelscope.pruning.pruned_model import PruningPlan, apply_plan, read_plan
+from babelscope.responses.generate import choose_prompts, continue_prompts, load_decoder
+from babelscope.study.job import run_job
+from babelscope.study.progress import progress
+from babelscope.text.tokens import read_tokens
 
 
 def main(smk):

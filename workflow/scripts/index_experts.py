@@ -2,10 +2,10 @@
 
 from babelscope.evidence import expert_tables
 from babelscope.evidence.specificity import index_experts
-from babelscope.evidence.tables import write_table
-from babelscope.files import read_activations
-from babelscope.job import run_job
-from babelscope.languages import read_languages
+from babelscope.files.tables import write_table
+from babelscope.recording.counts import read_activations
+from babelscope.study.job import run_job
+from babelscope.study.languages import read_languages
 
 
 def main(smk):

@@ -2,9 +2,9 @@
 
 from babelscope.evidence.claims import CLAIM_COLUMNS, read_claims
 from babelscope.evidence.pruning_claims import join_claims
-from babelscope.evidence.tables import read_table, write_table
-from babelscope.job import run_job
-from babelscope.store import read_json
+from babelscope.files.tables import read_table, write_table
+from babelscope.files.whole import read_json
+from babelscope.study.job import run_job
 
 
 def main(smk):

@@ -4,11 +4,12 @@ from babelscope.evidence.claims import CLAIM_COLUMNS
 from babelscope.evidence.families import predictors_of
 from babelscope.evidence.models import AGREEMENT_COLUMNS
 from babelscope.evidence.robustness import ROBUSTNESS_COLUMNS, judge_study
-from babelscope.evidence.tables import write_table
-from babelscope.files import read_activations, read_tokens
-from babelscope.job import run_job
-from babelscope.languages import read_languages
-from babelscope.store import read_json
+from babelscope.files.tables import write_table
+from babelscope.files.whole import read_json
+from babelscope.recording.counts import read_activations
+from babelscope.study.job import run_job
+from babelscope.study.languages import read_languages
+from babelscope.text.tokens import read_tokens
 
 
 def main(smk):

@@ -1,9 +1,9 @@
 """Adaptor of rule make_control_partition."""
 
-from babelscope.control_partitions import cut_all_layers
-from babelscope.files import write_partition
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
+from babelscope.experts.controls import cut_all_layers
+from babelscope.experts.partition import write_partition
+from babelscope.model.info import read_model_info
+from babelscope.study.job import run_job
 
 
 def main(smk):

@@ -7,14 +7,14 @@ import os
 os.environ["OMP_WAIT_POLICY"] = "ACTIVE"
 os.environ["KINETO_LOG_LEVEL"] = "99"  # torch's profiler tells of every start and stop
 
-from babelscope.files import read_tokens
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.models import load_model
-from babelscope.progress import progress
-from babelscope.pruning_plan import read_plan
-from babelscope.pruning_speed import SpeedSettings, measure_speed, speed_table
-from babelscope.store import write_text
+from babelscope.files.whole import write_text
+from babelscope.model.info import read_model_info
+from babelscope.model.load import load_model
+from babelscope.pruning.pruned_model import read_plan
+from babelscope.pruning.speed import SpeedSettings, measure_speed, speed_table
+from babelscope.study.job import run_job
+from babelscope.study.progress import progress
+from babelscope.text.tokens import read_tokens
 
 
 def main(smk):

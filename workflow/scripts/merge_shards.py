@@ -1,9 +1,9 @@
 """Adaptor of rule merge_shards."""
 
-from babelscope.files import write_activations
-from babelscope.job import run_job
-from babelscope.shards import merge_shards
-from babelscope.token_file import open_tokens
+from babelscope.recording.counts import write_activations
+from babelscope.recording.shards import merge_shards
+from babelscope.study.job import run_job
+from babelscope.text.token_file import open_tokens
 
 
 def main(smk):

@@ -1,9 +1,9 @@
 """Adaptor of rule plot_clustering."""
 
-from babelscope.figures.clustering import plot_clustering
+from babelscope.experts.figures import plot_clustering
+from babelscope.experts.layer_file import read_layer_sse
 from babelscope.figures.style import Look, save_figure
-from babelscope.files import read_layer_sse
-from babelscope.job import run_job
+from babelscope.study.job import run_job
 
 
 def main(smk):

@@ -1,11 +1,11 @@
 """Adaptor of rule plot_evidence."""
 
-from babelscope.evidence.tables import read_table
-from babelscope.figures.evidence_set import evidence_figures
+from babelscope.evidence.figures.every import evidence_figures
 from babelscope.figures.style import Look, save_figure
-from babelscope.job import run_job
-from babelscope.languages import read_languages
-from babelscope.store import read_json
+from babelscope.files.tables import read_table
+from babelscope.files.whole import read_json
+from babelscope.study.job import run_job
+from babelscope.study.languages import read_languages
 
 TABLES = ("pairs", "noise", "curve", "families", "layers", "experts", "claims", "robustness")
 

@@ -1,9 +1,9 @@
 """Adaptor of rule plot_frequency."""
 
-from babelscope.figures.heatmaps import frequency_figures
+from babelscope.comparison.figures import frequency_figures
+from babelscope.comparison.frequency import read_frequency
 from babelscope.figures.style import Look, save_figure
-from babelscope.files import read_frequency
-from babelscope.job import run_job
+from babelscope.study.job import run_job
 
 
 def main(smk):

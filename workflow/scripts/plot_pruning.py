@@ -1,9 +1,9 @@
 """Adaptor of rule plot_pruning."""
 
-from babelscope.figures.pruning import plot_losses
 from babelscope.figures.style import Look, save_figure
-from babelscope.job import run_job
-from babelscope.store import read_json
+from babelscope.files.whole import read_json
+from babelscope.pruning.figures import plot_losses
+from babelscope.study.job import run_job
 
 
 def main(smk):

@@ -1,9 +1,9 @@
 """Adaptor of rule plot_sharing."""
 
-from babelscope.figures.heatmaps import plot_sharing
+from babelscope.comparison.figures import plot_sharing
+from babelscope.comparison.sharing import read_sharing
 from babelscope.figures.style import Look, save_figure
-from babelscope.files import read_sharing
-from babelscope.job import run_job
+from babelscope.study.job import run_job
 
 
 def main(smk):

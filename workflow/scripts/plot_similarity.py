@@ -1,9 +1,9 @@
 """Adaptor of rule plot_similarity."""
 
-from babelscope.figures.heatmaps import similarity_figures
+from babelscope.comparison.figures import similarity_figures
+from babelscope.comparison.similarity import read_similarity
 from babelscope.figures.style import Look, save_figure
-from babelscope.files import read_similarity
-from babelscope.job import run_job
+from babelscope.study.job import run_job
 
 
 def main(smk):

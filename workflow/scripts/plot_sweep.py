@@ -1,9 +1,9 @@
 """Adaptor of rule plot_sweep."""
 
-from babelscope.evidence.tables import read_table
-from babelscope.figures.evidence_experts import plot_robustness
+from babelscope.evidence.figures.experts import plot_robustness
 from babelscope.figures.style import Look, save_figure
-from babelscope.job import run_job
+from babelscope.files.tables import read_table
+from babelscope.study.job import run_job
 
 
 def main(smk):

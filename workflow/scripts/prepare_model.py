@@ -1,8 +1,8 @@
 """Adaptor of rule prepare_model."""
 
-from babelscope.job import run_job
-from babelscope.model_info import write_model_info
-from babelscope.prepare import prepare_model
+from babelscope.model.info import write_model_info
+from babelscope.model.prepare import prepare_model
+from babelscope.study.job import run_job
 
 
 def main(smk):

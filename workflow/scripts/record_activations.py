@@ -1,12 +1,13 @@
 """Adaptor of rule record_activations."""
 
-from babelscope.files import read_partition, write_activations
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.recording import RecordingSettings, make_variants, record_language
-from babelscope.running_counts import documents_digest
-from babelscope.shards import shard_documents
-from babelscope.token_file import open_tokens
+from babelscope.experts.partition import read_partition
+from babelscope.model.info import read_model_info
+from babelscope.recording.counts import write_activations
+from babelscope.recording.record import RecordingSettings, make_variants, record_language
+from babelscope.recording.resume import documents_digest
+from babelscope.recording.shards import shard_documents
+from babelscope.study.job import run_job
+from babelscope.text.token_file import open_tokens
 
 
 def main(smk):

@@ -2,10 +2,10 @@
 
 from babelscope.evidence.families import FAMILY_COLUMNS, predictors_of, relate_to_families
 from babelscope.evidence.intervals import PAIR_COLUMNS, read_distances
-from babelscope.evidence.tables import read_table, write_table
-from babelscope.files import read_tokens
-from babelscope.job import run_job
-from babelscope.languages import read_languages
+from babelscope.files.tables import read_table, write_table
+from babelscope.study.job import run_job
+from babelscope.study.languages import read_languages
+from babelscope.text.tokens import read_tokens
 
 
 def main(smk):

@@ -1,7 +1,7 @@
 """Adaptor of rule sample_corpus."""
 
-from babelscope.corpus import sample_documents, write_documents
-from babelscope.job import run_job
+from babelscope.study.job import run_job
+from babelscope.text.documents import sample_documents, write_documents
 
 
 def main(smk):

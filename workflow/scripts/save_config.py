@@ -2,8 +2,8 @@
 
 import yaml
 
-from babelscope.job import run_job
-from babelscope.store import write_text
+from babelscope.files.whole import write_text
+from babelscope.study.job import run_job
 
 
 def main(smk):

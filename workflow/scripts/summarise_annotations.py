@@ -1,8 +1,8 @@
 """Adaptor of rule summarise_annotations."""
 
-from babelscope.agreement import summarise_annotations
-from babelscope.evidence.tables import write_table
-from babelscope.job import run_job
+from babelscope.files.tables import write_table
+from babelscope.responses.agreement import summarise_annotations
+from babelscope.study.job import run_job
 
 
 def main(smk):

@@ -1,8 +1,8 @@
 """Adaptor of rule summarise_responses."""
 
-from babelscope.evidence.tables import write_table
-from babelscope.job import run_job
-from babelscope.response_measures import RESPONSE_MODES, summarise_responses
+from babelscope.files.tables import write_table
+from babelscope.responses.measures import RESPONSE_MODES, summarise_responses
+from babelscope.study.job import run_job
 
 
 def main(smk):

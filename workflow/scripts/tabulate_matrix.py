@@ -1,10 +1,10 @@
 """Adaptor of rule tabulate_matrix."""
 
-from babelscope.figures.pruning import plot_matrix
 from babelscope.figures.style import Look, save_figure
-from babelscope.job import run_job
-from babelscope.pruning_table import excess_matrix, matrix_rows, matrix_table
-from babelscope.store import read_json, write_text
+from babelscope.files.whole import read_json, write_text
+from babelscope.pruning.figures import plot_matrix
+from babelscope.pruning.tables import excess_matrix, matrix_rows, matrix_table
+from babelscope.study.job import run_job
 
 
 def main(smk):

@@ -1,8 +1,8 @@
 """Adaptor of rule tabulate_pruning."""
 
-from babelscope.job import run_job
-from babelscope.pruning_table import tabulate_pruning
-from babelscope.store import read_json, write_text
+from babelscope.files.whole import read_json, write_text
+from babelscope.pruning.tables import tabulate_pruning
+from babelscope.study.job import run_job
 
 
 def main(smk):

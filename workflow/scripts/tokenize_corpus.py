@@ -1,10 +1,10 @@
 """Adaptor of rule tokenize_corpus."""
 
-from babelscope.corpus import read_documents
-from babelscope.files import write_tokens
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.tokens import load_encoder, tokenize_documents
+from babelscope.model.info import read_model_info
+from babelscope.study.job import run_job
+from babelscope.text.documents import read_documents
+from babelscope.text.tokenise import load_encoder, tokenize_documents
+from babelscope.text.tokens import write_tokens
 
 
 def main(smk):

@@ -1,10 +1,12 @@
 """Adaptor of rule trace_frontier."""
 
-from babelscope.files import read_activations, read_partition, read_tokens
-from babelscope.job import run_job
-from babelscope.model_info import read_model_info
-from babelscope.pruning_frontier import trace_frontier
-from babelscope.store import write_json
+from babelscope.experts.partition import read_partition
+from babelscope.files.whole import write_json
+from babelscope.model.info import read_model_info
+from babelscope.pruning.frontier import trace_frontier
+from babelscope.recording.counts import read_activations
+from babelscope.study.job import run_job
+from babelscope.text.tokens import read_tokens
 
 
 def main(smk):

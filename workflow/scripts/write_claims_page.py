@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from babelscope.evidence.claims import CLAIM_COLUMNS, read_claims
-from babelscope.evidence.claims_page import PAGE_FIGURES, claims_page
-from babelscope.evidence.tables import read_table
-from babelscope.job import run_job
-from babelscope.store import write_text
+from babelscope.evidence.page import PAGE_FIGURES, claims_page
+from babelscope.files.tables import read_table
+from babelscope.files.whole import write_text
+from babelscope.study.job import run_job
 
 
 def main(smk):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from babelscope.containers import ActivationCounts
-from babelscope.errors import BabelscopeError
+from babelscope.recording.counts import ActivationCounts
+from babelscope.study.errors import BabelscopeError
 
 LEVEL = 0.95
 _CHUNK_CELLS = 4_000_000  # frequencies held at a time: 32 MB

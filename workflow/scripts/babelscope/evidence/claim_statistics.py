@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
 from babelscope.evidence.layers import gini
-from babelscope.evidence.measures import MEASURES, as_distances, compare_layers, total_measures
-from babelscope.languages import Language
+from babelscope.study.languages import Language
 
 PAPER_LAYERS = 32
 # layers of Llama 2 7B, first and last, as the claims name them

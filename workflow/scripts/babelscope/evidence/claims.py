@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.errors import BabelscopeError
 from babelscope.evidence.bootstrap import Estimate
+from babelscope.study.errors import BabelscopeError
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 

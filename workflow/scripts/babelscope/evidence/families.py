@@ -10,9 +10,9 @@ from scipy.cluster.hierarchy import cophenet, leaves_list, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control
 
-from babelscope.containers import TokenizedCorpus
-from babelscope.evidence.permutation import PermutationTest, compare_groups, mantel
-from babelscope.languages import Language
+from babelscope.statistics.permutation import PermutationTest, compare_groups, mantel
+from babelscope.study.languages import Language
+from babelscope.text.tokens import TokenizedCorpus
 
 FAMILY_COLUMNS = (
     "measure", "test", "predictor", "controls", "statistic",

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.containers import ActivationCounts
-from babelscope.errors import BabelscopeError
+from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
 from babelscope.evidence.bootstrap import Estimate, bootstrap
 from babelscope.evidence.families import Dendrogram, cluster_languages
 from babelscope.evidence.layers import LayerRow, layer_shares, layer_statistics, tabulate_layers
-from babelscope.evidence.measures import MEASURES, as_distances, compare_layers, total_measures
 from babelscope.evidence.noise_floor import LearningCurve, NoiseFloor, tokens_needed
+from babelscope.recording.counts import ActivationCounts
+from babelscope.study.errors import BabelscopeError
 
 PAIR_COLUMNS = (
     "measure", "language_a", "language_b", "value", "corrected", "low", "high",

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from babelscope.errors import BabelscopeError
+from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.intervals import read_distances
-from babelscope.evidence.measures import MEASURES
-from babelscope.evidence.permutation import N_RANDOM, mantel
+from babelscope.statistics.permutation import N_RANDOM, mantel
+from babelscope.study.errors import BabelscopeError
 
 AGREEMENT_COLUMNS = (
     "model_a", "model_b", "measure", "n_languages",

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.containers import ActivationCounts
+from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.bootstrap import bootstrap
 from babelscope.evidence.claim_statistics import RANGES, Setting, claim_counts, claim_statistics, find_roles
 from babelscope.evidence.claims import FAILS, HOLDS, UNDECIDED, ClaimRow, judge_recordings, paper_table_3
-from babelscope.evidence.measures import MEASURES
 from babelscope.evidence.models import ModelAgreement, compare_models
-from babelscope.evidence.permutation import compare_groups, mantel
-from babelscope.languages import Language
+from babelscope.recording.counts import ActivationCounts
+from babelscope.statistics.permutation import compare_groups, mantel
+from babelscope.study.languages import Language
 
 MAIN = "main"
 SHUFFLED = "shuffled languages"

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.stats import false_discovery_control
 from scipy.stats import t as student_t
 
-from babelscope.containers import ActivationCounts
 from babelscope.evidence.bootstrap import LEVEL, check_blocks
-from babelscope.languages import Language
+from babelscope.recording.counts import ActivationCounts
+from babelscope.study.languages import Language
 
 FALSE_DISCOVERY_RATE = 0.05
 # A dead expert is active for fewer than one token in a thousand, a fiftieth of the paper's threshold.

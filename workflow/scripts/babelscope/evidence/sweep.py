@@ -8,19 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.containers import ActivationCounts
+from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.claim_statistics import Setting
 from babelscope.evidence.claims import ClaimRow
-from babelscope.evidence.measures import MEASURES
 from babelscope.evidence.models import ModelAgreement, compare_models
-from babelscope.evidence.robustness import (
-    MAIN,
-    RobustnessRow,
-    Variant,
-    compare_variants,
-    judge_variant,
-)
-from babelscope.languages import Language
+from babelscope.evidence.robustness import MAIN, RobustnessRow, Variant, compare_variants, judge_variant
+from babelscope.recording.counts import ActivationCounts
+from babelscope.study.languages import Language
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from babelscope.errors import BabelscopeError
-from babelscope.store import whole_file
+from babelscope.files.whole import whole_file
+from babelscope.study.errors import BabelscopeError
 
 # Okabe and Ito: eight colours that all kinds of colour vision tell apart.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")

@@ -1,0 +1,41 @@
+"""Models in a local folder.
+
+Needs: an entry of model_definitions. Makes: results/{model}/model.json, and for packaged models
+results/{model}/weights/.
+"""
+
+# Of a job that runs the model: four at once with few threads each are half as fast again as one with all.
+THREADS = max(1, (workflow.resource_settings.cores or 16) // 4)
+
+
+def definition(wildcards):
+    """The configuration of one model."""
+    return config["model_definitions"][wildcards.model]
+
+
+def compute_settings(wildcards):
+    """How one model computes: type, device, size of batches."""
+    keys = ("dtype", "device", "device_map", "compile", "tokens_per_batch")
+    return {key: definition(wildcards)[key] for key in keys}
+
+
+rule prepare_model:
+    output:
+        "results/{model}/model.json",
+    log:
+        "logs/{model}/prepare_model.log",
+    benchmark:
+        "benchmarks/runs/{model}/prepare_model.tsv"
+    # everything waits for it
+    priority: 1
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        definition=lambda wildcards: {
+            key: definition(wildcards)[key]
+            for key in ("source", "n_layers", "allow_pickle", "trust_remote_code")
+        },
+        weights="results/{model}/weights",
+        code=code_of("prepare_model"),
+    script:
+        "../workflow/scripts/prepare_model.py"

@@ -1,0 +1,60 @@
+"""What all stages share: checked configuration, lists of wildcards, code digests.
+
+Needs: the merged configuration. Makes: results/run_config.yaml.
+"""
+
+import glob
+import os
+import sys
+from pathlib import Path
+
+# Idle OpenMP threads sleep instead of spinning: where two jobs share cores, spinning makes both ten times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+ROOT = Path(workflow.basedir)
+SCRIPTS = ROOT / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+# Jobs use the library beside their scripts, whatever else of its name is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+from babelscope.study.code_digest import code_digest
+import yaml
+from babelscope.study.configuration import check_config, replace_sources
+from babelscope.study.languages import read_languages
+
+# Relative, so that a study that is moved with its workflow has the same inputs as before.
+LANGUAGE_TABLE = os.path.relpath(ROOT / "resources" / "languages.tsv")
+SCHEMA = ROOT / "config" / "config.schema.yaml"
+LANGUAGE_NAMES = {
+    code: row.name for code, row in read_languages(LANGUAGE_TABLE).items()
+}
+
+replace_sources(
+    config,
+    yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")),
+)
+check_config(config, SCHEMA, LANGUAGE_NAMES)
+validate(config, str(SCHEMA))
+
+MODELS = config["models"]
+LANGUAGES = config["languages"]
+
+
+wildcard_constraints:
+    model="[A-Za-z0-9][A-Za-z0-9._-]*",
+    lang="[A-Za-z0-9][A-Za-z0-9_-]*",
+    layer="[0-9][0-9]+",
+    variant="[a-z_0-9]+",
+    target="[A-Za-z0-9][A-Za-z0-9_-]*",
+
+
+def code_of(rule_name):
+    """Digest of the code that a rule's script depends on; a parameter of every rule."""
+    return code_digest(SCRIPTS / f"{rule_name}.py")
+
+
+def look():
+    """Parameters of every figure."""
+    return dict(config["figures"])

@@ -1,0 +1,248 @@
+"""Claims: which region decides, verdicts of intervals, layers at the same depth, loss and speed, the page."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from tests.unit.simulated_counts import CODES, PAPER_LANGUAGES
+
+from babelscope.evidence.bootstrap import Estimate
+from babelscope.evidence.claim_statistics import (
+    Roles,
+    Setting,
+    claim_counts,
+    claim_statistics,
+    find_roles,
+    map_layers,
+)
+from babelscope.evidence.claims import (
+    CLAIM_COLUMNS,
+    CRITERIA,
+    TESTS,
+    ClaimRow,
+    judge,
+    judge_p_value,
+    judge_recordings,
+    overall_verdict,
+    paper_table_3,
+    paper_values,
+    read_claims,
+)
+from babelscope.evidence.page import PAGE_FIGURES, claims_page, describe_region, figure_of
+from babelscope.evidence.pruning_claims import join_claims, judge_frontier, judge_speed, nll_difference
+from babelscope.files.tables import read_table, write_table
+from babelscope.study.errors import BabelscopeError
+
+ROOT = Path(__file__).resolve().parents[3]
+PAPER = json.loads((ROOT / "resources" / "paper.json").read_text(encoding="utf-8"))
+TEMPLATE = (ROOT / "resources/templates/claims.html").read_text(encoding="utf-8")
+MAIN = {"main": Setting("euclidean", 0.05)}
+
+
+def result(language, dense, pruned, compensated, random=20.0, kept=0.7):
+    """One language's result of pruning: losses of documents of ten tokens."""
+    n = np.full(len(dense), 10)
+    documents = {"dense": dense, "pruned": pruned, "compensated": compensated}
+    sums = {name: (np.array(losses) * 10).tolist() for name, losses in documents.items()}
+    return {
+        "language": language,
+        "parameters_kept": 1 - (1 - kept) / 2,
+        "ffn_parameters_kept": kept,
+        "nll_pruned": float(np.mean(pruned)),
+        "nll_random_mean": random,
+        "documents": sums | {"n_predicted": n.tolist()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.41, 0.59, "holds"),
+        (0.3, 0.39, "does not hold"),
+        (0.61, 0.7, "does not hold"),
+        (0.39, 0.5, "undecided"),
+        (0.3, 0.7, "undecided"),
+        (math.nan, 0.5, "undecided"),
+    ],
+)
+def test_an_interval_decides_where_it_lies_on_one_side(low, high, verdict):
+    assert judge(low, high, 0.4, 0.6) == verdict
+
+
+def test_a_large_p_value_refutes_nothing():
+    assert [judge_p_value(p) for p in (0.05, 0.051, 1.0, None)] == ["holds", *["undecided"] * 3]
+
+
+def test_one_statistic_that_fails_fails_its_claim():
+    def rows(*verdicts):
+        return [ClaimRow("claim", "statistic", 0.0, 0.0, 0.0, None, verdict) for verdict in verdicts]
+
+    assert overall_verdict(rows("holds", "holds")) == "holds"
+    assert overall_verdict(rows("holds", "undecided")) == "undecided"
+    assert overall_verdict(rows("undecided", "does not hold", "holds")) == "does not hold"
+
+
+def test_layers_lie_at_the_same_depth():
+    np.testing.assert_array_equal(map_layers(0, 25, 32), np.arange(26))
+    # Of 18 layers the last with its middle above 26/32 of the depth is the first of the late ones.
+    np.testing.assert_array_equal(map_layers(26, 31, 18), [15, 16, 17])
+    np.testing.assert_array_equal(map_layers(0, 1, 18), [0])
+    assert len(map_layers(0, 1, 2)) == 1
+
+
+def test_paper_values_are_those_of_its_tables():
+    printed = paper_values(PAPER)
+    assert printed["share_all"] == pytest.approx(4361 / 8192)
+    assert printed["share_none"] == pytest.approx(1038 / 8192)
+    assert printed["rise_ur"] == pytest.approx(0.79)
+    assert printed["rise_mean"] == pytest.approx(0.398)
+    assert printed["ffn_saved"] == pytest.approx(1 - 0.73411, abs=1e-4)
+    assert paper_table_3(PAPER).sum() == pytest.approx(1)
+
+
+def test_roles_follow_genus_and_code():
+    assert find_roles(PAPER_LANGUAGES) == Roles([1, 2, 3], [4, 5, 6], [0], [7], [8])
+
+
+def test_contrasts_of_distances_by_hand():
+    # Two experts; the distance of two languages is the difference on the first, times the root of two.
+    place = {"en": 2, "fr": 1, "es": 0, "pt": 1, "bn": 8, "ur": 9, "hi": 8, "ar": 6, "zh": 3}
+    x = np.array([place[code] for code in CODES]) / 20
+    frequency = np.stack([x, 0.5 - x], axis=-1)[None, :, None, :]
+    roles = find_roles(PAPER_LANGUAGES)
+    found = claim_statistics(frequency, np.full((1, 9), 1000), roles, MAIN)
+    pairs = np.triu_indices(9, 1)
+    scale = np.abs(np.subtract.outer(x, x))[pairs].mean() * 20
+    within = (2 / 3, 2 / 3)
+    across = np.mean([abs(a - b) for a in (1, 0, 1) for b in (8, 9, 8)])
+    assert found["main/between_within"][0] == pytest.approx(across / np.mean(within))
+    # English is 4/3 from Romance; the next is Chinese at 1, nearer than Romance
+    assert found["main/english_romance"][0] == pytest.approx((1 - 4 / 3) / scale)
+    assert found["main/english_distinct"][0] == pytest.approx((4 / 3 - 2 / 3) / scale)
+    assert found["main/arabic_indic"][0] == pytest.approx((16 / 3 - 7 / 3) / scale)
+    assert found["main/chinese_romance"][0] == pytest.approx((16 / 3 - 7 / 3) / scale)
+
+
+def test_counts_by_hand():
+    # 32 layers of two experts: the first is shared by both languages in layers 2 to 25, the second by none.
+    frequency = np.zeros((1, 2, 32, 2))
+    frequency[:, :, 2:26, 0] = 0.1
+    found = claim_counts(frequency, MAIN)
+    assert found["main/middle_over_first"] == found["main/middle_over_last"] == 0.5
+    assert found["main/low_late"] == 1
+    assert found["main/share_all"] == pytest.approx(24 / 64)
+    assert found["main/share_none"] == pytest.approx(40 / 64)
+    assert found["main/ffn_saved"] == pytest.approx(40 / 64)
+    shares = np.array([0.5, 0.1, 0.4])
+    distance = claim_counts(frequency, MAIN, shares)["main/table_3_distance"]
+    assert distance == pytest.approx((0.125 + 0.1 + 0.025) / 2)
+
+
+def test_every_claim_about_recordings_has_its_rows():
+    estimates = {
+        c.name: Estimate(*(np.array(x) for x in (0.5, 0.5, 0.45, 0.55))) for c in CRITERIA if c.claim != 2
+    }
+    rows = judge_recordings(estimates, {"genus": 0.01}, PAPER)
+    assert list(dict.fromkeys(row.claim for row in rows)) == PAPER["claims"][:7]
+    by_text = {row.statistic: row for row in rows}
+    assert by_text["share of experts high-frequency in all languages"].verdict == "holds"
+    assert by_text[TESTS[0][2]].verdict == "holds" and by_text[TESTS[1][2]].verdict == "undecided"
+    assert {row.verdict for row in rows if row.claim == PAPER["claims"][2]} == {"undecided"}
+    with pytest.raises(BabelscopeError, match="8 claims"):
+        judge_recordings(estimates, {}, {**PAPER, "claims": PAPER["claims"][:8]})
+
+
+def test_difference_of_losses_is_the_paired_test_for_documents_of_one_length():
+    rng = np.random.default_rng(0)
+    dense = rng.normal(4, 1, 30)
+    pruned = dense + rng.normal(0.5, 0.2, 30)
+    documents = result("en", dense, pruned, dense)["documents"]
+    mean, error = nll_difference(documents, "pruned", "dense")
+    assert mean == pytest.approx((pruned - dense).mean())
+    assert error == pytest.approx(stats.sem(pruned - dense))
+    assert nll_difference({k: v[:1] for k, v in documents.items()}, "pruned", "dense")[1] == math.inf
+
+
+def test_rises_of_loss_are_judged_by_the_papers_largest():
+    dense = [4.0, 4.2, 3.9, 4.1]
+    results = [
+        result("en", dense, [x + 0.3 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.75),
+        result("ur", dense, [x + 5 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.65),
+    ]
+    speed = [{"phase": "decode", "ratio": ratio} for ratio in ("1.2", "1.3", "1.25")]
+    rows = {row.statistic: row for row in join_claims([], results, speed, PAPER)}
+    assert rows["rise of NLL, nats a token: en"].verdict == "holds"
+    assert rows["rise of NLL, nats a token: en"].paper_value == pytest.approx(0.4)
+    assert rows["rise of NLL, nats a token: ur"].verdict == "does not hold"
+    assert rows["smallest rise of NLL, nats a token (en)"].verdict == "holds"
+    assert rows["share of all parameters saved, mean of languages"].value == pytest.approx(0.15)
+    faster = next(row for text, row in rows.items() if text.startswith("decode"))
+    assert faster.value == pytest.approx((1.2 * 1.3 * 1.25) ** (1 / 3)) and faster.verdict == "holds"
+    unmeasured = next(row for text, row in rows.items() if text.startswith("prefill"))
+    assert (unmeasured.value, unmeasured.verdict) == (None, "undecided")
+    against_random = next(row for row in rows.values() if row.claim == PAPER["later_version_adds"][1])
+    assert against_random.value == pytest.approx(20 - np.mean([4.365, 9.065]))
+
+
+def test_rows_stand_in_the_papers_order():
+    results = [result("en", [4.0, 4.1], [4.5, 4.7], [4.2, 4.3])]
+    recordings = judge_recordings({}, {}, PAPER)
+    rows = join_claims(recordings[::-1], results, [], PAPER)
+    order = [*PAPER["claims"], *PAPER["later_version_adds"]]
+    positions = [order.index(row.claim) for row in rows]
+    assert positions == sorted(positions) and set(positions) == {*range(9), 10}
+
+
+def test_one_timing_has_no_interval():
+    rows = judge_speed([{"phase": "decode", "ratio": "2"}], [result("en", [1.0], [2.0], [1.5])], PAPER)
+    assert (rows[1].value, rows[1].low, rows[1].verdict) == (2, None, "undecided")
+
+
+def test_frontier_compares_methods_at_every_share():
+    nll = {"random": 9.0, "most_frequent_per_layer": 6.0, "layer_rates": 6.5}
+    frontier = [
+        {"language": code, "method": method, "share": share, "nll": value + shift - float(share)}
+        for code, shift in (("en", 0.0), ("hi", 0.1))
+        for method, value in nll.items()
+        for share in ("0.5", "0.9")
+    ]
+    rows = judge_frontier([*frontier, {"language": "en", "method": "dense", "share": 1, "nll": 4}], PAPER)
+    assert [round(row.value, 6) for row in rows] == [3, 3, -0.5, -0.5]
+    assert [row.verdict for row in rows] == ["holds"] * 2 + ["does not hold"] * 2
+    assert rows[0].statistic.endswith("50 % of experts kept")
+
+
+def test_a_claims_table_survives_being_written(tmp_path):
+    rows = [ClaimRow("a, b", "s", 0.25, None, None, 0.5, "undecided")]
+    write_table(tmp_path / "claims.csv", rows, CLAIM_COLUMNS)
+    header = (tmp_path / "claims.csv").read_text().splitlines()[0]
+    assert header == "claim,statistic,value,low,high,paper_value,verdict"
+    assert read_claims(read_table(tmp_path / "claims.csv", CLAIM_COLUMNS)) == rows
+
+
+def test_page_says_every_claim_its_region_and_its_figure():
+    results = [result("en", [4.0, 4.1], [4.5, 4.7], [4.2, 4.3]), result("hi", [4.0, 4.2], [9.0, 9.1], [5, 5])]
+    rows = [
+        *join_claims(judge_recordings({}, {}, PAPER), results, [], PAPER),
+        *judge_frontier([], PAPER),
+    ]
+    page = claims_page(rows, dict.fromkeys(PAGE_FIGURES, b"png"), "tiny <model>", TEMPLATE)
+    assert "tiny &lt;model&gt;" in page and "$" not in page
+    for row in rows:
+        assert row.claim in page and row.statistic in page
+        assert describe_region(row.statistic) and f'href="#{figure_of(row.statistic)}"' in page
+    for name in PAGE_FIGURES:
+        assert f'<figure id="{name}">' in page
+    short = page.split("<h2>What decides</h2>")[0]
+    assert short.index("Does not hold") < short.index(PAPER["claims"][7]) < short.index("Undecided")
+
+
+def test_regions_in_words():
+    assert describe_region("share of experts high-frequency in all languages") == "between 0.4 and 0.6"
+    assert describe_region(TESTS[0][2]) == "at most 0.05"
+    assert describe_region("share of all parameters kept, largest of the languages") == "below 1"
+    assert describe_region("rise of NLL, nats a token: en") == "between 0 and 0.79"
+    assert describe_region("smallest rise of NLL, nats a token (en)") == "above 0"

@@ -1,0 +1,139 @@
+"""Figures of the evidence say what their tables say."""
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
+
+from babelscope.evidence import intervals, noise_floor
+from babelscope.evidence.families import (
+    FAMILY_COLUMNS,
+    genealogical_distance,
+    relate_to_families,
+    script_distance,
+)
+from babelscope.evidence.figures.every import evidence_figures
+from babelscope.evidence.figures.experts import model_figures, plot_robustness
+from babelscope.evidence.models import compare_models
+from babelscope.evidence.specificity import index_experts
+from babelscope.figures.style import Look
+from babelscope.files.tables import format_table
+
+NAMES = [row.name for row in PAPER_LANGUAGES]
+
+
+def as_read(rows, columns):
+    header, *lines = format_table(rows, columns).splitlines()
+    return [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Tables of a study of nine languages with families, as they are read from their files."""
+    rng = np.random.default_rng(0)
+    counts = draw_counts(rng, draw_truth(rng, GENERA, n_layers=4, family=0.6), n_blocks=12)
+    found = intervals.estimate_intervals(counts, CODES, 0.05, 60, 0)
+    floor = noise_floor.measure_noise_floor(counts, CODES, 10, 0)
+    curve = noise_floor.learning_curve(counts, CODES, 10, 0)
+    distances = {name: one.corrected for name, one in found.distances.items()}
+    noise, points = intervals.tabulate_noise(floor, curve, distances["euclidean"], CODES)
+    predictors = {
+        "genealogy": genealogical_distance(PAPER_LANGUAGES),
+        "script": script_distance(PAPER_LANGUAGES),
+    }
+    tests = relate_to_families(distances, PAPER_LANGUAGES, predictors, 0)
+    index = index_experts(counts, PAPER_LANGUAGES, 0.05)
+    experts = [
+        {"layer": layer, "class": kind, "group": group}
+        for layer, kind, group in zip(index.layer, index.kind, index.group, strict=True)
+    ]
+    verdict = {"variant": "random", "statistic": "s", "verdict": "does not hold", "change": "flips"}
+    pairs = intervals.tabulate_pairs(found.distances, floor, CODES)
+    tables = {
+        "pairs": as_read(pairs, intervals.PAIR_COLUMNS),
+        "noise": as_read(noise, intervals.NOISE_COLUMNS),
+        "curve": as_read(points, intervals.CURVE_COLUMNS),
+        "families": as_read(tests, FAMILY_COLUMNS),
+        "layers": as_read(found.layers, intervals.LAYER_COLUMNS),
+        "experts": as_read(experts, ("layer", "class", "group")),
+        "claims": [{"statistic": "s", "verdict": "holds"}],
+        "robustness": [verdict],
+    }
+    trees = {name: intervals.dendrogram_json(tree, CODES) for name, tree in found.dendrograms.items()}
+    return tables, trees, floor, distances
+
+
+@pytest.fixture(scope="module")
+def figures(study):
+    tables, trees, *_ = study
+    yield dict(evidence_figures(tables, trees, PAPER_LANGUAGES, "tiny", Look()))
+    plt.close("all")
+
+
+def ticks(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_the_set_is_what_the_rule_promises(figures):
+    measured = [
+        f"evidence_{kind}_{m}" for m in ("euclidean", "kl", "pearson") for kind in ("dendrogram", "distances")
+    ]
+    others = ["learning_curve", "families", "layers", "experts", "robustness"]
+    assert set(figures) == {*measured, *(f"evidence_{name}" for name in others)}
+
+
+def test_the_floor_stands_on_the_diagonal_of_the_distances(study, figures):
+    _, trees, floor, distances = study
+    for measure, distance in distances.items():
+        left, right, *_ = figures[f"evidence_dendrogram_{measure}"].axes
+        order = trees[measure]["order"]
+        shown = right.images[0].get_array()
+        np.testing.assert_allclose(np.diag(shown), floor.full[measure][order], rtol=1e-4)
+        apart = ~np.eye(9, dtype=bool)
+        np.testing.assert_allclose(shown[apart], distance[np.ix_(order, order)][apart], rtol=1e-4)
+        assert ticks(right.yaxis) == ticks(right.xaxis) == [NAMES[idx] for idx in order]
+        # leaves of the tree stand beside the rows of their languages
+        assert left.get_ylim() == (90, 0) and right.get_ylim() == (8.5, -0.5)
+
+
+def test_every_language_has_its_eight_distances_over_its_floor(study, figures):
+    axes = figures["evidence_distances_euclidean"].axes[0]
+    assert ticks(axes.yaxis) == NAMES
+    bars = [patch.get_width() for patch in axes.patches]
+    np.testing.assert_allclose(bars, study[2].full["euclidean"], rtol=0.2)
+    markers = [line for line in axes.lines if line.get_marker() != "None"]
+    assert len(markers) == 9 * 8
+
+
+def test_family_tests_are_drawn_at_their_effects(study, figures):
+    axes = figures["evidence_families"].axes[0]
+    drawn = sorted(float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() != "None")
+    np.testing.assert_allclose(drawn, sorted(float(row["effect"]) for row in study[0]["families"]))
+    assert "genealogy | script" in ticks(axes.yaxis)
+
+
+def test_a_verdict_that_flips_is_framed(figures):
+    axes = figures["evidence_robustness"].axes[0]
+    assert ticks(axes.xaxis) == ["main", "random"]
+    assert [text.get_text() for text in axes.texts] == ["✓", "✗"]
+    frame = axes.lines[0].get_xydata()
+    np.testing.assert_allclose(frame.mean(axis=0)[1], 0, atol=0.2)
+    assert frame[:, 0].min() > 0.5
+
+
+def test_a_sweep_is_drawn_as_robustness_is():
+    rows = [{"variant": "top_20", "statistic": "s", "verdict": "undecided", "change": "loses"}]
+    figure = plot_robustness(rows, [{"statistic": "s", "verdict": "holds"}], "tiny", Look())
+    assert not figure.axes[0].lines
+    plt.close(figure)
+
+
+def test_two_models_are_laid_on_each_other(study):
+    distance = study[3]["euclidean"]
+    agreement = [compare_models("a", "b", "euclidean", distance, 3 * distance, 0)]
+    (figure,) = model_figures(agreement, {"a": distance, "b": 3 * distance}, PAPER_LANGUAGES, Look())
+    left, right = figure.axes[:2]
+    assert {text.get_text() for text in left.texts} == set(NAMES)
+    assert "Procrustes fit 1.00" in left.get_title()
+    assert sum(len(line.get_xdata()) for line in right.lines) == 36
+    plt.close(figure)

@@ -1,0 +1,109 @@
+"""Tables of pruning by hand, and the ratios that speed is held against."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny import make_model
+
+from babelscope.model.load import find_ffn_layers
+from babelscope.pruning.cut import count_parameters
+from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+from babelscope.pruning.speed import SpeedSettings, measure_speed, speed_table
+from babelscope.pruning.tables import excess_matrix, matrix_rows, matrix_table, tabulate_pruning
+
+LOG2 = np.log(2)
+
+
+def result(own=(2.0, 4.0), other=(3.0, 5.0)):
+    cells = [
+        {"selection": "dense", "experts_of": "", "proportion_kept": 1.0, "nll": [1.0, 2.0]},
+        {"selection": "threshold", "experts_of": "en", "proportion_kept": 0.5, "nll": list(own)},
+        {"selection": "threshold", "experts_of": "hi", "proportion_kept": 0.25, "nll": list(other)},
+    ]
+    return {"n_predicted": [2, 4], "n_bytes": [10, 20], "cells": cells}
+
+
+def test_matrix_by_hand():
+    dense, own, other = matrix_rows("en", result(), seed=0)
+    assert dense["nll"] == pytest.approx(3 / 6)
+    assert dense["bits_per_byte"] == pytest.approx(3 / (LOG2 * 30))
+    assert own["difference_bits_per_byte"] is None
+    assert other["difference_bits_per_byte"] == pytest.approx(2 / (LOG2 * 30))
+    # each document loses one nat more: the interval runs from the long document alone to the short one alone
+    assert other["low"] == pytest.approx(1 / (LOG2 * 20), rel=0.01)
+    assert other["high"] == pytest.approx(1 / (LOG2 * 10), rel=0.01)
+    # both documents lie a third of a nat off the mean, 8 / 6 a token: sqrt(2 / 1 * (1 / 9 + 1 / 9)) / 6
+    assert other["nll_standard_error"] == pytest.approx(1 / 9)
+    matrix, texts, choices = excess_matrix([dense, own, other], "threshold")
+    np.testing.assert_allclose(matrix, [[3 / (LOG2 * 30), 5 / (LOG2 * 30)]])
+    assert (texts, choices) == (["en"], ["en", "hi"])
+    first, second = matrix_table([dense, own]).splitlines()[:2]
+    assert first.startswith("language,experts_of,selection,proportion_kept,nll,bits_per_byte,difference")
+    assert second == f"en,,dense,1,0.5,{3 / (LOG2 * 30):.6g},,,,0,6"
+
+
+def test_paired_differences_of_equal_losses_are_nothing():
+    rows = matrix_rows("en", result(other=(2.0, 4.0)), seed=0)
+    assert (rows[2]["difference_bits_per_byte"], rows[2]["low"], rows[2]["high"]) == (0, 0, 0)
+
+
+def test_pruning_table_keeps_the_contracts_order_and_leaves_what_is_missing_empty():
+    names = (
+        "language,proportion_high,nll_dense,nll_pruned,perplexity_dense,perplexity_pruned,"
+        "bits_per_byte_dense,bits_per_byte_pruned,ffn_parameters_kept,parameters_kept"
+    )
+    row = {"model": "m", **{name: 0.5 for name in reversed(names.split(","))}, "language": "en"}
+    row |= {"nll_random_sd": None, "documents": {"dense": [1.0]}}
+    header, line = tabulate_pruning([row]).splitlines()
+    assert header == names + ",nll_random_sd"
+    assert line == "en" + ",0.5" * 9 + ","
+
+
+def test_speed_is_held_against_operations_and_bytes():
+    model = make_model("llama", tie_word_embeddings=False)
+    keep = np.zeros((3, 24), dtype=bool)
+    keep[:, :6] = True
+    settings = SpeedSettings((1, 2), prompt_tokens=4, new_tokens=2, repeats=1, width_multiple=8)
+    rows = list(measure_speed(model, {"en": PruningPlan(keep)}, np.arange(3, 11), settings))
+    assert [(row.phase, row.batch_size) for row in rows] == [
+        ("prefill", 1), ("decode", 1), ("prefill", 2), ("decode", 2)
+    ]  # fmt: skip
+    attention = 3 * (16 * 16 * 2 + 16 * 8 * 2)
+    ffn, head = 3 * 3 * 16 * 24, 96 * 16
+    for row in rows[::2]:
+        scores_and_values = 3 * 2 * 8 * 4  # layers, heads, d_head, tokens: half of them, twice
+        fixed = attention + scores_and_values
+        assert row.ideal_ratio == pytest.approx((fixed + ffn) / (fixed + ffn / 4))
+    for row in rows[1::2]:
+        cache = row.batch_size * 3 * 2 * 8 * 5  # layers, keys and values, d_head, mean context
+        fixed = attention + head + cache
+        assert row.ideal_ratio == pytest.approx((fixed + ffn) / (fixed + ffn / 4))
+    for row in rows:
+        assert row.ratio == pytest.approx(row.sliced_tokens_per_second / row.dense_tokens_per_second)
+        assert row.share_of_ideal == pytest.approx(row.ratio / row.ideal_ratio)
+        assert row.dense_weight_bytes - row.sliced_weight_bytes == 4 * ffn * 2 / 3  # 6 neurons run as 8
+        assert (
+            0
+            < row.sliced_peak_bytes - row.sliced_weight_bytes
+            <= row.dense_peak_bytes - row.dense_weight_bytes
+        )
+    assert speed_table(rows).startswith(
+        "language,phase,batch_size,dense_tokens_per_second,sliced_tokens_per_second,ratio,ideal_ratio,"
+    )
+    assert find_ffn_layers(model)[0].d_ff == 24
+
+
+def test_tied_weights_are_counted_once():
+    model = make_model("gemma2")
+    assert torch.equal(model.lm_head.weight, model.model.embed_tokens.weight)
+    layers = find_ffn_layers(model)
+    before = count_parameters(model, layers)
+    assert before.ffn == 3 * 3 * 16 * 24
+    assert before.total == sum(p.numel() for p in set(model.parameters()))
+    keep = np.ones((3, 24), dtype=bool)
+    keep[:, ::2] = False
+    apply_plan(layers, PruningPlan(keep))
+    after = count_parameters(model, layers)
+    assert before.total - after.total == before.ffn - after.ffn == before.ffn / 2

@@ -1,0 +1,226 @@
+"""Shards and interrupted jobs: what is added up is what one job would have counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import ROOT
+from tests.tiny import make_corpus, make_model
+
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.info import describe_model
+from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.recording.counts import write_activations
+from babelscope.recording.record import RecordingSettings, Variant, record_activations
+from babelscope.recording.resume import RunningCounts, documents_digest
+from babelscope.recording.shards import merge_shards, shard_documents, shard_names
+from babelscope.study.errors import BabelscopeError
+from babelscope.text.token_file import open_tokens
+from babelscope.text.tokens import write_tokens
+
+LENGTHS = [7, 3, 12, 5, 5, 9, 2, 20, 11, 4, 6, 8, 13, 1, 3, 5, 7, 9, 11, 2, 4, 6, 8]
+PER_SHARD = 8
+
+
+def variant():
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(np.arange(24) % 6) for _ in range(3)]
+    return Variant("main", ExpertPartition(np.stack(rows).astype(np.int32), 6), 4)
+
+
+def record(corpus, document_idx, max_blocks=100, model=None, **options):
+    model = model or make_model("llama")
+    settings = RecordingSettings(2, 4, 40, max_blocks=max_blocks)
+    layers = find_ffn_layers(model)
+    return record_activations(model, layers, corpus, document_idx, [variant()], settings, **options)
+
+
+def write_shards(folder, corpus, max_blocks):
+    paths = []
+    for shard in shard_names(len(corpus.profile_idx), PER_SHARD):
+        idx = shard_documents(corpus, shard, PER_SHARD)
+        counts = record(corpus, idx, max_blocks).counts["main"]
+        attrs = {"n_skipped_documents": 0, "documents_sha256": documents_digest(corpus, idx)}
+        write_activations(folder / f"shard_{shard}.h5", counts, "tiny", "en", partition="main", **attrs)
+        paths.append(folder / f"shard_{shard}.h5")
+    return paths
+
+
+@pytest.mark.parametrize("max_blocks", [100, 5, 3, 1])
+def test_shards_add_up_to_one_job(tmp_path, max_blocks):
+    corpus = make_corpus(LENGTHS, n_heldout=2)
+    paths = write_shards(tmp_path, corpus, max_blocks)
+    assert len(paths) == 3
+    merged, attrs = merge_shards(paths, corpus, PER_SHARD, 2, max_blocks, "tiny")
+    whole = record(corpus, corpus.profile_idx, max_blocks).counts["main"]
+    np.testing.assert_array_equal(merged.n_active, whole.n_active)
+    np.testing.assert_array_equal(merged.n_tokens, whole.n_tokens)
+    assert len(whole.n_tokens) == min(max_blocks, 11)
+    assert attrs["documents_sha256"] == documents_digest(corpus, corpus.profile_idx)
+
+
+def test_blocks_beyond_the_most_are_added_in_turn():
+    corpus = make_corpus(LENGTHS)
+    every = record(corpus, corpus.profile_idx).counts["main"]  # 12 blocks
+    folded = record(corpus, corpus.profile_idx, max_blocks=5).counts["main"]
+    for row in range(5):
+        np.testing.assert_array_equal(folded.n_active[row], every.n_active[row::5].sum(axis=0))
+        assert folded.n_tokens[row] == every.n_tokens[row::5].sum()
+
+
+def test_a_shard_beyond_the_corpus_is_empty():
+    corpus = make_corpus(LENGTHS)
+    counts = record(corpus, shard_documents(corpus, "007", PER_SHARD)).counts["main"]
+    assert counts.n_active.shape == (0, 3, 6)
+
+
+def test_a_changed_document_is_noticed(tmp_path):
+    corpus = make_corpus(LENGTHS)
+    paths = write_shards(tmp_path, corpus, 100)
+    other = make_corpus(LENGTHS, seed=1)
+    with pytest.raises(BabelscopeError, match=r"shard_000\.h5: recorded from other documents"):
+        merge_shards(paths, other, PER_SHARD, 2, 100, "tiny")
+
+
+def test_the_digest_looks_at_documents_not_at_where_they_stand():
+    few, many = make_corpus([5, 5, 5]), make_corpus([5, 5, 5, 5, 5])
+    assert documents_digest(few, np.arange(3)) == documents_digest(many, np.arange(3))
+    assert documents_digest(few, np.arange(3)) != documents_digest(few, np.arange(2))
+    assert documents_digest(few, np.array([0, 1])) != documents_digest(few, np.array([1, 0]))
+    no_bos = make_corpus([5, 5, 5], bos=-1)
+    assert documents_digest(few, np.arange(3)) != documents_digest(no_bos, np.arange(3))
+
+
+def test_documents_are_read_from_their_file_as_they_are_in_memory(tmp_path):
+    corpus = make_corpus(LENGTHS, n_heldout=2)
+    write_tokens(tmp_path / "en.h5", corpus, "tiny", "en", 30)
+    with open_tokens(tmp_path / "en.h5", "tiny", "en") as stored:
+        np.testing.assert_array_equal(stored.profile_idx, corpus.profile_idx)
+        for idx in (np.array([5]), np.array([9, 4, 4, 20]), np.arange(len(LENGTHS))):
+            np.testing.assert_array_equal(stored.take(idx).token_ids, corpus.take(idx).token_ids)
+            np.testing.assert_array_equal(stored.take(idx).offsets, corpus.take(idx).offsets)
+        counts = record(stored, stored.profile_idx).counts["main"]
+    expected = record(corpus, corpus.profile_idx).counts["main"]
+    np.testing.assert_array_equal(counts.n_active, expected.n_active)
+    with pytest.raises(BabelscopeError, match="made with model = 'tiny', this run has 'other'"):
+        open_tokens(tmp_path / "en.h5", "other", "en").__enter__()
+
+
+def test_a_damaged_file_of_an_interrupted_job_is_ignored(tmp_path):
+    counts = RunningCounts.zeros(2, [(3, 6)])
+    counts.save(tmp_path / "resume.npz", "key")
+    assert RunningCounts.load(tmp_path / "resume.npz", "other") is None
+    assert RunningCounts.load(tmp_path / "resume.npz", "key").n_documents == 0
+    content = (tmp_path / "resume.npz").read_bytes()
+    (tmp_path / "resume.npz").write_bytes(content[: len(content) // 2])
+    assert RunningCounts.load(tmp_path / "resume.npz", "key") is None
+
+
+def test_out_of_memory_halves_the_batches_and_changes_no_count(caplog):
+    corpus = make_corpus([7] * 10)
+    model = make_model("llama")
+    seen = []
+
+    def limit(_module, args, kwargs):
+        if kwargs["input_ids"].numel() > 25:
+            raise torch.OutOfMemoryError("no more")
+
+    model.base_model.register_forward_pre_hook(limit, with_kwargs=True)
+    with caplog.at_level("INFO", logger="babelscope"):
+        counts = record(corpus, corpus.profile_idx, model=model, on_progress=seen.append).counts["main"]
+    expected = record(corpus, corpus.profile_idx).counts["main"]
+    np.testing.assert_array_equal(counts.n_active, expected.n_active)
+    assert "out of GPU memory: batches of 20 tokens from here on" in caplog.text
+    assert sum(seen) == 8 * 10
+
+
+def test_a_document_that_is_too_large_says_what_to_do():
+    model = make_model("llama")
+
+    def limit(_module, _args, _kwargs):
+        raise torch.OutOfMemoryError("no more")
+
+    model.base_model.register_forward_pre_hook(limit, with_kwargs=True)
+    corpus = make_corpus(LENGTHS)
+    with pytest.raises(BabelscopeError, match=r"one document of 12 tokens at a time.*device_map: auto"):
+        record(corpus, corpus.profile_idx, model=model)
+
+
+def test_weights_that_accelerate_brings_in_for_each_pass_give_the_same_counts():
+    from accelerate import cpu_offload
+
+    corpus = make_corpus(LENGTHS)
+    model = make_model("llama")
+    cpu_offload(model, execution_device=torch.device("cpu"))
+    layer = find_ffn_layers(model)[0]
+    assert layer.down.weight.device.type == "meta"
+    offloaded = record(corpus, corpus.profile_idx, model=model).counts["main"]
+    expected = record(corpus, corpus.profile_idx).counts["main"]
+    np.testing.assert_array_equal(offloaded.n_active, expected.n_active)
+
+
+def test_a_model_loaded_with_a_device_map_gives_the_same_counts(tmp_path):
+    make_model("llama").save_pretrained(tmp_path / "tiny")
+    info = describe_model("tiny", tmp_path / "tiny", n_layers=3, origin="path")
+    corpus = make_corpus(LENGTHS)
+    mapped = record(corpus, corpus.profile_idx, model=load_model(info, device_map="auto")).counts["main"]
+    expected = record(corpus, corpus.profile_idx).counts["main"]
+    np.testing.assert_array_equal(mapped.n_active, expected.n_active)
+
+
+JOB = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {scripts!r}]
+from tests.unit.test_recording_shards import LENGTHS, record
+from tests.tiny import make_corpus
+import numpy as np, time
+corpus = make_corpus(LENGTHS)
+def slow(n_tokens):
+    if {slow}:
+        time.sleep(0.1)
+    print(n_tokens, flush=True)
+options = {{"resume_file": Path("resume.npz"), "save_seconds": 0, "on_progress": slow}}
+counts = record(corpus, corpus.profile_idx, **options).counts["main"]
+np.save("counts.npy", counts.n_active)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
+def test_a_killed_job_goes_on_from_its_last_batch(tmp_path):
+    def start(slow):
+        scripts = str(ROOT / "workflow" / "scripts")
+        script = JOB.format(root=str(ROOT), scripts=scripts, slow=slow)
+        return subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ),
+        )
+
+    job = start(slow=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "resume.npz").exists():
+        assert job.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.5)
+    job.kill()
+    job.communicate()
+    assert not (tmp_path / "counts.npy").exists()
+    with np.load(tmp_path / "resume.npz") as state:
+        n_seen = int(state["numbers"][1])
+    output, _ = start(slow=False).communicate(timeout=120)
+    assert int(output.split()[0]) == n_seen > 0
+    assert sum(map(int, output.split())) == sum(LENGTHS) + len(LENGTHS)
+    corpus = make_corpus(LENGTHS)
+    expected = record(corpus, corpus.profile_idx).counts["main"].n_active
+    np.testing.assert_array_equal(np.load(tmp_path / "counts.npy"), expected)
+    assert not (tmp_path / "resume.npz").exists()

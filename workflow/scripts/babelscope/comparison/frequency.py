@@ -1,0 +1,21 @@
+"""How often each language uses each expert: the file ``frequency.h5``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from babelscope.files.hdf5 import read_h5, write_h5
+
+
+def write_frequency(path: str | Path, frequency: np.ndarray, languages: Sequence[str], model: str) -> None:
+    """Write ``frequency.h5``."""
+    write_h5(path, "frequency", {"frequency": frequency, "languages": list(languages)}, model=model)
+
+
+def read_frequency(path: str | Path, model: str) -> tuple[np.ndarray, list[str]]:
+    """Read ``frequency.h5``: float64 (n_languages, n_layers, n_experts), and the language codes."""
+    datasets, _ = read_h5(path, "frequency", model=model)
+    return datasets["frequency"], list(datasets["languages"])

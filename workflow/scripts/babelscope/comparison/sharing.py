@@ -1,0 +1,62 @@
+"""Experts counted by the number of languages that use them often (paper, Table 3 and Figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.whole import write_text
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """High-frequency experts.
+
+    Attributes
+    ----------
+    high : bool (n_languages, n_layers, n_experts), ``frequency >= threshold``.
+    n_languages_high : int32 (n_layers, n_experts), in 0 .. n_languages.
+    n_experts_by_languages : int64 (n_languages + 1,), experts that are high-frequency in exactly m languages.
+    """
+
+    high: np.ndarray
+    n_languages_high: np.ndarray
+    n_experts_by_languages: np.ndarray
+
+
+def count_sharing(frequency: np.ndarray, threshold: float) -> Sharing:
+    """Count for every expert the languages in which its frequency reaches the threshold.
+
+    Parameters
+    ----------
+    frequency : float64 (n_languages, n_layers, n_experts), in [0, 1].
+    threshold : the paper takes 0.05; a frequency equal to it counts.
+    """
+    high = frequency >= threshold
+    n_languages_high = high.sum(axis=0, dtype=np.int32)
+    by_languages = np.bincount(n_languages_high.ravel(), minlength=len(frequency) + 1)
+    return Sharing(high, n_languages_high, by_languages)
+
+
+def write_sharing(
+    path: str | Path, table: str, sharing: Sharing, languages: Sequence[str], model: str, threshold: float
+) -> None:
+    """Write ``sharing.h5`` and ``sharing.csv`` (paper, Table 3)."""
+    datasets = {
+        "n_languages_high": sharing.n_languages_high,
+        "high": sharing.high,
+        "languages": list(languages),
+    }
+    write_h5(path, "sharing", datasets, model=model, threshold=threshold)
+    lines = [f"{m},{n}" for m, n in enumerate(sharing.n_experts_by_languages)]
+    write_text(table, "\n".join(["n_languages,n_experts", *lines]) + "\n")
+
+
+def read_sharing(path: str | Path, model: str) -> tuple[np.ndarray, list[str], float]:
+    """Read ``sharing.h5``: languages an expert is high-frequency in, the codes, the threshold."""
+    datasets, attrs = read_h5(path, "sharing", model=model)
+    return datasets["n_languages_high"], list(datasets["languages"]), attrs["threshold"]

@@ -1,0 +1,83 @@
+"""All figures of one model's evidence, drawn from its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from babelscope.comparison.measures import MEASURES
+from babelscope.evidence.families import FamilyTest
+from babelscope.evidence.figures.experts import plot_experts, plot_layers, plot_robustness
+from babelscope.evidence.figures.families import (
+    plot_dendrogram,
+    plot_distances,
+    plot_family_tests,
+    plot_learning_curve,
+)
+from babelscope.evidence.intervals import read_dendrogram, read_distances
+from babelscope.evidence.layers import LayerRow
+from babelscope.figures.style import Look
+from babelscope.study.languages import Language
+
+Table = Sequence[Mapping[str, str]]
+_TEXTS = frozenset(
+    {"measure", "language", "language_a", "language_b", "statistic", "test", "predictor", "controls"}
+)
+
+
+def evidence_figures(
+    tables: Mapping[str, Table],
+    trees: Mapping[str, Any],
+    languages: Sequence[Language],
+    model: str,
+    look: Look,
+) -> Iterator[tuple[str, Figure]]:
+    """Every figure with its name.
+
+    Parameters
+    ----------
+    tables : rows as read from CSV: ``pairs``, ``noise``, ``curve``, ``families``, ``layers``, ``experts``,
+        ``claims``, ``robustness``.
+    trees : ``dendrogram_json`` by measure.
+    languages : in the study's order.
+
+    Yields
+    ------
+    ``evidence_`` with ``dendrogram_{measure}``, ``distances_{measure}``, ``learning_curve``, ``families``,
+    ``layers``, ``experts`` or ``robustness``, and the figure.
+    """
+    codes = [row.code for row in languages]
+    distances = read_distances(tables["pairs"], codes, "corrected")
+    noise = {row["language"]: row for row in tables["noise"]}
+    pairs = [_numbers(row) for row in tables["pairs"]]
+    for measure in MEASURES:
+        floor = np.array([float(noise[code][f"floor_{measure}"]) for code in codes])
+        tree = read_dendrogram(trees[measure])
+        figure = plot_dendrogram(tree, distances[measure], floor, languages, measure, model, look)
+        yield f"evidence_dendrogram_{measure}", figure
+        own = [row for row in pairs if row["measure"] == measure]
+        yield f"evidence_distances_{measure}", plot_distances(own, languages, measure, model, look)
+    euclidean = distances["euclidean"] + np.diag(np.full(len(codes), np.inf))
+    nearest = dict(zip(codes, euclidean.min(axis=1).tolist(), strict=True))
+    curve = [_numbers(row) for row in tables["curve"]]
+    yield "evidence_learning_curve", plot_learning_curve(curve, nearest, languages, model, look)
+    tests = [FamilyTest(**{**_numbers(row), "exact": row["exact"] == "true"}) for row in tables["families"]]
+    yield "evidence_families", plot_family_tests(tests, model, look)
+    layers = [LayerRow(**{**_numbers(row), "layer": int(row["layer"])}) for row in tables["layers"]]
+    yield "evidence_layers", plot_layers(layers, languages, model, look)
+    experts = tables["experts"]
+    layer = np.array([int(row["layer"]) for row in experts])
+    kind, group = ([row[name] for row in experts] for name in ("class", "group"))
+    yield "evidence_experts", plot_experts(layer, kind, group, languages, model, look)
+    yield "evidence_robustness", plot_robustness(tables["robustness"], tables["claims"], model, look)
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, Any]:
+    """A row with its numbers as float; empty cells become NaN."""
+    return {
+        name: text if name in _TEXTS or name == "exact" else float(text or "nan")
+        for name, text in row.items()
+    }

@@ -1,0 +1,73 @@
+"""Which expert each neuron belongs to, and the file ``experts.h5``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.model.info import ModelInfo
+from babelscope.study.errors import BabelscopeError, require
+
+
+@dataclass(frozen=True)
+class ExpertPartition:
+    """Which expert each neuron belongs to.
+
+    Attributes
+    ----------
+    labels : int32 (n_layers, d_ff)
+        Values in ``[0, n_experts)``; in every layer the sizes of the experts differ by at most one.
+    n_experts : int
+        Experts per layer.
+    """
+
+    labels: np.ndarray
+    n_experts: int
+
+    def __post_init__(self) -> None:
+        require(self.labels.ndim == 2, f"labels have shape {self.labels.shape}, need (n_layers, d_ff)")
+        d_ff = self.labels.shape[1]
+        require(
+            0 < self.n_experts <= d_ff, f"{self.n_experts} experts cannot be made of {d_ff} neurons a layer"
+        )
+        require(
+            bool((self.labels >= 0).all() and (self.labels < self.n_experts).all()),
+            f"an expert label outside 0 to {self.n_experts - 1}",
+        )
+        sizes = self.sizes
+        require(
+            int(sizes.max()) - int(sizes.min()) <= 1,
+            f"experts of {sizes.min()} to {sizes.max()} neurons in one partition: not balanced",
+        )
+
+    @property
+    def n_layers(self) -> int:
+        return self.labels.shape[0]
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Neurons of every expert, int64 (n_layers, n_experts)."""
+        return np.stack([np.bincount(row, minlength=self.n_experts) for row in self.labels])
+
+
+def write_partition(path: str | Path, partition: ExpertPartition, model: str, **attrs: Any) -> None:
+    """Write ``experts.h5``."""
+    attrs = {**attrs, "n_experts": partition.n_experts}
+    write_h5(path, "experts", {"labels": partition.labels}, model=model, **attrs)
+
+
+def read_partition(path: str | Path, info: ModelInfo) -> ExpertPartition:
+    """Read ``experts.h5`` of this model."""
+    datasets, attrs = read_h5(path, "experts", model=info.name)
+    labels = datasets["labels"]
+    if labels.shape != (info.n_layers, info.d_ff):
+        raise BabelscopeError(
+            f"{path}: labels of shape {labels.shape}, the model has {(info.n_layers, info.d_ff)}; "
+            "delete it and run again: rule assemble_partition remakes it"
+        )
+    return ExpertPartition(labels, attrs["n_experts"])

@@ -1,0 +1,165 @@
+"""GGUF files to Hugging Face folders: weights through transformers, the tokenizer rebuilt here.
+
+transformers 5.17 turns a GGUF tokenizer of the SentencePiece BPE kind (Gemma) into a Unigram model over
+merge ranks, which splits text into other pieces than the model was trained on. So the tokenizer is built
+from the file's tokens and merge ranks with the `tokenizers` library.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers.models import BPE
+
+from babelscope.study.errors import BabelscopeError
+
+_CONTROL, _USER_DEFINED = 3, 4  # token types of the GGUF format
+
+
+@dataclass(frozen=True)
+class GgufVocabulary:
+    """Tokenizer fields of a GGUF file: pieces, merge ranks or merges, token types and settings."""
+
+    model: str
+    pre: str
+    tokens: list[str]
+    scores: list[float]
+    types: list[int]
+    merges: list[str]
+    bos_token_id: int | None
+    eos_token_id: int | None
+    unk_token_id: int | None
+    pad_token_id: int | None
+
+
+def convert_gguf(gguf_file: Path, folder: Path) -> None:
+    """De-quantise a GGUF file to float32 safetensors with config and tokenizer in ``folder``.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file's tokenizer is of a kind that cannot be rebuilt exactly.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    vocabulary = read_vocabulary(gguf_file)
+    tokenizer = build_tokenizer(vocabulary)
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32
+    )
+    # de-quantised weights are plain weights: the quantiser would refuse to save them
+    model.hf_quantizer = None  # type: ignore[assignment]
+    model.config.__dict__.pop("quantization_config", None)
+    model.config._name_or_path = gguf_file.name
+    model.save_pretrained(folder)
+    save_tokenizer(tokenizer, vocabulary, folder)
+
+
+def read_vocabulary(gguf_file: Path) -> GgufVocabulary:
+    """Read the tokenizer fields of a GGUF file."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(gguf_file).fields
+
+    def value(name: str, default: Any = None) -> Any:
+        field = fields.get(f"tokenizer.ggml.{name}")
+        return default if field is None else field.contents()
+
+    return GgufVocabulary(
+        model=value("model", ""),
+        pre=value("pre", "default"),
+        tokens=value("tokens", []),
+        scores=value("scores", []),
+        types=value("token_type", []),
+        merges=value("merges", []),
+        bos_token_id=value("bos_token_id"),
+        eos_token_id=value("eos_token_id"),
+        unk_token_id=value("unknown_token_id"),
+        pad_token_id=value("padding_token_id"),
+    )
+
+
+def build_tokenizer(vocabulary: GgufVocabulary) -> Tokenizer:
+    """Rebuild the tokenizer.
+
+    Raises
+    ------
+    BabelscopeError
+        For a kind other than SentencePiece BPE (``llama``) or byte-level BPE (``gpt2``).
+    """
+    if vocabulary.model == "llama":
+        tokenizer = _sentencepiece_bpe(vocabulary)
+    elif vocabulary.model == "gpt2":
+        tokenizer = _byte_level_bpe(vocabulary)
+    else:
+        raise BabelscopeError(
+            f"GGUF tokenizer kind {vocabulary.model!r}: only 'llama' (SentencePiece BPE) and 'gpt2' "
+            "(byte-level BPE) can be rebuilt; use the model's original repository or folder instead"
+        )
+    added = [
+        AddedToken(token, special=kind == _CONTROL, normalized=False)
+        for token, kind in zip(vocabulary.tokens, vocabulary.types, strict=True)
+        if kind == _CONTROL or (kind == _USER_DEFINED and token.strip())
+    ]
+    tokenizer.add_tokens(added)
+    return tokenizer
+
+
+def _sentencepiece_bpe(vocabulary: GgufVocabulary) -> Tokenizer:
+    """SentencePiece BPE: the pair whose union has the highest score is merged first."""
+    pieces = [token.replace(" ", "▁") for token in vocabulary.tokens]
+    ids = {piece: idx for idx, piece in enumerate(pieces)}
+    unknown = pieces[vocabulary.unk_token_id or 0]
+    ranked = []
+    for piece, score, kind in zip(pieces, vocabulary.scores, vocabulary.types, strict=True):
+        if kind == _CONTROL or len(piece) < 2:
+            continue
+        # runs of spaces and newlines carry no rank of their own: they join before everything else
+        priority = -score if piece.strip("▁\n\t") else float(len(piece)) - 1e9
+        for cut in range(1, len(piece)):
+            left, right = piece[:cut], piece[cut:]
+            if left in ids and right in ids:
+                ranked.append((priority, ids[left], ids[right], left, right))
+    ranked.sort()
+    merges = [(left, right) for *_, left, right in ranked]
+    tokenizer = Tokenizer(BPE(ids, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return tokenizer
+
+
+def _byte_level_bpe(vocabulary: GgufVocabulary) -> Tokenizer:
+    ids = {token: idx for idx, token in enumerate(vocabulary.tokens)}
+    merges = [(left, right) for left, right in (merge.split(" ", 1) for merge in vocabulary.merges)]
+    tokenizer = Tokenizer(BPE(ids, merges))
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
+        if vocabulary.pre == "smollm"
+        else byte_level
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, vocabulary: GgufVocabulary, folder: Path) -> None:
+    """Write tokenizer.json and tokenizer_config.json so that ``AutoTokenizer`` loads this very tokenizer."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {"bos_token": vocabulary.bos_token_id, "eos_token": vocabulary.eos_token_id}
+    names |= {"unk_token": vocabulary.unk_token_id, "pad_token": vocabulary.pad_token_id}
+    special = {name: vocabulary.tokens[idx] for name, idx in names.items() if idx is not None}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        **special,
+    }
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )

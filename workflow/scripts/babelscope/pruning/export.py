@@ -1,0 +1,146 @@
+"""A pruned model as a checkpoint: as small as it is, and in a form that any tool loads.
+
+``sliced``: each layer has its own width; the smallest, loaded by ``load_exported``.
+``padded``: all layers have the width of the widest, rounded up to a multiple of 64, the rest is zero: a plain
+Hugging Face model of the same family. A neuron of zeros says nothing, so both compute the same.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from babelscope.model.families import find_family
+from babelscope.model.load import find_ffn_layers, pad_neurons
+from babelscope.pruning.cut import FAST_WIDTHS, count_parameters, round_widths
+from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+from babelscope.study.errors import BabelscopeError
+
+WIDTHS_FILE = "babelscope.json"
+WEIGHTS_FILE = "model.safetensors"
+_TOKENIZER_PATTERNS = (
+    "tokenizer*",
+    "*.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+)
+
+
+def export_pruned(
+    model: nn.Module, plan: PruningPlan, source: str | Path, folder: str | Path, about: str, padded: bool
+) -> None:
+    """Apply a plan to a dense model, in place, and save it.
+
+    Parameters
+    ----------
+    model : dense, with its output layer.
+    plan : which neurons stay, and the corrected columns.
+    source : folder of the dense model, whose tokenizer is copied.
+    folder : where the checkpoint goes; must not exist.
+    about : text of the checkpoint's README.
+    padded : True for the form that unpatched tools load.
+    """
+    folder = Path(folder)
+    layers = find_ffn_layers(model)
+    dense = count_parameters(model, layers).total
+    apply_plan(layers, plan)
+    widths = [layer.d_ff for layer in layers]
+    if padded:
+        width = -(-max(widths) // FAST_WIDTHS) * FAST_WIDTHS
+        for layer in layers:
+            pad_neurons(layer, width)
+        set_width(model, width)
+    kept = count_parameters(model, layers).total
+    if padded:
+        model.save_pretrained(folder)  # type: ignore[operator]
+    else:
+        # transformers renames weights of some families on saving, and back only where it loads them itself
+        model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
+        save_model(model, str(folder / WEIGHTS_FILE))
+    for pattern in _TOKENIZER_PATTERNS:
+        for file in Path(source).glob(pattern):
+            shutil.copyfile(file, folder / file.name)
+    note = {"format": "babelscope/export", "format_version": 1, "padded": padded, "widths": widths}
+    (folder / WIDTHS_FILE).write_text(json.dumps(note) + "\n", encoding="utf-8")
+    loading = (
+        "```python\nfrom transformers import AutoModelForCausalLM\n"
+        "model = AutoModelForCausalLM.from_pretrained(FOLDER)\n```\n"
+        if padded
+        else "```python\nfrom babelscope import load_exported\nmodel = load_exported(FOLDER)\n```\n"
+    )
+    text = (
+        f"{about}\n\n{kept:,} of {dense:,} parameters ({kept / dense:.1%}). Feed-forward "
+        f"widths: {widths}.\n\n{loading}"
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def load_exported(
+    folder: str | Path, dtype: torch.dtype = torch.float32, width_multiple: int = FAST_WIDTHS
+) -> nn.Module:
+    """Load an exported checkpoint of either form.
+
+    Parameters
+    ----------
+    folder : what ``export_pruned`` made.
+    dtype : of the weights in memory.
+    width_multiple : the sliced form's widths are rounded up to multiples of this, see ``round_widths``; 1
+        leaves them as they are.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the folder holds no export of Babelscope, or a damaged one.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = Path(folder)
+    try:
+        note = json.loads((folder / WIDTHS_FILE).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise BabelscopeError(f"{folder}: no export of Babelscope ({error})") from error
+    if note.get("format") != "babelscope/export" or note.get("format_version") != 1:
+        raise BabelscopeError(f"{folder / WIDTHS_FILE}: not a babelscope/export file of version 1")
+    if note["padded"]:
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
+    layers = find_ffn_layers(model)
+    keep = np.zeros((len(layers), layers[0].d_ff), dtype=bool)
+    for row, width in zip(keep, note["widths"], strict=True):
+        row[:width] = True
+    apply_plan(layers, PruningPlan(keep))
+    try:
+        load_model(model, folder / WEIGHTS_FILE)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise BabelscopeError(f"{folder / WEIGHTS_FILE}: {error}; export it again") from error
+    round_widths(layers, width_multiple)
+    return model.to(dtype).eval().requires_grad_(False)
+
+
+def set_width(model: Any, width: int) -> None:
+    """Say in a model's configuration how wide its feed-forward layers are.
+
+    Raises
+    ------
+    BabelscopeError
+        For a family whose width is fixed (BLOOM: four times d_model).
+    """
+    family = str(model.config.model_type)
+    find_family(family, ())
+    names = {"opt": "ffn_dim", "xglm": "ffn_dim", "bloom": None}
+    name = names.get(family, "intermediate_size")
+    if name is None:
+        raise BabelscopeError(
+            f"family {family}: the width is fixed to 4 x d_model; only the sliced form can be exported"
+        )
+    setattr(model.config, name, width)

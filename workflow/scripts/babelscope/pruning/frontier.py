@@ -1,0 +1,134 @@
+"""Held-out loss against the share of experts that is kept, for each way to choose them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.info import ModelInfo
+from babelscope.model.load import FfnLayer, find_ffn_layers, load_model
+from babelscope.pruning.choice import expert_scores, keep_best, keep_best_per_layer, keep_random, layer_sizes
+from babelscope.pruning.compensation import prune_and_compensate
+from babelscope.pruning.cut import count_parameters, kept_neurons, prune, restored
+from babelscope.pruning.heldout import evaluate_documents
+from babelscope.pruning.neuron_scores import output_norms, weight_norms
+from babelscope.study.progress import progress
+from babelscope.text.tokens import TokenizedCorpus
+
+COMPENSATED = "most_frequent_compensated"
+METHODS = (
+    "most_frequent",
+    COMPENSATED,
+    "most_frequent_per_layer",
+    "layer_rates",
+    "output_norm_experts",
+    "output_norm_neurons",
+    "weight_norm",
+    "random",
+    "least_frequent",
+)
+
+
+def trace_frontier(
+    info: ModelInfo,
+    compute: Mapping[str, Any],
+    corpus: TokenizedCorpus,
+    partition: ExpertPartition,
+    frequency: np.ndarray,
+    shares: Sequence[float],
+    *,
+    n_heldout: int,
+    n_profile: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Evaluate every method at every share.
+
+    Parameters
+    ----------
+    info, compute : the prepared model, and keyword arguments of ``load_model`` with ``tokens_per_batch``.
+    corpus, frequency : documents of one language, and how often it uses each expert.
+    partition : experts of the model.
+    shares : of experts (or neurons) to keep.
+    n_heldout : held-out documents to evaluate on; the first ones.
+    n_profile : profile documents for the compensation and the norms of outputs.
+    seed : of the random choice.
+
+    Returns
+    -------
+    Rows of ``pruning_frontier.csv`` without the language; the dense model is method ``dense``.
+    """
+    options = dict(compute)
+    tokens_per_batch = options.pop("tokens_per_batch")
+    model = load_model(info, **options)
+    layers = find_ffn_layers(model, info.family)
+    profile, heldout = corpus.profile_idx[:n_profile], corpus.heldout_idx[:n_heldout]
+    dense = count_parameters(model, layers).ffn
+    choose = _choices(model, layers, corpus, profile, tokens_per_batch, partition, frequency, seed)
+    rows = []
+    with progress(1 + len(METHODS) * len(shares), "models", "frontier") as bar:
+        for method, share in [("dense", 1.0), *((m, s) for m in METHODS for s in shares)]:
+            with restored(layers):
+                if method == COMPENSATED:
+                    idx = choose["most_frequent"](share)
+                    prune_and_compensate(model, layers, corpus, profile, idx, tokens_per_batch)
+                elif method != "dense":
+                    prune(layers, choose[method](share))
+                losses = evaluate_documents(model, corpus, heldout, tokens_per_batch)
+                kept = count_parameters(model, layers).ffn / dense
+            rows.append(
+                {
+                    "method": method,
+                    "share": share,
+                    "ffn_parameters_kept": kept,
+                    "nll": losses.mean_nll,
+                    "nll_standard_error": losses.standard_error,
+                    "n_predicted": int(losses.n_predicted.sum()),
+                }
+            )
+            bar.update(1)
+    return rows
+
+
+def _choices(
+    model: Any,
+    layers: Sequence[FfnLayer],
+    corpus: TokenizedCorpus,
+    profile: np.ndarray,
+    tokens_per_batch: int,
+    partition: ExpertPartition,
+    frequency: np.ndarray,
+    seed: int,
+) -> dict[str, Callable[[float], list[np.ndarray]]]:
+    """For each method the neurons that it keeps at a share."""
+    n_layers, n_experts = frequency.shape
+    outputs = output_norms(model, layers, corpus, profile, tokens_per_batch)
+    said = expert_scores(outputs, partition.labels, n_experts)
+    weights = expert_scores(weight_norms(layers), partition.labels, n_experts)
+    rng = np.random.default_rng(seed)
+
+    def even(share: float) -> np.ndarray:
+        return np.full(n_layers, round(share * n_experts))
+
+    def total(share: float) -> int:
+        return round(share * frequency.size)
+
+    by_experts: dict[str, Callable[[float], np.ndarray]] = {
+        "most_frequent": lambda s: keep_best(frequency, total(s)),
+        "most_frequent_per_layer": lambda s: keep_best_per_layer(frequency, even(s)),
+        "layer_rates": lambda s: keep_best_per_layer(frequency, layer_sizes(frequency, s)),
+        "output_norm_experts": lambda s: keep_best_per_layer(said, even(s)),
+        "weight_norm": lambda s: keep_best_per_layer(weights, even(s)),
+        "random": lambda s: keep_random(even(s), n_experts, rng),
+        "least_frequent": lambda s: keep_best(-frequency, total(s)),
+    }
+    choices: dict[str, Callable[[float], list[np.ndarray]]] = {
+        name: lambda s, choose=choose: kept_neurons(choose(s), partition)  # type: ignore[misc]
+        for name, choose in by_experts.items()
+    }
+    choices["output_norm_neurons"] = lambda s: [
+        np.flatnonzero(row) for row in keep_best_per_layer(outputs, [round(s * outputs.shape[1])] * n_layers)
+    ]
+    return choices

@@ -1,0 +1,87 @@
+"""Held-out negative log-likelihood, document by document, without whole tables of logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from babelscope.model.load import base_model, input_device
+from babelscope.pruning.losses import DocumentLosses
+from babelscope.text.batches import make_batches
+from babelscope.text.tokens import TokenizedCorpus
+
+_VOCABULARY_SLICE = 4096
+
+
+def evaluate_documents(
+    model: nn.Module,
+    corpus: TokenizedCorpus,
+    document_idx: np.ndarray,
+    tokens_per_batch: int,
+    on_progress: Callable[[int], object] = lambda n_tokens: None,
+) -> DocumentLosses:
+    """Negative log-likelihood of documents; BOS is an input and never predicted.
+
+    Where the tokenizer has no BOS, the first token of a document is an input only, and its bytes are left
+    out in proportion.
+
+    Parameters
+    ----------
+    model : with its output layer.
+    corpus, document_idx : the documents, and which of them.
+    tokens_per_batch : rows x length of a batch.
+    on_progress : called with the number of tokens done.
+    """
+    device = input_device(model)
+    n_documents = len(document_idx)
+    row_of = {int(idx): row for row, idx in enumerate(document_idx)}
+    lengths = np.diff(corpus.offsets)[document_idx]
+    n_predicted = lengths - (0 if corpus.bos_token_id >= 0 else 1)
+    n_bytes = np.round(corpus.n_bytes[document_idx] * (n_predicted / lengths)).astype(np.int64)
+    nll = np.zeros(n_documents)
+    for batch in make_batches(corpus, document_idx, tokens_per_batch):
+        token_ids = torch.from_numpy(batch.token_ids).to(device)
+        predicted = torch.from_numpy(batch.real_mask(count_special=True)[:, 1:]).to(device)
+        with torch.inference_mode():
+            hidden = base_model(model)(input_ids=token_ids, use_cache=False)[
+                0
+            ]  # (document, position, d_model)
+            loss = token_losses(model, hidden[:, :-1][predicted], token_ids[:, 1:][predicted])
+        table = torch.zeros(predicted.shape, dtype=torch.float64)
+        table[predicted.cpu()] = loss.double().cpu()
+        nll[[row_of[int(idx)] for idx in batch.document_idx]] = table.sum(dim=1).numpy()
+        on_progress(int(batch.n_real.sum()))
+    return DocumentLosses(nll, n_predicted.astype(np.int64), np.maximum(n_bytes, 1))
+
+
+def token_losses(model: nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Loss of every token, float32 (n_tokens,), in slices of the vocabulary so that logits stay small.
+
+    A slice stays in the processor's cache: faster than whole rows of logits, too.
+
+    Parameters
+    ----------
+    hidden : (n_tokens, d_model), last hidden states.
+    targets : int64 (n_tokens,), the next token.
+    """
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    hidden, targets = hidden.to(head.weight.device), targets.to(head.weight.device)
+    normalisers = []
+    chosen = torch.zeros(len(targets), dtype=torch.float32, device=targets.device)
+    for start in range(0, len(head.weight), _VOCABULARY_SLICE):
+        part = slice(start, start + _VOCABULARY_SLICE)
+        logits = nn.functional.linear(
+            hidden, head.weight[part], None if head.bias is None else head.bias[part]
+        )
+        logits = logits.float()
+        if cap:
+            logits = torch.tanh(logits / cap) * cap
+        normalisers.append(logits.logsumexp(dim=1))
+        here = (targets >= start) & (targets < start + logits.shape[1])
+        column = (targets - start).clamp(0, logits.shape[1] - 1)
+        chosen = torch.where(here, logits.gather(1, column[:, None])[:, 0], chosen)
+    return torch.stack(normalisers).logsumexp(dim=0) - chosen

@@ -1,0 +1,88 @@
+"""One language's loss under every language's experts: the causal test that experts are a language's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.info import ModelInfo
+from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.pruning.compensation import prune_and_compensate
+from babelscope.pruning.cut import kept_neurons, prune, restored
+from babelscope.pruning.heldout import evaluate_documents
+from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+from babelscope.study.progress import progress
+from babelscope.text.tokens import TokenizedCorpus
+
+
+def evaluate_under_experts(
+    info: ModelInfo,
+    compute: Mapping[str, Any],
+    corpus: TokenizedCorpus,
+    partition: ExpertPartition,
+    choices: Mapping[str, Mapping[str, np.ndarray]],
+    plans: Mapping[str, PruningPlan],
+    n_profile: int,
+) -> dict[str, Any]:
+    """Held-out losses of one language under the experts of every language.
+
+    Plain removal measures what removal breaks as much as what the experts are for. So there are two more
+    selections: ``compensated``, the other language's finished model, corrected on its own text; and
+    ``same_size_corrected``, as many experts of each language, all corrected on profile documents of the
+    language that is read, so that nothing but the choice of experts differs.
+
+    Parameters
+    ----------
+    info, compute : the prepared model, and keyword arguments of ``load_model`` with ``tokens_per_batch``.
+    corpus : documents of the language.
+    partition : experts of the model.
+    choices : by selection (``threshold``, ``same_size``) and name of the language or union whose experts are
+        kept, bool (n_layers, n_experts); removed plainly.
+    plans : by name of the language or union, its compensated model.
+    n_profile : profile documents that the experts of ``choices["same_size"]`` are corrected on.
+
+    Returns
+    -------
+    ``n_predicted`` and ``n_bytes`` of each document, ``cells`` with ``selection``, ``experts_of``,
+    ``proportion_kept`` (of neurons) and ``nll``, total nats of each document; the dense model is selection
+    ``dense``.
+    """
+    options = dict(compute)
+    tokens_per_batch = options.pop("tokens_per_batch")
+    model = load_model(info, **options)
+    layers = find_ffn_layers(model, info.family)
+    heldout, profile = corpus.heldout_idx, corpus.profile_idx[:n_profile]
+    result: dict[str, Any] = {"cells": []}
+
+    def plain(keep: np.ndarray) -> Callable[[], object]:
+        return lambda: prune(layers, kept_neurons(keep, partition))
+
+    def corrected(keep: np.ndarray) -> Callable[[], object]:
+        idx = kept_neurons(keep, partition)
+        return lambda: prune_and_compensate(model, layers, corpus, profile, idx, tokens_per_batch)
+
+    def finished(plan: PruningPlan) -> Callable[[], object]:
+        return lambda: apply_plan(layers, plan)
+
+    todo: list[tuple[str, str, Callable[[], object]]] = [("dense", "", lambda: None)]
+    for selection, table in choices.items():
+        todo += [(selection, name, plain(keep)) for name, keep in table.items()]
+    todo += [("compensated", name, finished(plan)) for name, plan in plans.items()]
+    same_size = choices.get("same_size", {})
+    todo += [("same_size_corrected", name, corrected(keep)) for name, keep in same_size.items()]
+    with progress(len(todo), "models", "evaluating") as bar:
+        for selection, name, change in todo:
+            with restored(layers):
+                change()
+                n_kept = sum(layer.d_ff for layer in layers)
+                losses = evaluate_documents(model, corpus, heldout, tokens_per_batch)
+            result["n_predicted"] = losses.n_predicted.tolist()
+            result["n_bytes"] = losses.n_bytes.tolist()
+            share = n_kept / (info.n_layers * info.d_ff)
+            cell = {"selection": selection, "experts_of": name, "proportion_kept": share}
+            result["cells"].append(cell | {"nll": losses.nll.tolist()})
+            bar.update(1)
+    return result

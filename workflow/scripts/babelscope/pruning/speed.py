@@ -1,0 +1,207 @@
+"""How much faster and smaller a sliced model is, measured beside the dense one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from babelscope.model.load import base_model, find_ffn_layers, input_device
+from babelscope.pruning.cut import FAST_WIDTHS, FfnState, restored, round_widths
+from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+
+
+@dataclass(frozen=True)
+class SpeedSettings:
+    """What is timed.
+
+    Attributes
+    ----------
+    batch_sizes : sequences at once.
+    prompt_tokens : tokens of each sequence in prefill; decoding goes on from there.
+    new_tokens : tokens that decoding adds to each sequence.
+    repeats : timings of each model, in turns; medians are reported.
+    width_multiple : the sliced model's widths are rounded up to multiples of this, see ``round_widths``.
+    """
+
+    batch_sizes: tuple[int, ...] = (1, 4)
+    prompt_tokens: int = 64
+    new_tokens: int = 4
+    repeats: int = 3
+    width_multiple: int = FAST_WIDTHS
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """One row of ``pruning_speed.csv``; ``ratio`` is sliced over dense.
+
+    ``ideal_ratio`` is the ratio of multiplications in prefill, and of the bytes of weights and cache that are
+    read in decoding, of the sliced model before its widths are rounded up. Prefill fills the cache without
+    the output layer, which belongs to decoding. ``sliced_weight_bytes`` is what the model takes as it runs,
+    ``*_peak_bytes`` that and the most that a pass of the phase takes on top, cache included.
+    """
+
+    language: str
+    phase: str
+    batch_size: int
+    dense_tokens_per_second: float
+    sliced_tokens_per_second: float
+    ratio: float
+    ideal_ratio: float
+    share_of_ideal: float
+    dense_weight_bytes: int
+    sliced_weight_bytes: int
+    dense_peak_bytes: int
+    sliced_peak_bytes: int
+
+
+def measure_speed(
+    model: nn.Module, plans: Mapping[str, PruningPlan], token_ids: np.ndarray, settings: SpeedSettings
+) -> Iterator[SpeedRow]:
+    """Time the dense and each language's sliced model, interleaved.
+
+    Parameters
+    ----------
+    model : dense, with its output layer; unchanged.
+    plans : by language.
+    token_ids : int (n,), any text; at least ``max(batch_sizes) * prompt_tokens`` tokens.
+    settings : what is timed.
+    """
+    layers = find_ffn_layers(model)
+    dense = FfnState.of(layers)
+    for language, plan in plans.items():
+        # One model that changes its layers: two would differ in where their other weights lie in memory, and
+        # reading the output layer took 12 % longer in a copy.
+        with restored(layers):
+            apply_plan(layers, plan)
+            sliced_weights = _weights(model)
+            round_widths(layers, settings.width_multiple)
+            states, weight_bytes = [dense, FfnState.of(layers)], [_weights(model).n_bytes]
+        weight_bytes.insert(0, _weights(model).n_bytes)
+        for batch_size in settings.batch_sizes:
+            ids = np.resize(token_ids, (batch_size, settings.prompt_tokens)).astype(np.int64)
+            prompt = torch.from_numpy(ids).to(input_device(model))
+            with restored(layers):
+                seconds = _interleaved(model, states, prompt, settings)
+                passing = [_peak(model, state, prompt) for state in states]
+            n_tokens = {"prefill": ids.size, "decode": batch_size * settings.new_tokens}
+            for phase, (dense_seconds, sliced_seconds) in seconds.items():
+                shared = _shared_cost(model, phase, batch_size, settings)
+                ideal = (_weights(model).inner + shared) / (sliced_weights.inner + shared)
+                ratio = dense_seconds / sliced_seconds
+                yield SpeedRow(
+                    language,
+                    phase,
+                    batch_size,
+                    n_tokens[phase] / dense_seconds,
+                    n_tokens[phase] / sliced_seconds,
+                    ratio,
+                    ideal,
+                    ratio / ideal,
+                    *weight_bytes,
+                    *(w + peaks[phase] for w, peaks in zip(weight_bytes, passing, strict=True)),
+                )
+
+
+def speed_table(rows: Sequence[SpeedRow]) -> str:
+    """CSV text, one line a row."""
+    names = [field.name for field in fields(SpeedRow)]
+    lines = [",".join(_cell(getattr(row, name)) for name in names) for row in rows]
+    return "\n".join([",".join(names), *lines]) + "\n"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _interleaved(
+    model: nn.Module, states: Sequence[FfnState], prompt: torch.Tensor, settings: SpeedSettings
+) -> dict[str, list[float]]:
+    """Median seconds of each state by phase; they take turns, so that a noisy moment meets all of them."""
+    times: dict[str, list[list[float]]] = {"prefill": [[] for _ in states], "decode": [[] for _ in states]}
+    for repeat in range(settings.repeats + 1):
+        for number, state in enumerate(states):
+            state.put_back()
+            taken = _generate(model, prompt, settings.new_tokens)
+            if repeat:  # the first round warms up
+                for phase, seconds in taken.items():
+                    times[phase][number].append(seconds)
+    return {phase: [median(seconds) for seconds in lists] for phase, lists in times.items()}
+
+
+def _generate(model: nn.Module, prompt: torch.Tensor, new_tokens: int) -> dict[str, float]:
+    with torch.inference_mode():
+        begin = _now(prompt.device)
+        cache = base_model(model)(input_ids=prompt, use_cache=True).past_key_values
+        filled = _now(prompt.device)
+        token = prompt[:, -1:]  # which one is nothing to speed
+        for _ in range(new_tokens):
+            output = model(input_ids=token, past_key_values=cache, use_cache=True)
+            token, cache = output.logits.argmax(dim=-1), output.past_key_values
+        return {"prefill": filled - begin, "decode": _now(prompt.device) - filled}
+
+
+def _peak(model: nn.Module, state: FfnState, prompt: torch.Tensor) -> dict[str, int]:
+    """Bytes that a pass of each phase holds at most at one time, weights left out."""
+    state.put_back()
+    token = prompt[:, -1:]
+    with torch.inference_mode():
+        cache, prefill, cached = _allocated(lambda: base_model(model)(input_ids=prompt, use_cache=True)[1])
+        _, decode, _ = _allocated(lambda: model(input_ids=token, past_key_values=cache, use_cache=True)[0])
+    return {"prefill": prefill, "decode": cached + decode}
+
+
+def _allocated(run: Callable[[], Any]) -> tuple[Any, int, int]:
+    """What a function returns, the most bytes of tensors that it held at a time, and those it holds still."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        result = run()
+        return result, torch.cuda.max_memory_allocated() - before, torch.cuda.memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        result = run()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    held = np.cumsum([0, *(event.nbytes() for event in events)])
+    return result, int(held.max()), int(held[-1])
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """``inner``: numbers in the linear modules but the output layer; ``n_bytes``: of all parameters."""
+
+    inner: int
+    n_bytes: int
+
+
+def _weights(model: nn.Module) -> _Weights:
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    inner = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear) and m is not head)
+    return _Weights(inner, sum(p.numel() * p.element_size() for p in model.parameters()))
+
+
+def _shared_cost(model: nn.Module, phase: str, batch_size: int, settings: SpeedSettings) -> float:
+    """What slicing leaves: multiplications a token in prefill, numbers that are read a step in decoding."""
+    config: Any = model.config
+    n_layers, n_heads = config.num_hidden_layers, config.num_attention_heads
+    d_head = getattr(config, "head_dim", None) or config.hidden_size // n_heads
+    if phase == "prefill":
+        # a token attends to half of the prompt on average, by scores and by values
+        return n_layers * n_heads * d_head * settings.prompt_tokens
+    n_kv_heads = getattr(config, "num_key_value_heads", None) or n_heads
+    context = settings.prompt_tokens + settings.new_tokens / 2
+    cached = 2 * n_layers * n_kv_heads * d_head * context * batch_size
+    return model.get_output_embeddings().weight.numel() + cached  # type: ignore[operator]

@@ -1,0 +1,132 @@
+"""The tables of pruning: one row a language (paper, Table 4), the cross-language matrix, the frontier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from babelscope.pruning.losses import DocumentLosses
+
+COLUMNS = (
+    "language",
+    "proportion_high",
+    "nll_dense",
+    "nll_pruned",
+    "perplexity_dense",
+    "perplexity_pruned",
+    "bits_per_byte_dense",
+    "bits_per_byte_pruned",
+    "ffn_parameters_kept",
+    "parameters_kept",
+)
+MATRIX_COLUMNS = (
+    "language",
+    "experts_of",
+    "selection",
+    "proportion_kept",
+    "nll",
+    "bits_per_byte",
+    "difference_bits_per_byte",
+    "low",
+    "high",
+    "nll_standard_error",
+    "n_predicted",
+)
+FRONTIER_COLUMNS = (
+    "language",
+    "method",
+    "share",
+    "ffn_parameters_kept",
+    "nll",
+    "nll_standard_error",
+    "n_predicted",
+)
+N_RESAMPLES = 2000
+
+
+def tabulate_pruning(results: Sequence[Mapping[str, Any]]) -> str:
+    """CSV text with the contract's columns first and whatever else was measured behind them."""
+    extra = [
+        name
+        for name, value in results[0].items()
+        if name not in COLUMNS and name != "model" and isinstance(value, (int, float, type(None)))
+    ]
+    names = [*COLUMNS, *extra]
+    return _table(results, names)
+
+
+def matrix_rows(language: str, result: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
+    """The rows of ``pruning_matrix.csv`` for one language of text.
+
+    ``difference_bits_per_byte`` is the loss under other experts less that under the language's own of the
+    same selection, with a 95 % interval from resampled documents (paired: both losses of a document go
+    together); above 0 its own experts are better.
+    """
+    n_predicted, n_bytes = np.asarray(result["n_predicted"]), np.asarray(result["n_bytes"])
+    own = {c["selection"]: np.asarray(c["nll"]) for c in result["cells"] if c["experts_of"] == language}
+    draws = np.random.default_rng(seed).integers(len(n_bytes), size=(N_RESAMPLES, len(n_bytes)))
+    bits = np.log(2) * n_bytes[draws].sum(axis=1)
+    rows = []
+    for cell in result["cells"]:
+        losses = DocumentLosses(np.asarray(cell["nll"]), n_predicted, n_bytes)
+        nll = losses.nll
+        row: dict[str, Any] = {
+            "language": language,
+            "experts_of": cell["experts_of"],
+            "selection": cell["selection"],
+            "proportion_kept": cell["proportion_kept"],
+            "nll": losses.mean_nll,
+            "bits_per_byte": losses.bits_per_byte,
+            "difference_bits_per_byte": None,
+            "low": None,
+            "high": None,
+            "nll_standard_error": losses.standard_error,
+            "n_predicted": int(n_predicted.sum()),
+        }
+        if cell["selection"] in own and cell["experts_of"] != language:
+            difference = nll - own[cell["selection"]]
+            low, high = np.quantile(difference[draws].sum(axis=1) / bits, [0.025, 0.975])
+            row["difference_bits_per_byte"] = difference.sum() / (np.log(2) * n_bytes.sum())
+            row["low"], row["high"] = low, high
+        rows.append(row)
+    return rows
+
+
+def matrix_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """CSV text of the matrix, one line a row."""
+    return _table(rows, MATRIX_COLUMNS)
+
+
+def excess_matrix(
+    rows: Sequence[Mapping[str, Any]], selection: str
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """Bits per byte above the dense model, for one selection.
+
+    Returns
+    -------
+    float64 (n_texts, n_choices), the languages of the text, whose experts are kept.
+    """
+    dense = {row["language"]: row["bits_per_byte"] for row in rows if row["selection"] == "dense"}
+    chosen = [row for row in rows if row["selection"] == selection]
+    names = list(dict.fromkeys(row["experts_of"] for row in chosen))
+    table = {(row["language"], row["experts_of"]): row["bits_per_byte"] for row in chosen}
+    matrix = [[table[text, name] - dense[text] for name in names] for text in dense]
+    return np.array(matrix), list(dense), names
+
+
+def frontier_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """CSV text of the frontier, one line a row."""
+    return _table(rows, FRONTIER_COLUMNS)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    lines = [",".join(_cell(row[name]) for name in columns) for row in rows]
+    return "\n".join([",".join(columns), *lines]) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,125 @@
+"""Counts of an unfinished recording: constant in size, saved now and then, found again after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from babelscope.files.whole import whole_file
+from babelscope.recording.counts import ActivationCounts
+from babelscope.study.progress import logger
+from babelscope.text.token_file import Documents
+
+# Documents read from their file at a time.
+_DIGEST_DOCUMENTS = 1000
+
+
+@dataclass
+class RunningCounts:
+    """Sums over the documents done so far.
+
+    Block ``i`` of the documents, counted from the first one, goes into row ``i % n_blocks``.
+
+    Attributes
+    ----------
+    n_active : for each variant int64 (n_blocks, n_layers, n_experts).
+    n_tokens : int64 (n_blocks,).
+    n_documents : documents of whole segments done.
+    done : bool (n_segment_documents,), documents done of the segment after them; empty: none.
+    n_seen : tokens the model has seen for all of them, special tokens included.
+    skipped : indices of documents left out.
+    """
+
+    n_active: list[np.ndarray]
+    n_tokens: np.ndarray
+    n_documents: int = 0
+    done: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    n_seen: int = 0
+    skipped: list[int] = field(default_factory=list)
+
+    @classmethod
+    def zeros(cls, n_blocks: int, shapes: Sequence[tuple[int, int]]) -> RunningCounts:
+        """Nothing counted; ``shapes`` gives (n_layers, n_experts) of every variant."""
+        return cls(
+            [np.zeros((n_blocks, *shape), dtype=np.int64) for shape in shapes],
+            np.zeros(n_blocks, dtype=np.int64),
+        )
+
+    def add(self, n_active: Sequence[np.ndarray], n_tokens: np.ndarray, first_block: int) -> None:
+        """Add counts of consecutive blocks.
+
+        Parameters
+        ----------
+        n_active : for each variant int64 (n_new_blocks, n_layers * n_experts) or (…, n_layers, n_experts).
+        n_tokens : int64 (n_new_blocks,).
+        first_block : number of the first of them, counted from the first document.
+        """
+        rows = (first_block + np.arange(len(n_tokens))) % len(self.n_tokens)
+        np.add.at(self.n_tokens, rows, n_tokens)
+        for total, new in zip(self.n_active, n_active, strict=True):
+            np.add.at(total, rows, new.reshape(len(new), *total.shape[1:]))
+
+    def finished(self, top_k: Sequence[int]) -> list[ActivationCounts]:
+        """The counts of every variant, checked."""
+        return [ActivationCounts(n, self.n_tokens, k) for n, k in zip(self.n_active, top_k, strict=True)]
+
+    def save(self, path: Path, key: str) -> None:
+        """Write all of it, whole or not at all, under a key that says what was being recorded."""
+        state: dict[str, Any] = {f"n_active_{i}": n for i, n in enumerate(self.n_active)}
+        state |= {"key": key, "numbers": [self.n_documents, self.n_seen]}
+        state |= {"n_tokens": self.n_tokens, "done": self.done, "skipped": self.skipped}
+        with whole_file(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **state)
+
+    @classmethod
+    def load(cls, path: Path, key: str) -> RunningCounts | None:
+        """What was saved under this key; None where there is nothing, or something else or broken."""
+        try:
+            with np.load(path) as file:
+                if str(file["key"]) != key:
+                    return None
+                n_variants = sum(name.startswith("n_active_") for name in file.files)
+                n_documents, n_seen = (int(n) for n in file["numbers"])
+                found = cls(
+                    [file[f"n_active_{i}"] for i in range(n_variants)],
+                    file["n_tokens"],
+                    n_documents,
+                    file["done"],
+                    n_seen,
+                    [int(idx) for idx in file["skipped"]],
+                )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        n_done = found.n_documents + int(found.done.sum())
+        logger.info(f"going on after {n_done} documents that an earlier job finished")
+        return found
+
+
+def documents_digest(corpus: Documents, document_idx: np.ndarray) -> str:
+    """SHA-256 of the tokens of some documents, in order, and of the BOS token put before each.
+
+    The same for the same documents wherever they stand in a corpus.
+    """
+    digest = hashlib.sha256(f"bos {corpus.bos_token_id}".encode())
+    for start in range(0, len(document_idx), _DIGEST_DOCUMENTS):
+        part = corpus.take(document_idx[start : start + _DIGEST_DOCUMENTS])
+        for idx in range(len(part.heldout)):
+            tokens = part.document(idx)
+            digest.update(f";{len(tokens)}:".encode())
+            digest.update(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
+    return digest.hexdigest()
+
+
+def recording_key(corpus: Documents, document_idx: np.ndarray, *parts: Any) -> str:
+    """Digest of all that decides the counts: documents, and anything with a faithful ``repr`` or bytes."""
+    digest = hashlib.sha256(documents_digest(corpus, document_idx).encode())
+    digest.update(np.ascontiguousarray(document_idx, dtype="<i8").tobytes())
+    for part in parts:
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else f";{part!r}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""Hooks on a model that turn feed-forward activations into z-scores of experts while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.load import FfnLayer, base_model, input_device, take_neurons
+from babelscope.recording.scores import ExpertLayout, score_experts, standardise, token_tiles
+
+
+class ExpertTap:
+    """Context in which a model's forward pass also gives the z-scores of several partitions.
+
+    Forward hooks stand before the down projections of the Hugging Face model itself. On leaving, the model
+    is as it was.
+
+    Parameters
+    ----------
+    model : model with its output layer, which is never computed.
+    layers : its feed-forward layers.
+    partitions : ways to cut every layer; the first one is scored without a gather.
+    """
+
+    def __init__(
+        self, model: nn.Module, layers: Sequence[FfnLayer], partitions: Sequence[ExpertPartition]
+    ) -> None:
+        self.model, self.layers, self.partitions = model, layers, partitions
+        self.device = input_device(model)
+        self._tables: list[torch.Tensor] = []
+        self._z: list[torch.Tensor] = []
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+
+    def __enter__(self) -> ExpertTap:
+        layouts = [self._layouts(partition) for partition in self.partitions]
+        # Neurons of the first partition are put in its order once, so that its scores need no gather. Weights
+        # that accelerate keeps elsewhere and brings in for each pass cannot be put in order.
+        self._permuted = all(layer.down.weight.device.type != "meta" for layer in self.layers)
+        self._back = [torch.argsort(layout.order) for layout in layouts[0]]
+        if self._permuted:
+            take_neurons(self.layers, [layout.order for layout in layouts[0]])
+        for number, layer in enumerate(self.layers):
+            own = [row[number] for row in layouts]
+            back = self._back[number]
+            gathers: list[torch.Tensor | None] = [x.order for x in own]
+            if self._permuted:
+                gathers = [None, *(back[x.order] for x in own[1:])]
+            self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, own, gathers)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        if self._permuted:
+            take_neurons(self.layers, self._back)
+
+    def _layouts(self, partition: ExpertPartition) -> list[ExpertLayout]:
+        devices = [layer.down.weight.device for layer in self.layers]
+        return [
+            ExpertLayout.from_labels(row, partition.n_experts).to(self.device if d.type == "meta" else d)
+            for row, d in zip(partition.labels, devices, strict=True)
+        ]
+
+    def _hook(
+        self, number: int, layouts: Sequence[ExpertLayout], gathers: Sequence[torch.Tensor | None]
+    ) -> Callable[..., None]:
+        def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+            activations = args[0].reshape(-1, args[0].shape[-1])  # (token, neuron)
+            for tile in token_tiles(len(activations), activations.device):
+                part = activations[tile]
+                if part.device.type == "cpu":
+                    part = part.float()  # gathers of half precision are slow there
+                for layout, gather, z in zip(layouts, gathers, self._z, strict=True):
+                    # one gather for each partition: sums of slices of a wider one are far slower
+                    own = part if gather is None else part.index_select(1, gather.to(part.device))
+                    z[tile, number] = standardise(score_experts(own, layout)).to(z.device)
+
+        return before_down
+
+    def run(self, token_ids: torch.Tensor) -> list[torch.Tensor]:
+        """z-scores of one batch.
+
+        Parameters
+        ----------
+        token_ids : int64 (n_documents, length), on the model's input device.
+
+        Returns
+        -------
+        For every partition float32 (n_documents * length, n_layers, n_experts); NaN for a token and layer
+        with NaN or infinite activations. The next batch writes into the same memory.
+        """
+        n_tokens = token_ids.numel()
+        if not self._tables or len(self._tables[0]) < n_tokens:
+            shapes = [(n_tokens, len(self.layers), p.n_experts) for p in self.partitions]
+            self._tables = [torch.empty(shape, dtype=torch.float32, device=self.device) for shape in shapes]
+        self._z = [table[:n_tokens] for table in self._tables]
+        with torch.inference_mode():
+            base_model(self.model)(input_ids=token_ids, use_cache=False)
+        return self._z
+
+    def release(self) -> None:
+        """Give the memory of the z-scores back; what ``run`` returned last is no longer valid."""
+        self._tables, self._z = [], []
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Copy without making the host wait for the device."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -1,0 +1,117 @@
+"""A digest of the code that an adaptor depends on.
+
+Snakemake tracks a rule's script but not the library behind it. The digest covers every module of this package
+that the script imports, directly or through other modules, as syntax trees without comments and docstrings.
+Passed as a parameter, it re-runs exactly the rules whose results the edit could change.
+
+Left out are the modules that carry results without making them: a change of a file's layout is guarded by its
+``format_version``. This module needs the standard library alone: rule files import it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "babelscope"
+INFRASTRUCTURE = {PACKAGE} | {
+    f"{PACKAGE}.{name}"
+    for name in (
+        "files.hdf5",
+        "files.kinds",
+        "files.whole",
+        "study.code_digest",
+        "study.errors",
+        "study.job",
+        "study.progress",
+    )
+}
+
+
+def code_digest(script: Path) -> str:
+    """Digest of a script and of all modules of the package beside it that it imports, at any distance.
+
+    Parameters
+    ----------
+    script : an adaptor; the package lies in the same folder.
+
+    Returns
+    -------
+    16 hexadecimal digits, the same after any edit of comments, docstrings, layout or modules not imported.
+    """
+    text, pending = _read(script, script.stat().st_mtime_ns, script.stem, False)
+    reached: dict[str, str] = {}
+    queue = list(pending)
+    while queue:
+        name = queue.pop()
+        path = _module_path(script.parent, name)
+        if path is None or name in reached or name in INFRASTRUCTURE:
+            continue
+        reached[name], imported = _read(path, path.stat().st_mtime_ns, name, path.name == "__init__.py")
+        queue += imported
+    text += "".join(f"{name}{reached[name]}" for name in sorted(reached))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# Every rule of a run asks for the same files.
+@cache
+def _read(path: Path, _mtime: int, module: str, is_package: bool) -> tuple[str, tuple[str, ...]]:
+    """The code of one file as text, and the modules of the package that it may import."""
+    tree = _StripDocstrings().visit(ast.parse(path.read_text(encoding="utf-8")))
+    return ast.dump(tree), tuple(_imported(tree, module, is_package))
+
+
+def _imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
+    """Dotted names that a module imports, each with the packages that Python runs on the way to it.
+
+    What stands under ``if TYPE_CHECKING`` never runs. A name behind ``from x import`` may be a module.
+    """
+    for node in _running(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                parts = parts[: len(parts) - node.level + (1 if is_package else 0)]
+                base = ".".join([*parts, base] if base else parts)
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == PACKAGE:
+                yield from (".".join(parts[: i + 1]) for i in range(len(parts)))
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if (
+            isinstance(child, ast.If)
+            and isinstance(child.test, ast.Name)
+            and child.test.id == "TYPE_CHECKING"
+        ):
+            for other in child.orelse:
+                yield from _running(other)
+        else:
+            yield from _running(child)
+
+
+class _StripDocstrings(ast.NodeTransformer):
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        scopes = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, scopes) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        return node
+
+
+def _module_path(folder: Path, module: str) -> Path | None:
+    base = folder.joinpath(*module.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.exists():
+            return path
+    return None

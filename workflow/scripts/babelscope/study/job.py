@@ -1,0 +1,61 @@
+"""What every adaptor does around its work: log, threads, network, and errors without a traceback."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from babelscope.study.errors import BabelscopeError
+
+logger = logging.getLogger("babelscope")
+
+
+def run_job(main: Callable[[Any], None], smk: Any, *, network: bool = False) -> None:
+    """Run an adaptor's ``main(smk)`` as a Snakemake job.
+
+    Messages of the ``babelscope`` logger go to the rule's log file and to standard error. The numeric
+    libraries get the rule's threads. Without ``network`` the hub is switched off: compute nodes of a
+    cluster often have no way out, and a job must not try. A ``BabelscopeError`` ends the job with its
+    message alone.
+
+    Parameters
+    ----------
+    main : the adaptor.
+    smk : the `snakemake` object of the script.
+    network : True for the rules that may fetch from the hub.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if smk.log:
+        Path(smk.log[0]).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(smk.log[0], mode="w", encoding="utf-8"))
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(message)s", handlers=handlers, force=True
+    )
+    logger.setLevel(logging.INFO)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if not network:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        limit_threads(smk.threads)
+        main(smk)
+    except BabelscopeError as error:
+        logger.error("error: %s", error)
+        sys.exit(1)
+    except BaseException:
+        logger.exception("unexpected error: this is a defect of Babelscope, please report it with this log")
+        raise
+
+
+def limit_threads(n_threads: int) -> None:
+    """Let BLAS and, where it is loaded, torch use this many threads."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(n_threads)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(n_threads)

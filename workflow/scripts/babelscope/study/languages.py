@@ -1,0 +1,44 @@
+"""The table of languages: resources/languages.tsv."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from babelscope.study.errors import BabelscopeError
+
+
+@dataclass(frozen=True)
+class Language:
+    """Code, English name, family, genus (as in WALS) and script (ISO 15924 code)."""
+
+    code: str
+    name: str
+    family: str
+    genus: str
+    script: str
+
+
+def read_languages(path: str | Path) -> dict[str, Language]:
+    """Read the table, by code.
+
+    Raises
+    ------
+    BabelscopeError
+        For missing columns, empty cells or a code that stands twice; file and line are named.
+    """
+    columns = [field.name for field in fields(Language)]
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        if reader.fieldnames != columns:
+            raise BabelscopeError(f"{path}: columns {reader.fieldnames}, need {columns}")
+        table: dict[str, Language] = {}
+        for number, row in enumerate(reader, start=2):
+            if None in row or not all(row.values()):
+                raise BabelscopeError(f"{path}, line {number}: every column needs a value")
+            language = Language(**row)
+            if language.code in table:
+                raise BabelscopeError(f"{path}, line {number}: {language.code} stands twice")
+            table[language.code] = language
+    return table

@@ -1,0 +1,73 @@
+"""The tokens of one language, read from their file a few documents at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from babelscope.files.hdf5 import open_h5
+from babelscope.text.tokens import TokenizedCorpus
+
+
+class Documents(Protocol):
+    """What recording needs of a language: a ``TokenizedCorpus``, or a ``TokenFile`` that stays on disk."""
+
+    @property
+    def offsets(self) -> np.ndarray: ...
+
+    @property
+    def bos_token_id(self) -> int: ...
+
+    def take(self, document_idx: np.ndarray) -> TokenizedCorpus: ...
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """An open ``tokens/{lang}.h5``: what is there for each document in memory, the tokens on disk.
+
+    Attributes
+    ----------
+    offsets, heldout, n_bytes, bos_token_id : as in ``TokenizedCorpus``.
+    """
+
+    offsets: np.ndarray
+    heldout: np.ndarray
+    n_bytes: np.ndarray
+    bos_token_id: int
+    _tokens: Any
+
+    @property
+    def profile_idx(self) -> np.ndarray:
+        """Indices of the profile documents, int64, in file order."""
+        return np.flatnonzero(~self.heldout)
+
+    def take(self, document_idx: np.ndarray) -> TokenizedCorpus:
+        """Some documents, in the order given; all between the first and the last of them are read."""
+        first, last = int(document_idx.min()), int(document_idx.max())
+        start = self.offsets[first]
+        window = TokenizedCorpus(
+            token_ids=self._tokens[start : self.offsets[last + 1]],
+            offsets=self.offsets[first : last + 2] - start,
+            heldout=self.heldout[first : last + 1],
+            n_bytes=self.n_bytes[first : last + 1],
+            bos_token_id=self.bos_token_id,
+        )
+        return window.take(document_idx - first)
+
+
+@contextmanager
+def open_tokens(path: str | Path, model: str, language: str) -> Iterator[TokenFile]:
+    """Open ``tokens/{lang}.h5`` of this model and language."""
+    with open_h5(path, "tokens", model=model, language=language) as file:
+        yield TokenFile(
+            offsets=file["offsets"][()],
+            heldout=file["heldout"][()],
+            n_bytes=file["n_bytes"][()],
+            bos_token_id=int(file.attrs["bos_token_id"]),
+            _tokens=file["token_ids"],
+        )

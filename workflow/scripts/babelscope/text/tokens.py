@@ -1,0 +1,111 @@
+"""The documents of one language as tokens of one model, and their file ``tokens/{lang}.h5``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.study.errors import require
+
+
+@dataclass(frozen=True)
+class TokenizedCorpus:
+    """The documents of one language as one model's tokens.
+
+    Attributes
+    ----------
+    token_ids : int32 (n_tokens,)
+        All documents one after the other, without special tokens.
+    offsets : int64 (n_documents + 1,)
+        Document ``i`` is ``token_ids[offsets[i]:offsets[i + 1]]``; no document is empty.
+    heldout : bool (n_documents,)
+        True: only for evaluation; False: profile document, recorded.
+    n_bytes : int32 (n_documents,)
+        UTF-8 bytes of the text that the document's tokens stand for.
+    bos_token_id : int
+        Put before every document when the model runs; -1 where the tokenizer has none.
+    """
+
+    token_ids: np.ndarray
+    offsets: np.ndarray
+    heldout: np.ndarray
+    n_bytes: np.ndarray
+    bos_token_id: int = -1
+
+    def __post_init__(self) -> None:
+        n_documents = len(self.heldout)
+        require(
+            len(self.offsets) == n_documents + 1 and len(self.n_bytes) == n_documents,
+            f"offsets ({len(self.offsets)}), heldout ({n_documents}) and n_bytes ({len(self.n_bytes)}) "
+            "do not describe the same documents",
+        )
+        require(
+            n_documents > 0 and self.offsets[0] == 0 and self.offsets[-1] == len(self.token_ids),
+            "offsets do not cover the tokens from the first to the last",
+        )
+        require(bool((np.diff(self.offsets) > 0).all()), "a document without tokens")
+        require(bool((self.token_ids >= 0).all()), "a negative token id")
+
+    def document(self, idx: int) -> np.ndarray:
+        """Token ids of one document, int32 (n,), without special tokens."""
+        return self.token_ids[self.offsets[idx] : self.offsets[idx + 1]]
+
+    def take(self, document_idx: np.ndarray) -> TokenizedCorpus:
+        """Some documents, in the order given, as a corpus of their own; at least one."""
+        pieces = [self.document(int(idx)) for idx in document_idx]
+        return TokenizedCorpus(
+            token_ids=np.concatenate(pieces),
+            offsets=np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64),
+            heldout=self.heldout[document_idx],
+            n_bytes=self.n_bytes[document_idx],
+            bos_token_id=self.bos_token_id,
+        )
+
+    @property
+    def profile_idx(self) -> np.ndarray:
+        """Indices of the profile documents, int64, in file order."""
+        return np.flatnonzero(~self.heldout)
+
+    @property
+    def heldout_idx(self) -> np.ndarray:
+        """Indices of the held-out documents, int64, in file order."""
+        return np.flatnonzero(self.heldout)
+
+
+def join_profiles(corpora: Sequence[TokenizedCorpus], n_documents: int) -> TokenizedCorpus:
+    """The first profile documents of each corpus, in turn, as one corpus without held-out documents.
+
+    Parameters
+    ----------
+    corpora : of one model, one or several languages.
+    n_documents : documents to take from each; all where it has fewer.
+    """
+    taken = [(c, c.profile_idx[:n_documents]) for c in corpora]
+    pieces = [c.document(idx) for c, chosen in taken for idx in chosen]
+    lengths = [len(piece) for piece in pieces]
+    return TokenizedCorpus(
+        token_ids=np.concatenate(pieces),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        heldout=np.zeros(len(pieces), dtype=bool),
+        n_bytes=np.concatenate([c.n_bytes[chosen] for c, chosen in taken]),
+        bos_token_id=corpora[0].bos_token_id,
+    )
+
+
+def write_tokens(
+    path: str | Path, corpus: TokenizedCorpus, model: str, language: str, max_tokens: int
+) -> None:
+    """Write ``tokens/{lang}.h5``."""
+    datasets = {name: getattr(corpus, name) for name in ("token_ids", "offsets", "heldout", "n_bytes")}
+    attrs = {"language": language, "max_tokens": max_tokens, "bos_token_id": corpus.bos_token_id}
+    write_h5(path, "tokens", datasets, model=model, **attrs)
+
+
+def read_tokens(path: str | Path, model: str, language: str) -> TokenizedCorpus:
+    """Read ``tokens/{lang}.h5`` of this model and language."""
+    datasets, attrs = read_h5(path, "tokens", model=model, language=language)
+    return TokenizedCorpus(**datasets, bos_token_id=attrs["bos_token_id"])
