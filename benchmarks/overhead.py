@@ -87,15 +87,12 @@ def time_import(rule: str) -> float:
     script = SCRIPTS / f"{rule}.py"
     if not script.exists():
         return 0.0
-    return time_process(
-        f"import sys, runpy; sys.path.insert(0, {str(SCRIPTS)!r}); runpy.run_path({str(script)!r})"
-    )
+    return time_process(f"import runpy; runpy.run_path({str(script)!r})")
 
 
 def time_loading() -> float:
     """Seconds to load the model, imports not counted."""
     code = (
-        f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
         "from babelscope.model.info import read_model_info\n"
         "from babelscope.model.load import load_model\n"
         "info = read_model_info('results/gemma-3-270m/model.json')\n"

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-
 from babelscope.pruning.pruned_model import PruningPlan
 from babelscope.pruning.speed import SpeedSettings, measure_speed, speed_table
 
+ROOT = Path(__file__).resolve().parents[1]
 CSV = ROOT / "benchmarks/results/pruned_speed.csv"
 D_FF = 11008
 

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-
 from babelscope.experts.partition import read_partition
 from babelscope.model.info import read_model_info
 from babelscope.model.load import DTYPES, base_model, find_ffn_layers, load_model

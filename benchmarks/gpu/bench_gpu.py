@@ -22,8 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.load import base_model, compile_norms, find_ffn_layers, take_neurons
 from babelscope.recording.record import RecordingSettings, Variant, make_variants, record_activations
