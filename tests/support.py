@@ -73,7 +73,8 @@ def make_tokenizer(folder: Path, *, bos: bool = True) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     names = dict(zip(("bos_token", "eos_token", "pad_token", "unk_token"), special, strict=True))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **names} | ({} if bos else {"bos_token": None})
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": bos, **names}
+    settings |= {} if bos else {"bos_token": None}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return tokenizer.get_vocab_size()
 

@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 from tests.tiny import D_MODEL, FAMILY_CONFIGS, save_model
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from babelscope.model.families import FAMILIES
 from babelscope.model.info import describe_model, read_model_info, write_model_info
@@ -48,9 +50,44 @@ def test_a_tokenizer_without_bos_has_none_whatever_the_model_says(folder):
     assert describe_model("tiny", folder, n_layers=3, origin="").bos_token_id == -1
 
 
-def test_a_model_without_bos_has_none(folder):
-    edit(folder / "config.json", bos_token_id=None)
-    assert describe_model("tiny", folder, n_layers=3, origin="").bos_token_id == -1
+def prefix_after(folder, template=None, document_prefix=None, **settings):
+    """Id of the prefix token, with these tokenizer settings and this template of tokenizer.json."""
+    edit(folder / "tokenizer_config.json", **settings)
+    if template:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        special = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>") if token in template]
+        tokenizer.post_processor = TemplateProcessing(single=template, special_tokens=special)
+        tokenizer.save(str(folder / "tokenizer.json"))
+    about = {"n_layers": 3, "origin": "", "document_prefix": document_prefix}
+    return describe_model("tiny", folder, **about).bos_token_id
+
+
+@pytest.mark.parametrize(
+    ("template", "settings", "expected"),
+    [
+        # GPT-NeoX, BLOOM: a BOS token exists, the tokenizer does not put it anywhere
+        (None, {"add_bos_token": None}, -1),
+        # Phi-3, SmolLM2: a BOS token exists and the settings say that it is left out
+        ("<s> $A", {"add_bos_token": False}, -1),
+        # Llama, Gemma
+        ("<s> $A", {"add_bos_token": None}, 1),
+        (None, {"add_bos_token": True}, 1),
+        # XGLM, OPT: documents begin with the end token
+        ("</s> $A", {"add_bos_token": None}, 2),
+        # an end token behind the text is no prefix
+        ("$A </s>", {"add_bos_token": None}, -1),
+    ],
+)
+def test_what_stands_before_a_document_is_what_the_tokenizer_puts_there(folder, template, settings, expected):
+    edit(folder / "config.json", bos_token_id=3)
+    assert prefix_after(folder, template, **settings) == expected
+
+
+def test_a_prefix_that_the_user_names_goes_before_what_the_tokenizer_does(folder):
+    assert prefix_after(folder, document_prefix="</s>") == 2
+    assert prefix_after(folder, document_prefix="") == -1
+    with pytest.raises(BabelscopeError, match="document_prefix '<start>' is no token of the tokenizer in"):
+        prefix_after(folder, document_prefix="<start>")
 
 
 def test_what_was_written_is_read(folder, tmp_path):

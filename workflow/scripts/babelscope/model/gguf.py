@@ -34,6 +34,7 @@ class GgufVocabulary:
     eos_token_id: int | None
     unk_token_id: int | None
     pad_token_id: int | None
+    add_bos_token: bool
 
 
 def convert_gguf(gguf_file: Path, folder: Path) -> None:
@@ -81,6 +82,8 @@ def read_vocabulary(gguf_file: Path) -> GgufVocabulary:
         eos_token_id=value("eos_token_id"),
         unk_token_id=value("unknown_token_id"),
         pad_token_id=value("padding_token_id"),
+        # llama.cpp: SentencePiece vocabularies begin with BOS where the file does not say
+        add_bos_token=bool(value("add_bos_token", value("model", "") == "llama")),
     )
 
 
@@ -158,6 +161,7 @@ def save_tokenizer(tokenizer: Tokenizer, vocabulary: GgufVocabulary, folder: Pat
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
+        "add_bos_token": vocabulary.add_bos_token,
         **special,
     }
     (folder / "tokenizer_config.json").write_text(

