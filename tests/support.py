@@ -1,10 +1,8 @@
-"""Tiny random models and tiny studies, for tests alone: nothing that they measure means anything."""
+"""Tiny studies, for tests alone: nothing that they measure means anything."""
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -16,121 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.tiny import make_text, save_model
 
 ROOT = Path(__file__).resolve().parents[1]
 ANNOTATION_TEMPLATE = (ROOT / "resources" / "templates" / "annotation.html").read_text(encoding="utf-8")
 WORKFLOW_PARTS = ("Snakefile", "rules", "workflow", "config", "resources", "profiles", "envs")
-BOS, EOS, PAD, UNK = range(4)
-
-_SIZES = {
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 8,
-    "initializer_range": 0.2,
-}
-# Where a family names a size in its own way.
-_FAMILY_SIZES: dict[str, dict[str, Any]] = {
-    "bloom": {"hidden_size": 16, "n_head": 2, "initializer_range": 0.2},
-    "gpt_neox": {
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_attention_heads": 2,
-        "initializer_range": 0.2,
-    },
-    "opt": {
-        "hidden_size": 16,
-        "word_embed_proj_dim": 16,
-        "ffn_dim": 24,
-        "num_attention_heads": 2,
-        "init_std": 0.2,
-    },
-    "xglm": {"d_model": 16, "ffn_dim": 24, "attention_heads": 2, "init_std": 0.2},
-}
-_DEPTH_KEY = {"bloom": "n_layer", "xglm": "num_layers"}
 
 # A job is its rule and its wildcards, sorted: ("tokenize_corpus", "lang=de model=tiny").
 Job = tuple[str, str]
-
-
-def make_tokenizer(folder: Path, *, bos: bool = True) -> int:
-    """Train a tiny byte-level BPE tokenizer on a few lines and save it; return its number of tokens."""
-    from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
-    from tokenizers.models import BPE
-
-    tokenizer = Tokenizer(BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<s>", "</s>", "<pad>", "<unk>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(make_text("en", 20) + make_text("hi", 20), trainer)
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    names = dict(zip(("bos_token", "eos_token", "pad_token", "unk_token"), special, strict=True))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": bos, **names}
-    settings |= {} if bos else {"bos_token": None}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    return tokenizer.get_vocab_size()
-
-
-def make_tiny_model(
-    folder: str | Path,
-    family: str = "llama",
-    *,
-    n_layers: int = 2,
-    seed: int = 0,
-    bos: bool = True,
-    **config: Any,
-) -> Path:
-    """Save a random transformers model of a family with a tokenizer of its own.
-
-    d_model is 16 and d_ff 24 (BLOOM: 64). Biases and norms are random too, so that leaving one out shows.
-
-    Parameters
-    ----------
-    folder : made where it does not exist.
-    family : a ``model_type`` of ``babelscope.model.families.FAMILIES``.
-    n_layers, seed : depth, and seed of the weights.
-    bos : False: the tokenizer has no BOS token.
-    config : further entries of the model's config.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    folder = Path(folder)
-    options: dict[str, Any] = {
-        **_FAMILY_SIZES.get(family, _SIZES),
-        _DEPTH_KEY.get(family, "num_hidden_layers"): n_layers,
-        "vocab_size": make_tokenizer(folder, bos=bos),
-        "max_position_embeddings": 128,
-        "bos_token_id": BOS,
-        "eos_token_id": EOS,
-        "pad_token_id": PAD,
-        **config,
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **options))
-        for parameter in model.parameters():
-            if parameter.dim() == 1:
-                parameter.data += 0.1 * torch.randn_like(parameter)
-    model.eval().save_pretrained(folder)
-    return folder
-
-
-def make_text(language: str, n_lines: int, *, seed: int = 0) -> list[str]:
-    """Sentences, all different, of a made-up vocabulary of a language: its letters say which script."""
-    first = {"hi": 0x0905, "ar": 0x0627, "ru": 0x0430, "bn": 0x0985}.get(language, ord("a"))
-    rng = random.Random(f"{language} {seed}")
-    letters = [chr(first + i) for i in range(20)]
-    words = ["".join(rng.choices(letters, k=rng.randint(2, 7))) for _ in range(60)]
-    return [f"{i} {' '.join(rng.choices(words, k=rng.randint(3, 9)))}." for i in range(n_lines)]
 
 
 def make_study(
@@ -164,7 +55,7 @@ def make_study(
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / part)
-    make_tiny_model(folder / "tiny-model", family)
+    save_model(folder / "tiny-model", family, n_layers=2)
     (folder / "text").mkdir()
     for language in (*languages, *more_texts):
         text = "\n".join(make_text(language, n_lines)) + "\n"

@@ -1,35 +1,35 @@
-"""Tiny random models of every family and random documents: for tests alone."""
+"""Tiny random models of every family, their tokenizer, and random text: for tests alone."""
 
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-D_FF, D_MODEL, N_LAYERS = 24, 16, 3
+D_FF, D_MODEL, N_LAYERS, N_TOKENS = 24, 16, 3, 320
+PAD, BOS, EOS, UNK = range(4)
 SMALL: dict[str, Any] = {
     "vocab_size": 96,
     "hidden_size": D_MODEL,
     "intermediate_size": D_FF,
-    "num_hidden_layers": N_LAYERS,
     "num_attention_heads": 2,
-    "max_position_embeddings": 64,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
+    "max_position_embeddings": 128,
+    "bos_token_id": BOS,
+    "eos_token_id": EOS,
+    "pad_token_id": PAD,
 }
 GROUPED = {"num_key_value_heads": 1, "head_dim": 8}
 OPT_NAMES = {
     "hidden_size": D_MODEL,
-    "num_hidden_layers": N_LAYERS,
     "num_attention_heads": 2,
     "ffn_dim": D_FF,
     "word_embed_proj_dim": D_MODEL,
 }
-XGLM_NAMES = {"d_model": D_MODEL, "num_layers": N_LAYERS, "attention_heads": 2, "ffn_dim": D_FF}
+XGLM_NAMES = {"d_model": D_MODEL, "attention_heads": 2, "ffn_dim": D_FF}
 # model_type: class of the configuration, and what it needs beside SMALL
 FAMILY_CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", GROUPED),
@@ -40,20 +40,22 @@ FAMILY_CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma2": ("Gemma2Config", GROUPED | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
     "gemma3_text": ("Gemma3TextConfig", GROUPED | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
     "phi3": ("Phi3Config", {"num_key_value_heads": 1}),
-    "bloom": ("BloomConfig", {"n_layer": N_LAYERS, "n_head": 2, "intermediate_size": None}),
+    "bloom": ("BloomConfig", {"n_head": 2, "intermediate_size": None}),
     "gpt_neox": ("GPTNeoXConfig", {}),
     "opt": ("OPTConfig", OPT_NAMES),
     "xglm": ("XGLMConfig", XGLM_NAMES),
 }
-WORDS = [f"word{number}" for number in range(92)]
+# Where a family names its depth in its own way.
+DEPTH = {"bloom": "n_layer", "xglm": "num_layers"}
 
 
-def make_model(family: str, seed: int = 0, **changes: Any) -> torch.nn.Module:
+def make_model(family: str, seed: int = 0, n_layers: int = N_LAYERS, **changes: Any) -> torch.nn.Module:
     """A tiny random model of a family with its output layer, float32, in evaluation mode."""
     import transformers
 
     name, more = FAMILY_CONFIGS[family]
-    settings = {k: v for k, v in (SMALL | more | changes).items() if v is not None}
+    depth = {DEPTH.get(family, "num_hidden_layers"): n_layers}
+    settings = {k: v for k, v in (SMALL | more | depth | changes).items() if v is not None}
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, name)(**settings))
     # biases and norms start at constants: give them values, so that forgetting one shows
@@ -66,20 +68,54 @@ def make_model(family: str, seed: int = 0, **changes: Any) -> torch.nn.Module:
     return model.float().eval().requires_grad_(False)
 
 
-def save_model(folder: Path, family: str = "llama", seed: int = 0, **changes: Any) -> Path:
-    """A tiny random model and a real word tokenizer in a folder, as a user would have them."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+def make_text(language: str, n_lines: int, *, seed: int = 0) -> list[str]:
+    """Sentences, all different, of a made-up vocabulary of a language: its letters say which script."""
+    first = {"hi": 0x0905, "ar": 0x0627, "ru": 0x0430, "bn": 0x0985}.get(language, ord("a"))
+    rng = random.Random(f"{language} {seed}")
+    letters = [chr(first + i) for i in range(20)]
+    words = ["".join(rng.choices(letters, k=rng.randint(2, 7))) for _ in range(60)]
+    return [f"{i} {' '.join(rng.choices(words, k=rng.randint(3, 9)))}." for i in range(n_lines)]
 
-    words = ["<pad>", "<s>", "</s>", "<unk>", *WORDS]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    make_model(family, seed, **changes).save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"add_bos_token": True}))
+
+def make_tokenizer(folder: Path, *, bos: bool = True) -> int:
+    """Train a tiny byte-level BPE tokenizer on a few lines and save it; return its number of tokens."""
+    from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+    from tokenizers.models import BPE
+
+    tokenizer = Tokenizer(BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<pad>", "<s>", "</s>", "<unk>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=N_TOKENS,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(make_text("en", 20) + make_text("hi", 20), trainer)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), special, strict=True))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": bos, **names}
+    settings |= {} if bos else {"bos_token": None}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return tokenizer.get_vocab_size()
+
+
+def save_model(
+    folder: str | Path, family: str = "llama", seed: int = 0, *, bos: bool = True, **changes: Any
+) -> Path:
+    """A tiny random model and its tokenizer in a folder, as a user would have them.
+
+    Parameters
+    ----------
+    folder : made where it does not exist.
+    bos : False: the tokenizer has no BOS token.
+    changes : ``n_layers``, and further entries of the model's config.
+    """
+    folder = Path(folder)
+    make_tokenizer(folder, bos=bos)
+    make_model(family, seed, **({"vocab_size": N_TOKENS} | changes)).save_pretrained(folder)
     return folder
 
 

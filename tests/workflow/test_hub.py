@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support import ROOT, make_text, make_tiny_model
+from tests.tiny import make_text, save_model
 from tests.workflow.hub import COMMIT, Hub, running_hub
 
 OTHER_COMMIT = "f" * 40
@@ -36,7 +36,6 @@ TEXTS = {
 # One process for all cases: the hub's client reads its address when it is imported.
 PROGRAM = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
 from dataclasses import asdict
 from babelscope.text.documents import sample_documents
 from babelscope.study.errors import BabelscopeError
@@ -51,14 +50,14 @@ def outcome(call, *args, **options):
     except BabelscopeError as error:
         return {"error": str(error)}
 
-models, texts = json.loads(sys.argv[2])
+models, texts = json.loads(sys.argv[1])
 found = {"models": {}, "texts": {}}
 for name, changes in models.items():
     definition = {"n_layers": changes.pop("n_layers", 2)}
-    definition["source"] = {"hub": "us/model", "revision": sys.argv[3], **changes}
+    definition["source"] = {"hub": "us/model", "revision": sys.argv[2], **changes}
     info = outcome(prepare_model, "tiny", definition, f"weights/{name}")
     found["models"][name] = info if isinstance(info, dict) else asdict(info)
-source = {"hub": "us/text", "revision": sys.argv[3], "config": "v1.{lang}", "text_column": "body"}
+source = {"hub": "us/text", "revision": sys.argv[2], "config": "v1.{lang}", "text_column": "body"}
 for name, changes in texts.items():
     documents = outcome(sample_documents, "fr", {**source, **changes}, **sampling)
     found["texts"][name] = documents if isinstance(documents, dict) else [asdict(d) for d in documents]
@@ -70,7 +69,7 @@ print(json.dumps(found))
 def hub(tmp_path_factory):
     """Two repositories, ``us/model`` and ``us/text`` (one configuration a language), and bad ones."""
     folder = tmp_path_factory.mktemp("hub")
-    model = make_tiny_model(folder / "model")
+    model = save_model(folder / "model", n_layers=2)
     (model / "pytorch_model.bin").write_bytes(b"pickle")
     (model / "modeling_tiny.py").write_text("raise SystemExit('code of the hub was run')\n")
     pickled = Path(shutil.copytree(model, folder / "pickled"))
@@ -97,7 +96,6 @@ def outcomes(hub: Hub, tmp_path_factory):
             sys.executable,
             "-c",
             PROGRAM,
-            str(ROOT / "workflow" / "scripts"),
             json.dumps([MODELS, TEXTS]),
             COMMIT,
         ],

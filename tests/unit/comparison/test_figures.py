@@ -139,7 +139,6 @@ def test_analysis_figures_and_clustering_never_load_torch():
     names = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem not in RUN_THE_MODEL)
     program = """
 import runpy, sys
-sys.path.insert(0, ".")
 for name in sys.argv[1:]:
     runpy.run_path(name + ".py")
     loaded = {"torch", "transformers"} & set(sys.modules)

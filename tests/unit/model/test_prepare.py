@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tests.tiny import make_model, save_model
+from tests.tiny import N_TOKENS, make_model, save_model
 
 from babelscope.files.packages import packaged_file
 from babelscope.model.prepare import prepare_model
@@ -57,7 +57,7 @@ def test_pickled_weights_are_read_only_where_the_user_allows_it(tmp_path):
     folder = save_model(tmp_path / "model")
     expected = read_rows(folder, "llama", 1)
     (folder / "model.safetensors").unlink()
-    torch.save(make_model("llama").state_dict(), folder / "pytorch_model.bin")
+    torch.save(make_model("llama", vocab_size=N_TOKENS).state_dict(), folder / "pytorch_model.bin")
     with pytest.raises(BabelscopeError, match="Pickled weights can run code when loaded; allow_pickle: true"):
         prepare({"path": str(folder)}, tmp_path)
     info = prepare({"path": str(folder)}, tmp_path, allow_pickle=True)

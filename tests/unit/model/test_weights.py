@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.tiny import FAMILY_CONFIGS, make_model, save_model
+from tests.tiny import FAMILY_CONFIGS, N_TOKENS, make_model, save_model
 
 from babelscope.model.families import FAMILIES
 from babelscope.model.load import find_ffn_layers
@@ -19,7 +19,7 @@ from babelscope.study.errors import BabelscopeError
 
 @pytest.mark.parametrize("family", FAMILY_CONFIGS)
 def test_rows_are_those_of_the_loaded_model(tmp_path, family):
-    layers = find_ffn_layers(make_model(family))
+    layers = find_ffn_layers(make_model(family, vocab_size=N_TOKENS))
     folder = save_model(tmp_path, family)
     row = FAMILIES[family]
     for number, layer in enumerate(layers):

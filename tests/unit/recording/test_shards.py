@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from tests.conftest import ROOT
+from tests.support import ROOT
 from tests.tiny import make_corpus, make_model
 
 from babelscope.experts.partition import ExpertPartition
@@ -176,10 +176,8 @@ def test_a_model_loaded_with_a_device_map_gives_the_same_counts(tmp_path):
 
 
 JOB = """
-import sys
 from pathlib import Path
-sys.path[:0] = [{root!r}, {scripts!r}]
-from tests.unit.test_recording_shards import LENGTHS, record
+from tests.unit.recording.test_shards import LENGTHS, record
 from tests.tiny import make_corpus
 import numpy as np, time
 corpus = make_corpus(LENGTHS)
@@ -196,14 +194,13 @@ np.save("counts.npy", counts.n_active)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
 def test_a_killed_job_goes_on_from_its_last_batch(tmp_path):
     def start(slow):
-        scripts = str(ROOT / "workflow" / "scripts")
-        script = JOB.format(root=str(ROOT), scripts=scripts, slow=slow)
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         return subprocess.Popen(
-            [sys.executable, "-c", script],
+            [sys.executable, "-c", JOB.format(slow=slow)],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             text=True,
-            env=dict(os.environ),
+            env=os.environ | {"PYTHONPATH": path},
         )
 
     job = start(slow=True)

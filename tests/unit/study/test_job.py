@@ -14,7 +14,6 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 PROGRAM = """
 import json, os, sys
 from types import SimpleNamespace
-sys.path.insert(0, sys.argv[1])
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.job import run_job
 from babelscope.study.progress import logger, progress
@@ -29,11 +28,11 @@ run_job(main, SimpleNamespace(log=["logs/deep/job.log"], threads=1), network={ne
 def run(tmp_path, body, network=False):
     """Run a job in a process of its own; returns it and its log."""
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(body=body, network=network), str(SCRIPTS)],
+        [sys.executable, "-c", PROGRAM.format(body=body, network=network)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env={"PATH": "/usr/bin:/bin"},
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(SCRIPTS)},
     )
     return result, (tmp_path / "logs" / "deep" / "job.log").read_text(encoding="utf-8")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support import BOS, make_tokenizer
-from tests.tiny import save_model
+from tests.tiny import BOS, save_model
 
 from babelscope.model.info import describe_model
 from babelscope.study.errors import BabelscopeError
@@ -43,7 +42,6 @@ def test_the_models_own_tokenizer_is_used_without_special_tokens(tmp_path):
     from tokenizers import Tokenizer
 
     info = describe_model("tiny", save_model(tmp_path), n_layers=3, origin="test")
-    make_tokenizer(tmp_path)
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     ids, ends = load_encoder(info)("One line, हिन्दी too.")
     assert ids == tokenizer.encode("One line, हिन्दी too.", add_special_tokens=False).ids
@@ -56,7 +54,6 @@ def test_a_tokenizer_that_would_cut_is_not_allowed_to(tmp_path):
     import json
 
     info = describe_model("tiny", save_model(tmp_path), n_layers=3, origin="test")
-    make_tokenizer(tmp_path)
     file = tmp_path / "tokenizer.json"
     settings = json.loads(file.read_text(encoding="utf-8"))
     settings["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
