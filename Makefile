@@ -10,7 +10,7 @@ BENCH_CLUSTERING := benchmarks/.venv-clustering
 BENCH_RECORDING := benchmarks/.venv-recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run full report test test-slurm lint format bench bench-clustering bench-recording bench-paper check-model clean
+.PHONY: help setup run full report test test-slurm lint format docs bench bench-clustering bench-recording bench-paper check-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ format: $(STAMP) ## put the code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
+
+docs: $(STAMP) ## generate the schema and the tables of the configuration
+	PYTHONPATH=workflow/scripts $(BIN)/python -m babelscope.study.generated --write
 
 bench-recording: $(STAMP) $(BENCH_RECORDING)/.installed ## recording beside bare model, nnsight, TransformerLens (PART=speed ARGS=…)
 	$(BIN)/snakemake --cores $(CORES) -- results/gemma-3-270m/experts.h5 \

@@ -301,9 +301,7 @@ rule compare_models:
         "../workflow/scripts/compare_models.py"
 
 
-SWEEP_TOPS = {
-    f"top_{100 * f:g}".replace(".", "_"): f for f in EVIDENCE["sweep"]["top_fractions"]
-}
+SWEEP_TOPS = {variant_name(f): f for f in EVIDENCE["sweep"]["top_fractions"]}
 SWEEP_PARTITIONS = {
     f"experts_{n}": {"method": config["experts"]["method"], "n_experts": n}
     for n in EVIDENCE["sweep"]["n_experts"]

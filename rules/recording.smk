@@ -13,7 +13,7 @@ from babelscope.recording.shards import shard_names
 RECORDING = config["recording"]
 SHARDED = RECORDING["documents_per_shard"] > 0
 # Other shares of active experts, recorded as variants of the same pass.
-SWEEP = {f"top_{100 * f:g}".replace(".", "_"): f for f in RECORDING["top_fractions"]}
+SWEEP = {variant_name(f): f for f in RECORDING["top_fractions"]}
 RECORDED = "{lang}/shard_{shard}.h5" if SHARDED else "{lang}.h5"
 RECORDING_FULL = collect(
     "results/{model}/variants/{variant}/activations/{lang}.h5",

@@ -21,7 +21,14 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 from babelscope.study.code_digest import code_digest
 import yaml
-from babelscope.study.configuration import check_config, replace_sources
+from babelscope.study.configuration import (
+    check_config,
+    read_schema,
+    refuse_duplicate_keys,
+    replace_sources,
+    variant_name,
+)
+from babelscope.study.errors import BabelscopeError
 from babelscope.study.languages import read_languages
 
 # Relative, so that a study that is moved with its workflow has the same inputs as before.
@@ -31,11 +38,17 @@ LANGUAGE_NAMES = {
     code: row.name for code, row in read_languages(LANGUAGE_TABLE).items()
 }
 
-replace_sources(
-    config,
-    yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")),
-)
-check_config(config, SCHEMA, LANGUAGE_NAMES)
+try:
+    refuse_duplicate_keys(filter(os.path.exists, dict.fromkeys(workflow.configfiles)))
+    replace_sources(
+        config,
+        yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")),
+    )
+    check_config(config, SCHEMA, LANGUAGE_NAMES)
+except BabelscopeError as error:
+    # raised, it would be followed by lines of this file
+    logger.error(str(error))
+    sys.exit(1)
 validate(config, str(SCHEMA))
 
 MODELS = config["models"]

@@ -23,7 +23,7 @@ def study(fresh, tmp_path):
     [
         ({"experts": {"n_expert": 8}}, "unknown key 'n_expert' (did you mean 'n_experts'?)"),
         ({"languages": ["en", "xx"]}, "languages: 'xx' is not in resources/languages.tsv"),
-        ({"languages": ["en", "en"]}, "languages: en stands twice"),
+        ({"languages": ["en", "en"]}, "languages: en is given twice"),
         ({"languages": ["en", "../fr"]}, "'../fr' is not allowed; need letters, digits, - and _ alone"),
         ({"languages": ["en", "f.r"]}, "'f.r' is not allowed"),
         ({"languages": ["en"]}, "need at least 2 entries"),
@@ -31,7 +31,10 @@ def study(fresh, tmp_path):
             {"corpus": {"profile_documents": -1}},
             "corpus.profile_documents: -1 is not allowed; need at least 1",
         ),
-        ({"recording": {"top_fraction": 1.5}}, "recording.top_fraction: 1.5 is not allowed; need at most 1"),
+        (
+            {"recording": {"top_fraction": 1.5}},
+            "recording.top_fraction: 1.5 is not allowed; need less than 1",
+        ),
         ({"experts": {"method": "kmeans"}}, "experts.method: 'kmeans' is not allowed; need one of"),
         ({"models": ["tinny"]}, "models: 'tinny' has no entry in model_definitions (did you mean 'tiny'?)"),
         ({"pruning": {"unions": {"both": ["en", "zh"]}}}, "['zh'] not in languages"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from babelscope.pruning.choice import (
-    METHODS,
+    CHOICES,
     choose_experts,
     expert_scores,
     keep_best,
@@ -32,7 +32,7 @@ def test_the_most_frequent_experts_are_taken_over_all_layers_or_in_each():
     assert per_layer.tolist() == [[True, False, False, True], [False, True, True, False]]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CHOICES)
 def test_methods_that_keep_a_share_keep_everything_for_a_share_of_one(method):
     keep = choose_experts(FREQUENCY + 0.05, method, 0.05, 1.0)
     assert keep.all()

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
+import subprocess
+import sys
+from dataclasses import fields
 
 import pytest
 import yaml
 from tests.support import ROOT, merged
 
-from babelscope.study.configuration import check_config, replace_sources
+from babelscope.recording.record import RecordingSettings
+from babelscope.study.configuration import check_config, refuse_duplicate_keys, replace_sources
 from babelscope.study.errors import BabelscopeError
+from babelscope.study.generated import out_of_step
 from babelscope.study.languages import read_languages
+from babelscope.study.settings import Recording, Study
 
 SCHEMA_FILE = ROOT / "config" / "config.schema.yaml"
 EMBEDDED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
@@ -42,7 +50,17 @@ def test_every_configuration_that_is_shipped_is_right(name):
 
 
 def test_sections_with_defaults_can_be_left_out():
-    check({"pruning": None, "recording": None, "experts": None, "figures": None, "sharing": None})
+    check(
+        {
+            "pruning": None,
+            "recording": None,
+            "experts": None,
+            "figures": None,
+            "sharing": None,
+            "evidence": None,
+            "responses": None,
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +76,7 @@ def test_sections_with_defaults_can_be_left_out():
             r"model_definitions\.gemma-3-270m: unknown key 'layers'",
         ),
         ({"languages": ["en", "xx"]}, r"languages: 'xx' is not in resources/languages\.tsv"),
-        ({"languages": ["en", "fr", "en"]}, "languages: en stands twice"),
+        ({"languages": ["en", "fr", "en"]}, "languages: en is given twice"),
         ({"languages": ["en", "a/b"]}, r"languages\.1: 'a/b' is not allowed; need letters, digits, - and _"),
         ({"languages": ["en", "../x"]}, r"languages\.1: '\.\./x' is not allowed"),
         ({"languages": ["en", "a.b"]}, r"languages\.1: 'a\.b' is not allowed"),
@@ -68,12 +86,12 @@ def test_sections_with_defaults_can_be_left_out():
         ({"models": ["gemma-3-270n"]}, r"'gemma-3-270n' has no entry .*did you mean 'gemma-3-270m'"),
         ({"seed": -1}, "seed: -1 is not allowed; need at least 0"),
         ({"experts": {"n_experts": 0}}, r"experts\.n_experts: 0 is not allowed; need at least 1"),
-        ({"experts": {"n_experts": 2.5}}, r"experts\.n_experts: 2\.5 is not allowed; need type integer"),
+        ({"experts": {"n_experts": 2.5}}, r"experts\.n_experts: 2\.5 is not allowed; need a whole number"),
         ({"experts": {"method": "kmeans"}}, r"experts\.method: 'kmeans' is not allowed; need one of"),
         ({"corpus": {"profile_documents": -600}}, r"corpus\.profile_documents: -600 .* at least 1"),
         (
             {"recording": {"top_fraction": 1.2}},
-            r"recording\.top_fraction: 1\.2 is not allowed; need at most 1",
+            r"recording\.top_fraction: 1\.2 is not allowed; need less than 1",
         ),
         ({"recording": {"top_fraction": 0}}, r"recording\.top_fraction: 0 is not allowed; need more than 0"),
         ({"recording": {"controls": ["shuffled"]}}, r"recording\.controls\.0: 'shuffled' .* need one of"),
@@ -94,6 +112,39 @@ def test_sections_with_defaults_can_be_left_out():
         ({"pruning": {"unions": {"x": ["en", "de"]}}}, r"pruning\.unions: 'x': \['de'\] not in languages"),
         ({"pruning": {"unions": {"fr": ["en"]}}}, r"pruning\.unions: 'fr': the name is that of a language"),
         ({"pruning": {"unions": {"a/b": ["en"]}}}, "'a/b' is not allowed"),
+        ({"pruning": {"unions": {"a.b": ["en"]}}}, r"unions: 'a\.b' is not allowed; need letters, digits"),
+        ({"languages": ["no", "en", False]}, "languages.2: False is not allowed; .* quote it, 'no'"),
+        ({"languages": ["en", 7]}, "languages.1: 7 is not allowed; need text: quote it, '7'"),
+        ({"corpus": "x"}, "corpus: 'x' is not allowed; need a section"),
+        ({"models": ["m" * 250]}, "models.0: 'mmm.*need at most 80 characters"),
+        ({"seed": 2**40}, "seed: 1099511627776 is not allowed; need at most 4294967295"),
+        ({"corpus": {"profile_documents": 1e20}}, r"profile_documents: 1e\+20 .* need a whole number"),
+        ({"corpus": {"profile_documents": 600.0}}, r"profile_documents: 600\.0 .* need a whole number"),
+        ({"corpus": {"profile_documents": 10**20}}, "profile_documents: 10+ .* need at most 10000000"),
+        ({"corpus": {"min_characters": 5000}}, r"min_characters \(5000\) must be at most .* \(4000\)"),
+        ({"experts": {"n_experts": 10**9}}, "n_experts: 10+ is not allowed; need at most 65536"),
+        ({"figures": {"dpi": 30000}}, "dpi: 30000 is not allowed; need at most 1200"),
+        ({"figures": {"colormap": "veridis"}}, "colormap: 'veridis' is not allowed; need one of"),
+        ({"recording": {"top_fraction": 1}}, "top_fraction: 1 is not allowed; need less than 1"),
+        ({"recording": {"top_fraction": 1e-6}}, "top_fraction 1e-06 of 18 layers of 64 .*no expert active"),
+        (
+            {"recording": {"top_fractions": [0.3, 0.3000000001]}},
+            r"top_fractions: 0\.3 and 0\.3000000001 would both be the variant top_30",
+        ),
+        (
+            {"recording": {"top_fractions": [0.2000000001]}},
+            r"evidence\.sweep\.top_fractions: 0\.2000000001 and 0\.2 would both be the variant top_20",
+        ),
+        ({"recording": {"top_fractions": [1e-9]}}, "1e-09 is not allowed; need at least 0.000001"),
+        ({"sharing": {"threshold": float("nan")}}, "threshold: nan is not allowed; need a finite number"),
+        ({"pruning": {"share": float("inf")}}, "share: inf is not allowed; need a finite number"),
+        (
+            {"model_definitions": {"gemma-3-270m": {"n_layers": 2_000_000}}},
+            "n_layers: 2000000 is not allowed; need at most 1000",
+        ),
+        ({"responses": {"annotations": "a/{lang}/*.json"}}, "need no braces but those of {model}"),
+        ({"responses": {"annotations": "a/{model/*.json"}}, "need no braces but those of {model}"),
+        ({"model_definitions": {False: {}}}, "model_definitions: the key False is not allowed; .*quote"),
     ],
 )
 def test_a_mistake_names_its_key_and_what_is_allowed(changes, message):
@@ -164,7 +215,8 @@ def test_the_embedded_configuration_spells_the_defaults_out():
     """Where the two differ a reader of config.yaml would be told something that is not so."""
     found = dict(defaults(SCHEMA))
     model = ("model_definitions", "gemma-3-270m")
-    found |= {(*model, *path): value for path, value in defaults(SCHEMA["$defs"]["model_definition"])}
+    definition = SCHEMA["properties"]["model_definitions"]["additionalProperties"]
+    found |= {(*model, *path): value for path, value in defaults(definition)}
     assert len(found) > 30
     for path, default in found.items():
         value = EMBEDDED
@@ -174,13 +226,118 @@ def test_the_embedded_configuration_spells_the_defaults_out():
         assert value == default, path
 
 
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        (
+            {"default": {"files": "text/all.txt"}},
+            r"text/all\.txt' gives every language the same text; put {lang}",
+        ),
+        ({"default": {"files": "text/{lang}/{x}.txt"}}, "need no braces but those of {lang}"),
+        ({"esp": {"files": "es.txt"}}, r"sources\.esp: 'esp' is neither .* \(did you mean 'es'\?\)"),
+        ({"frr": {"files": "fr.txt"}}, r"sources\.frr: 'frr' is neither .* \(did you mean 'fr'\?\)"),
+        ({"de": {"files": "de.txt"}}, "sources.de: 'de' is neither default nor in languages"),
+    ],
+)
+def test_a_source_that_no_language_or_every_language_would_read_is_an_error(sources, message):
+    with pytest.raises(BabelscopeError, match=message):
+        check(config=overlay({"corpus": {"sources": sources}}))
+
+
+def test_one_file_with_a_language_column_serves_every_language():
+    check(config=overlay({"corpus": {"sources": {"default": {"files": "a.csv", "language_column": "code"}}}}))
+
+
+def test_the_embedded_source_of_a_language_that_is_not_studied_is_dropped():
+    config = overlay({"languages": ["en", "fr"]})
+    assert list(config["corpus"]["sources"]) == ["default"]
+    check(config=config)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nlanguages: [en]\nseed: 2\n", r"mine\.yaml, line 3: the key 'seed' is given twice"),
+        ("a:\n  - b: 1\n    b: 2\n", "line 3: the key 'b' is given twice"),
+        ('{"a": {"b": 1, "b": 2}}', "line 1: the key 'b' is given twice"),
+    ],
+)
+def test_a_key_given_twice_in_a_file_is_an_error(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BabelscopeError, match=message):
+        refuse_duplicate_keys([path])
+
+
+def test_a_file_without_a_key_given_twice_passes(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("a: &x {b: 1}\nc: {b: *x}\n", encoding="utf-8")
+    refuse_duplicate_keys([path, *(ROOT / "config").glob("*.yaml")])
+
+
+def test_the_schema_and_the_readme_are_what_is_generated():
+    assert [path.name for path, _ in out_of_step()] == [], "run `make docs`"
+
+
+def test_a_readme_out_of_step_is_found(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    path = tmp_path / "config" / "README.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("| `seed` | `0` |", "| `seed` | `1` |"), "utf-8")
+    assert [found.name for found, _ in out_of_step(tmp_path)] == ["README.md"]
+
+
+def test_the_typed_configuration_reads_the_embedded_one():
+    study = Study.model_validate(EMBEDDED)
+    assert study.experts.n_experts == 256
+    assert study.model_definitions["gemma-3-270m"].tokens_per_batch == 1024
+    for wrong in ({"experts": {"n_experts": 0}}, {"sharing": {"threshold": math.nan}}, {"seeds": 1}):
+        with pytest.raises(ValueError, match="validation error"):
+            Study.model_validate(merged(EMBEDDED, wrong))
+
+
+def test_every_number_has_two_bounds():
+    def numbers(schema):
+        if isinstance(schema, dict):
+            if schema.get("type") in ("integer", "number"):
+                yield schema
+            for value in schema.values():
+                yield from numbers(value)
+
+    found = list(numbers(SCHEMA))
+    assert len(found) > 30
+    for schema in found:
+        assert {"minimum", "exclusiveMinimum"} & set(schema), schema
+        assert {"maximum", "exclusiveMaximum"} & set(schema), schema
+
+
+def test_settings_of_a_recording_have_one_default():
+    for field in fields(RecordingSettings):
+        if field.name in Recording.model_fields:
+            assert field.default == Recording.model_fields[field.name].default, field.name
+
+
+def test_what_rule_files_import_needs_neither_numpy_nor_pydantic():
+    code = (
+        "import sys; import babelscope.study.configuration, babelscope.study.languages, "
+        "babelscope.study.code_digest; "
+        "print(sorted({'numpy', 'pydantic', 'h5py', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_local_files_replace_the_packaged_text_whole():
     sources = overlay({"corpus": {"sources": {"default": {"files": "text/{lang}.txt"}}}})["corpus"]["sources"]
     assert sources == {"default": {"files": "text/{lang}.txt"}}
 
 
 def test_a_language_of_its_own_source_leaves_the_others_alone():
-    config = overlay({"corpus": {"sources": {"de": {"files": "de.txt"}, "es": {"files": "es.txt"}}}})
+    config = overlay(
+        {
+            "languages": ["en", "es", "de"],
+            "corpus": {"sources": {"de": {"files": "de.txt"}, "es": {"files": "es.txt"}}},
+        }
+    )
     sources = config["corpus"]["sources"]
     assert sources["default"] == EMBEDDED["corpus"]["sources"]["default"]
     assert sources["de"] == {"files": "de.txt"}

@@ -82,7 +82,8 @@ def plot_similarity(
     figure, axes = new_figure(size + 0.9, size)
     off_diagonal = matrix[~np.eye(n, dtype=bool)]
     low, high = float(off_diagonal.min()), float(off_diagonal.max())
-    cmap = colormaps[look.colormap + "_r" if reverse else look.colormap].with_extremes(bad="0.85")
+    cmap = colormaps[look.colormap]
+    cmap = (cmap.reversed() if reverse else cmap).with_extremes(bad="0.85")
     # the diagonal says nothing and would use up the colour scale
     shown = np.where(np.eye(n, dtype=bool), np.nan, matrix)
     image = axes.imshow(shown, cmap=cmap, vmin=low, vmax=high)

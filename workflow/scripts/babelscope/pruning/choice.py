@@ -8,7 +8,7 @@ import numpy as np
 
 from babelscope.study.errors import BabelscopeError
 
-METHODS = ("threshold", "most_frequent", "most_frequent_per_layer", "layer_rates")
+CHOICES = dict.fromkeys(("threshold", "most_frequent", "most_frequent_per_layer", "layer_rates"))
 
 
 def choose_experts(frequency: np.ndarray, method: str, threshold: float, share: float) -> np.ndarray:
@@ -36,7 +36,7 @@ def choose_experts(frequency: np.ndarray, method: str, threshold: float, share: 
         return keep_best_per_layer(frequency, np.full(n_layers, round(share * n_experts)))
     if method == "layer_rates":
         return keep_best_per_layer(frequency, layer_sizes(frequency, share))
-    raise BabelscopeError(f"pruning.method {method!r}: allowed are {', '.join(METHODS)}")
+    raise BabelscopeError(f"pruning.method {method!r}: allowed are {', '.join(CHOICES)}")
 
 
 def keep_frequent(frequency: np.ndarray, threshold: float) -> np.ndarray:

@@ -84,7 +84,7 @@ def plot_matrix(
     figure, all_axes = new_figure(
         width * n_columns + 0.8, height * n_rows + 0.5, nrows=n_rows, ncols=n_columns, squeeze=False
     )
-    cmap = colormaps[look.colormap + "_r"]
+    cmap = colormaps[look.colormap].reversed()
     for axes, (selection, (matrix, rows, columns)) in zip(all_axes.flat, panels.items(), strict=False):
         image = axes.imshow(matrix, cmap=cmap, vmin=0, vmax=float(np.quantile(matrix, 0.95)))
         axes.set_xticks(

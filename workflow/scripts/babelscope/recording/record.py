@@ -62,7 +62,7 @@ class RecordingSettings:
     """
 
     documents_per_block: int = 20
-    documents_per_segment: int = 200
+    documents_per_segment: int = 1000
     tokens_per_batch: int = 1024
     count_special_tokens: bool = False
     on_nonfinite: str = "stop"

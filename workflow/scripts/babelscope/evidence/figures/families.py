@@ -63,7 +63,7 @@ def plot_dendrogram(
     shown = distance[np.ix_(order, order)].copy()
     off_diagonal = shown[~np.eye(n, dtype=bool)]
     np.fill_diagonal(shown, floor[order])
-    cmap = colormaps[look.colormap + "_r"]
+    cmap = colormaps[look.colormap].reversed()
     image = right.imshow(shown, cmap=cmap, vmin=0, vmax=float(off_diagonal.max()), aspect="auto")
     right.set_xticks(range(n), with_names, rotation=45, ha="right", rotation_mode="anchor")
     right.set_yticks(range(n), with_names)
