@@ -101,7 +101,7 @@ def test_sections_with_defaults_can_be_left_out():
         ({"model_definitions": {"gemma-3-270m": {"n_layers": None}}}, "gemma-3-270m: n_layers missing"),
         (
             {"model_definitions": {"gemma-3-270m": {"device": "gpu"}}},
-            r"device: 'gpu' is not allowed; need auto, cpu, cuda or cuda:N",
+            r"device: 'gpu' is not allowed; need auto .*, cpu, cuda or cuda:N",
         ),
         (
             {"model_definitions": {"gemma-3-270m": {"source": {"sha256": "abc"}}}},
@@ -118,7 +118,7 @@ def test_sections_with_defaults_can_be_left_out():
         ({"corpus": "x"}, "corpus: 'x' is not allowed; need a section"),
         ({"models": ["m" * 250]}, "models.0: 'mmm.*need at most 80 characters"),
         ({"seed": 2**40}, "seed: 1099511627776 is not allowed; need at most 4294967295"),
-        ({"corpus": {"profile_documents": 1e20}}, r"profile_documents: 1e\+20 .* need a whole number"),
+        ({"corpus": {"profile_documents": 1e20}}, r"profile_documents: 1e\+20 .* need at most 10000000"),
         ({"corpus": {"profile_documents": 600.0}}, r"profile_documents: 600\.0 .* need a whole number"),
         ({"corpus": {"profile_documents": 10**20}}, "profile_documents: 10+ .* need at most 10000000"),
         ({"corpus": {"min_characters": 5000}}, r"min_characters \(5000\) must be at most .* \(4000\)"),

@@ -178,7 +178,7 @@ def _rule_sources(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _rule_braces(config: Mapping[str, Any]) -> Iterator[str]:
-    """Braces are for `{lang}` in `files` and `config` of a source, for `{model}` in `responses.annotations`."""
+    """`files` and `config` of a source hold no braces but `{lang}`, `responses.annotations` but `{model}`."""
     patterns = {"responses.annotations": (config["responses"]["annotations"], "{model}")}
     for name, source in config["corpus"]["sources"].items():
         for key in ("files", "config"):
