@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import json
+import lzma
+import os
 import random
 
 import pytest
@@ -218,3 +222,74 @@ def test_a_damaged_corpus_is_refused_with_its_line(tmp_path, content, message):
     (tmp_path / "en.jsonl").write_text(content, encoding="utf-8")
     with pytest.raises(BabelscopeError, match=message):
         read_documents(tmp_path / "en.jsonl")
+
+
+@pytest.mark.parametrize("changed", ["\u200b".join, "\ufeff".join, "\u00ad".join])
+def test_texts_that_look_the_same_are_one_document(text_file, changed):
+    hidden = [changed([s[:7], s[7:]]) for s in SENTENCES[:15]]
+    wide = [s.replace("T", "\uff34") for s in SENTENCES[:15]]
+    with pytest.raises(BabelscopeError, match="language en: 15 documents"):
+        sample(text_file(*SENTENCES[:15], *hidden, *wide), profile_documents=11)
+
+
+@pytest.mark.parametrize(("ending", "module"), [("gz", gzip), ("bz2", bz2), ("xz", lzma)])
+@pytest.mark.parametrize("name", ["en.txt", "en.jsonl", "en.csv"])
+def test_compressed_files_are_read_as_what_they_hold(tmp_path, ending, module, name):
+    rows = {
+        "en.txt": SENTENCES,
+        "en.jsonl": [json.dumps({"text": s}) for s in SENTENCES],
+        "en.csv": ["text", *SENTENCES],
+    }[name]
+    (tmp_path / f"{name}.{ending}").write_bytes(module.compress("\n".join(rows).encode()))
+    found = sample({"files": str(tmp_path / "{lang}.*")})
+    assert set(texts(found)) <= set(SENTENCES)
+
+
+def test_a_cut_compressed_file_is_refused(tmp_path):
+    whole = gzip.compress("\n".join(SENTENCES).encode())
+    (tmp_path / "en.txt.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BabelscopeError, match=r"en\.txt\.gz: cannot be read"):
+        sample({"files": str(tmp_path / "{lang}.txt.gz")})
+
+
+@pytest.mark.parametrize("deep", ["[" * 100_000 + "]" * 100_000, '{"a":' * 1000 + "1" + "}" * 1000])
+def test_json_nested_too_deep_is_refused_with_its_line(tmp_path, deep):
+    lines = [json.dumps({"text": SENTENCES[0]}), '{"text": "x", "more": ' + deep + "}"]
+    (tmp_path / "en.jsonl").write_text("\n".join(lines))
+    with pytest.raises(BabelscopeError, match=r"en\.jsonl, line 2: JSON nested more than 200 deep"):
+        sample({"files": str(tmp_path / "{lang}.jsonl")})
+
+
+def test_brackets_in_a_text_are_letters(tmp_path):
+    lines = [json.dumps({"text": f"{s} {'[' * 300}"}) for s in SENTENCES]
+    (tmp_path / "en.jsonl").write_text("\n".join(lines))
+    assert len(sample({"files": str(tmp_path / "{lang}.jsonl")})) == 15
+
+
+def test_more_columns_than_are_named_are_refused(tmp_path):
+    (tmp_path / "all.tsv").write_text("".join(f"en\t{i}\t{s}\n" for i, s in enumerate(SENTENCES)))
+    source = {"files": str(tmp_path / "all.tsv"), "columns": ["lang", "text"], "language_column": "lang"}
+    with pytest.raises(BabelscopeError, match=r"all\.tsv, line 1: 3 columns, corpus\.sources names 2"):
+        sample(source)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("text", "it is a folder; for all files in it write .*text/\\*"),
+        ("pipe", "it is no regular file"),
+        ("{en,fr}.txt", "braces are taken literally"),
+        ("nowhere/{lang}.txt", "there is no folder .*nowhere"),
+        ("{lang}.md", "nothing has such a name"),
+    ],
+)
+def test_a_pattern_that_matches_no_file_says_why(tmp_path, pattern, reason):
+    (tmp_path / "text").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BabelscopeError, match=rf"language en: no file matches .*: {reason}"):
+        sample({"files": str(tmp_path / pattern)})
+
+
+def test_an_address_is_no_file():
+    with pytest.raises(BabelscopeError, match="it is an address"):
+        sample({"files": "https://example.org/{lang}.txt"})
