@@ -1,7 +1,7 @@
 """The model with high-frequency experts only, against the dense model.
 
-Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5. Makes: pruned/{target}.h5 (which neurons
-stay, corrected columns), pruning/{lang}.json, pruning.csv and pruning_speed.csv; for `full` also
+Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5. Makes: pruned/{target}.safetensors
+(which neurons stay, corrected columns), pruning/{lang}.json, pruning.csv and pruning_speed.csv; for `full` also
 pruning_matrix.csv (each language under every language's experts) and pruning_frontier.csv, under results/{model}/.
 """
 
@@ -28,7 +28,7 @@ rule compensate:
         experts="results/{model}/experts.h5",
         activations=of_members("results/{model}/activations/{lang}.h5"),
     output:
-        "results/{model}/pruned/{target}.h5",
+        "results/{model}/pruned/{target}.safetensors",
     log:
         "logs/{model}/compensate/{target}.log",
     benchmark:
@@ -51,7 +51,7 @@ rule evaluate_pruning:
         model="results/{model}/model.json",
         tokens="results/{model}/tokens/{lang}.h5",
         experts="results/{model}/experts.h5",
-        plan="results/{model}/pruned/{lang}.h5",
+        plan="results/{model}/pruned/{lang}.safetensors",
     output:
         "results/{model}/pruning/{lang}.json",
     log:
@@ -96,7 +96,7 @@ rule measure_pruning_speed:
     input:
         model="results/{model}/model.json",
         tokens=f"results/{{model}}/tokens/{LANGUAGES[0]}.h5",
-        plans=collect("results/{{model}}/pruned/{lang}.h5", lang=LANGUAGES),
+        plans=collect("results/{{model}}/pruned/{lang}.safetensors", lang=LANGUAGES),
     output:
         report(
             "results/{model}/pruning_speed.csv",
@@ -151,7 +151,7 @@ rule evaluate_matrix:
         tokens="results/{model}/tokens/{lang}.h5",
         experts="results/{model}/experts.h5",
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
-        plans=collect("results/{{model}}/pruned/{target}.h5", target=TARGETS),
+        plans=collect("results/{{model}}/pruned/{target}.safetensors", target=TARGETS),
     output:
         "results/{model}/pruning_matrix/{lang}.json",
     log:
@@ -271,7 +271,7 @@ rule tabulate_frontier:
 rule export_pruned:
     input:
         model="results/{model}/model.json",
-        plan="results/{model}/pruned/{target}.h5",
+        plan="results/{model}/pruned/{target}.safetensors",
     output:
         sliced=directory("results/{model}/export/{target}/sliced"),
         padded=directory("results/{model}/export/{target}/padded"),

@@ -1,6 +1,6 @@
 """Continuations by the dense and the pruned model, and people who compare them.
 
-Needs: model.json, tokens/{lang}.h5, pruned/{lang}.h5; the files that annotators export. Makes:
+Needs: model.json, tokens/{lang}.h5, pruned/{lang}.safetensors; the files that annotators export. Makes:
 responses/{lang}.jsonl, responses.csv, annotation/{lang}.html, annotations.csv under results/{model}/.
 """
 
@@ -15,7 +15,7 @@ rule generate_responses:
     input:
         model="results/{model}/model.json",
         tokens="results/{model}/tokens/{lang}.h5",
-        plan="results/{model}/pruned/{lang}.h5",
+        plan="results/{model}/pruned/{lang}.safetensors",
     output:
         "results/{model}/responses/{lang}.jsonl",
     log:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from tests.tiny import N_TOKENS, make_corpus, make_model, save_model
 
 from babelscope.model.families import FAMILIES
+from babelscope.model.info import describe_model
 from babelscope.model.load import find_ffn_layers
+from babelscope.pruning.compensation import LayerFit
 from babelscope.pruning.cut import restored
 from babelscope.pruning.export import export_pruned, load_exported
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan, read_plan, write_plan
@@ -24,7 +30,7 @@ def make_plan(model, corrected=True, seed=0):
     keep = rng.random((len(layers), layers[0].d_ff)) < 0.5
     keep[:, 0] = True
     down = tuple(
-        rng.normal(size=(layer.down.weight.shape[0], n)).astype(np.float32)
+        torch.from_numpy(rng.normal(size=(layer.down.weight.shape[0], n)).astype(np.float32))
         for layer, n in zip(layers, keep.sum(axis=1), strict=True)
     )
     return PruningPlan(keep, down if corrected else ())
@@ -36,7 +42,7 @@ def masked_logits(model, plan):
     with restored(layers):
         for layer, row, columns in zip(layers, plan.keep, plan.down, strict=True):
             weight = torch.zeros_like(layer.down.weight)
-            weight[:, torch.from_numpy(np.flatnonzero(row))] = torch.from_numpy(columns)
+            weight[:, torch.from_numpy(np.flatnonzero(row))] = columns
             layer.down.weight = torch.nn.Parameter(weight, requires_grad=False)
         return model(input_ids=IDS).logits
 
@@ -78,17 +84,75 @@ def test_a_folder_that_is_no_export_is_named(tmp_path):
         load_exported(source)
 
 
-def test_a_plan_comes_back_from_its_file(tmp_path):
-    from babelscope.model.info import describe_model
-    from babelscope.pruning.compensation import LayerFit
-
+@pytest.fixture
+def stored(tmp_path):
+    """A model's description, a plan of it in bfloat16, and the file that holds the plan."""
     info = describe_model("tiny", save_model(tmp_path / "m", "llama"), n_layers=3, origin="path")
     plan = make_plan(make_model("llama"))
-    write_plan(tmp_path / "p.h5", plan, [LayerFit(0.1, 0.5)] * 3, "tiny", "en", threshold=0.05)
-    back = read_plan(tmp_path / "p.h5", info)
+    plan = PruningPlan(plan.keep, tuple(columns.bfloat16() for columns in plan.down))
+    path = tmp_path / "en.safetensors"
+    write_plan(path, plan, [LayerFit(0.1, 0.5)] * 3, "tiny", "en", ["en"], threshold=0.05)
+    return info, plan, path
+
+
+def test_a_plan_comes_back_from_its_file_in_the_models_own_type(stored):
+    info, plan, path = stored
+    back = read_plan(path, info, "en")
     np.testing.assert_array_equal(back.keep, plan.keep)
-    for a, b in zip(back.down, plan.down, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert len(back.down) == 3
+    for found, expected in zip(back.down, plan.down, strict=True):
+        assert found.dtype == torch.bfloat16
+        assert torch.equal(found, expected)
+
+
+def test_the_file_of_a_pruned_model_is_as_its_contract_says(stored):
+    _, plan, path = stored
+    with safe_open(path, framework="pt") as file:
+        assert set(file.keys()) == {"keep", "down.0", "down.1", "down.2"}
+        assert file.get_tensor("keep").dtype == torch.bool
+        metadata = file.metadata()
+    assert metadata["format"] == "babelscope/pruned"
+    assert metadata["format_version"] == "1"
+    assert metadata["model"] == "tiny"
+    assert json.loads(metadata["languages"]) == ["en"]
+    assert json.loads(metadata["parameters"]) == {"threshold": 0.05}
+    assert path.stat().st_size < 4096 + plan.keep.size + sum(2 * columns.numel() for columns in plan.down)
+
+
+def test_plain_removal_has_no_columns_in_its_file(stored):
+    info, plan, path = stored
+    write_plan(path, PruningPlan(plan.keep), [], "tiny", "en", ["en"])
+    assert len(read_plan(path, info, "en").down) == 0
+
+
+def test_a_plan_of_another_model_target_or_shape_is_refused(stored):
+    info, _, path = stored
+    with pytest.raises(BabelscopeError, match=r"target is 'en', need 'de'.*rule compensate"):
+        read_plan(path, info, "de")
+    with pytest.raises(BabelscopeError, match="model is 'tiny', need 'other'"):
+        read_plan(path, replace(info, name="other"), "en")
+    with pytest.raises(BabelscopeError, match=r"needs keep, bool \(3, 25\)"):
+        read_plan(path, replace(info, d_ff=25), "en")
+    content = path.read_bytes()
+    path.write_bytes(content[:-5])
+    with pytest.raises(BabelscopeError, match=r"damaged or no safetensors file.*rule compensate"):
+        read_plan(path, info, "en")
+    with pytest.raises(BabelscopeError, match="no such file; rule compensate makes it"):
+        read_plan(path.with_name("fr.safetensors"), info, "fr")
+
+
+def test_an_interrupted_write_of_a_plan_leaves_nothing(stored, monkeypatch):
+    _, plan, path = stored
+    path.unlink()
+
+    def stop(tensors, file, metadata):
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("babelscope.pruning.pruned_model.save_file", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_plan(path, plan, [], "tiny", "en", ["en"])
+    assert not [file for file in path.parent.iterdir() if "en.safetensors" in file.name]
 
 
 def test_columns_that_do_not_fit_are_refused():

@@ -27,8 +27,8 @@ def main(smk):
         Choice(**choice),
         n_documents,
     )
-    attrs = {**choice, "documents": n_documents, "languages": list(languages)}
-    write_plan(smk.output[0], plan, fits, info.name, smk.wildcards.target, **attrs)
+    parameters = {**choice, "documents": n_documents}
+    write_plan(smk.output[0], plan, fits, info.name, smk.wildcards.target, languages, **parameters)
 
 
 if "snakemake" in globals():

@@ -32,7 +32,7 @@ def main(smk):
         read_partition(smk.input.experts, info),
         choices,
         {
-            target: read_plan(path, info)
+            target: read_plan(path, info, target)
             for target, path in zip(smk.params.targets, smk.input.plans, strict=True)
         },
         smk.params.n_profile,

@@ -16,7 +16,7 @@ def main(smk):
         dict(smk.params.compute),
         read_tokens(smk.input.tokens, info.name, smk.wildcards.lang),
         read_partition(smk.input.experts, info),
-        read_plan(smk.input.plan, info),
+        read_plan(smk.input.plan, info, smk.wildcards.lang),
         n_random=smk.params.random_seeds,
         seed=smk.params.seed,
     )

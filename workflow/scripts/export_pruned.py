@@ -12,8 +12,8 @@ from babelscope.study.job import run_job
 
 def main(smk):
     info = read_model_info(smk.input.model)
-    plan = read_plan(smk.input.plan, info)
     target = smk.wildcards.target
+    plan = read_plan(smk.input.plan, info, target)
     about = (
         f"# {info.name}, for {', '.join(smk.params.languages)}\n\nThe feed-forward neurons of {info.name} "
         f"({info.origin}) that serve {target}: {plan.keep.mean():.1%} of them. The kept columns of the "

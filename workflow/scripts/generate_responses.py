@@ -16,7 +16,7 @@ from babelscope.text.tokens import read_tokens
 def main(smk):
     info = read_model_info(smk.input.model)
     corpus = read_tokens(smk.input.tokens, info.name, smk.wildcards.lang)
-    plan = read_plan(smk.input.plan, info)
+    plan = read_plan(smk.input.plan, info, smk.wildcards.lang)
     options, seed = dict(smk.params.responses), smk.params.seed
     chosen = choose_prompts(corpus, options["prompts"], options["prompt_tokens"])
     prompts = [ids for _, ids in chosen]

@@ -20,7 +20,8 @@ from babelscope.text.tokens import read_tokens
 def main(smk):
     info = read_model_info(smk.input.model)
     plans = {
-        lang: read_plan(path, info) for lang, path in zip(smk.params.languages, smk.input.plans, strict=True)
+        lang: read_plan(path, info, lang)
+        for lang, path in zip(smk.params.languages, smk.input.plans, strict=True)
     }
     text = read_tokens(smk.input.tokens, info.name, smk.params.languages[0]).token_ids
     compute = dict(smk.params.compute)

@@ -170,7 +170,7 @@ def _check_seal(path: Path, remake: str) -> None:
 
 def _check(datasets: Mapping[str, Any], kind: str, where: str) -> dict[str, np.ndarray]:
     spec = KINDS[kind]
-    missing = set(spec.datasets) - set(datasets) - spec.optional
+    missing = set(spec.datasets) - set(datasets)
     unknown = set(datasets) - set(spec.datasets)
     if missing or unknown:
         raise BabelscopeError(f"{where}: {kind} lacks {sorted(missing)}, has unknown {sorted(unknown)}")

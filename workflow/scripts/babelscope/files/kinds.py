@@ -24,7 +24,6 @@ class Kind:
     version: int
     rule: str
     datasets: Mapping[str, DatasetSpec]
-    optional: frozenset[str] = frozenset()
 
 
 _BLOCK_COUNTS = {
@@ -100,23 +99,6 @@ KINDS: dict[str, Kind] = {
             ),
             "languages": DatasetSpec("str", ("language",), "language codes"),
         },
-    ),
-    "pruned": Kind(
-        1,
-        "compensate",
-        {
-            "keep": DatasetSpec("bool", ("layer", "neuron"), "neurons that stay"),
-            "down": DatasetSpec(
-                "float32",
-                ("value",),
-                "corrected columns of the down projections, layer after layer, (d_model, n_kept) in C order",
-            ),
-            "ridge": DatasetSpec("float64", ("layer",), "ridge of the fit, 0 where nothing was fitted"),
-            "unexplained": DatasetSpec(
-                "float64", ("layer",), "share of the removed output still missing, validation documents"
-            ),
-        },
-        optional=frozenset({"ridge", "unexplained"}),
     ),
     "sharing": Kind(
         1,

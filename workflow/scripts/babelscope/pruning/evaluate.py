@@ -74,7 +74,7 @@ def plan_pruning(
     keep = np.zeros((info.n_layers, info.d_ff), dtype=bool)
     for row, idx in zip(keep, neuron_idx, strict=True):
         row[idx] = True
-    down = tuple(layer.down.weight.float().cpu().numpy() for layer in layers)
+    down = tuple(layer.down.weight.cpu() for layer in layers)
     return PruningPlan(keep, down), fits
 
 

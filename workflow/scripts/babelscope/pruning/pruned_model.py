@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 
-from babelscope.files.hdf5 import read_h5, write_h5
+import babelscope
+from babelscope.files.whole import whole_file
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import FfnLayer
 from babelscope.pruning.compensation import LayerFit
 from babelscope.pruning.cut import prune
 from babelscope.study.errors import BabelscopeError
+
+_FORMAT = {"format": "babelscope/pruned", "format_version": "1"}
 
 
 @dataclass(frozen=True)
@@ -26,14 +32,17 @@ class PruningPlan:
     Attributes
     ----------
     keep : bool (n_layers, d_ff), the neurons that stay.
-    down : for each layer float32 (d_model, n_kept), the corrected columns of the down projection in
-        ascending order of the neurons; empty for plain removal.
+    down : for each layer (d_model, n_kept) in the model's own type, the corrected columns of the down
+        projection in ascending order of the neurons; empty for plain removal. Those of a file are read layer
+        by layer, when they are asked for.
     """
 
     keep: np.ndarray
-    down: tuple[np.ndarray, ...] = ()
+    down: Sequence[torch.Tensor] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.down, _StoredColumns):  # read_plan has looked at the shapes
+            return
         if self.down and [c.shape[1] for c in self.down] != self.keep.sum(axis=1).tolist():
             raise BabelscopeError(
                 f"corrected columns of {[c.shape[1] for c in self.down]} neurons for layers that keep "
@@ -61,30 +70,97 @@ def apply_plan(layers: Sequence[FfnLayer], plan: PruningPlan) -> None:
     prune(layers, plan.neuron_idx)
     for layer, columns in zip(layers, plan.down, strict=bool(plan.down)):
         old = layer.down.weight
-        new = torch.from_numpy(columns).to(device=old.device, dtype=old.dtype)
+        new = columns.to(device=old.device, dtype=old.dtype)
         layer.down.weight = nn.Parameter(new, requires_grad=False)
 
 
+class _StoredColumns(Sequence[torch.Tensor]):
+    """Corrected columns in a file; one layer is in memory at a time."""
+
+    def __init__(self, path: Path, n_layers: int) -> None:
+        self.path, self.n_layers = path, n_layers
+
+    def __len__(self) -> int:
+        return self.n_layers
+
+    def __getitem__(self, layer: Any) -> Any:
+        if not 0 <= layer < self.n_layers:
+            raise IndexError(layer)
+        with safe_open(self.path, framework="pt") as file:
+            return file.get_tensor(f"down.{layer}")
+
+
 def write_plan(
-    path: str | Path, plan: PruningPlan, fits: Sequence[LayerFit], model: str, language: str, **attrs: Any
+    path: str | Path,
+    plan: PruningPlan,
+    fits: Sequence[LayerFit],
+    model: str,
+    target: str,
+    languages: Sequence[str],
+    **parameters: Any,
 ) -> None:
-    """Write ``pruned/{lang}.h5``; ``attrs`` are the parameters that made the plan."""
-    down = np.concatenate([c.ravel() for c in plan.down]) if plan.down else np.zeros(0, dtype=np.float32)
-    datasets = {"keep": plan.keep, "down": down.astype(np.float32)}
-    datasets |= {name: np.array([getattr(fit, name) for fit in fits]) for name in ("ridge", "unexplained")}
-    write_h5(path, "pruned", datasets, model=model, language=language, **attrs)
+    """Write ``pruned/{target}.safetensors``, whole or not at all.
+
+    Parameters
+    ----------
+    path, plan : the file, and what goes into it: ``keep`` bool (n_layers, d_ff), and ``down.{layer}``
+        (d_model, n_kept) in the type of the plan's columns, none for plain removal.
+    fits : of the compensation, kept in the metadata; may be empty.
+    model, target, languages : what the file is asked for by.
+    parameters : that made the plan.
+    """
+    tensors = {"keep": torch.from_numpy(np.ascontiguousarray(plan.keep, dtype=bool))}
+    for layer, columns in enumerate(plan.down):
+        tensors[f"down.{layer}"] = columns.detach().cpu().contiguous()
+    metadata = {
+        **_FORMAT,
+        "created_by": f"babelscope {babelscope.__version__}",
+        "model": model,
+        "target": target,
+        "languages": json.dumps(list(languages)),
+        "parameters": json.dumps(parameters),
+        **{name: json.dumps([getattr(fit, name) for fit in fits]) for name in ("ridge", "unexplained")},
+    }
+    with whole_file(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise BabelscopeError(f"{path}: could not be written ({error})") from error
 
 
-def read_plan(path: str | Path, info: ModelInfo) -> PruningPlan:
-    """Read ``pruned/{lang}.h5`` of this model."""
-    datasets, _ = read_h5(path, "pruned", model=info.name)
-    keep = datasets["keep"].astype(bool)
-    widths = keep.sum(axis=1)
-    if keep.shape != (info.n_layers, info.d_ff) or datasets["down"].size != info.d_model * widths.sum():
-        raise BabelscopeError(f"{path}: not of this model; delete it and run again: rule compensate makes it")
-    ends = np.cumsum(widths * info.d_model)[:-1]
-    down = [
-        part.reshape(info.d_model, width)
-        for part, width in zip(np.split(datasets["down"], ends), widths, strict=True)
-    ]
-    return PruningPlan(keep, tuple(down))
+def read_plan(path: str | Path, info: ModelInfo, target: str) -> PruningPlan:
+    """Open ``pruned/{target}.safetensors``; ``keep`` is read, corrected columns when they are asked for.
+
+    Parameters
+    ----------
+    path : the file.
+    info, target : the model, and the language or union of languages that the file must be of.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is missing, damaged, of another model or target, or its shapes are not the model's.
+    """
+    remake = f"delete {path} and run again: rule compensate makes it"
+    if not Path(path).exists():
+        raise BabelscopeError(f"{path}: no such file; rule compensate makes it")
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+            wanted = {**_FORMAT, "model": info.name, "target": target}
+            for name, value in wanted.items():
+                if found.get(name) != value:
+                    raise BabelscopeError(f"{path}: {name} is {found.get(name)!r}, need {value!r}; {remake}")
+            names = set(file.keys())
+            keep = file.get_tensor("keep").numpy()
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise BabelscopeError(f"{path}: damaged or no safetensors file ({error}); {remake}") from error
+    expected = {"keep": (info.n_layers, info.d_ff)}
+    columns = {f"down.{layer}": (info.d_model, int(row.sum())) for layer, row in enumerate(keep)}
+    if keep.dtype != bool or shapes not in (expected, expected | columns):
+        raise BabelscopeError(
+            f"{path}: needs keep, bool {expected['keep']}, and either a corrected down.{{layer}} of "
+            f"({info.d_model}, neurons kept) for every layer or none; {remake}"
+        )
+    return PruningPlan(keep, _StoredColumns(Path(path), info.n_layers) if len(names) > 1 else ())
