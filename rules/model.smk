@@ -33,7 +33,13 @@ rule prepare_model:
     params:
         definition=lambda wildcards: {
             key: definition(wildcards)[key]
-            for key in ("source", "n_layers", "allow_pickle", "trust_remote_code")
+            for key in (
+                "source",
+                "n_layers",
+                "document_prefix",
+                "allow_pickle",
+                "trust_remote_code",
+            )
         },
         weights="results/{model}/weights",
         code=code_of("prepare_model"),

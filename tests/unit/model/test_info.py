@@ -127,3 +127,14 @@ def test_weights_that_are_gone_are_named(folder, tmp_path):
     shutil.rmtree(folder)
     with pytest.raises(BabelscopeError, match=f"the weights are no longer in {folder}; delete"):
         read_model_info(tmp_path / "model.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_layers", "3"), ("n_layers", True), ("path", None), ("trust_remote_code", "yes"), ("d_ff", 24.0)],
+)
+def test_a_value_of_another_type_is_refused_by_name(folder, tmp_path, name, value):
+    write_model_info(tmp_path / "model.json", describe_model("tiny", folder, n_layers=3, origin=""))
+    edit(tmp_path / "model.json", **{name: value})
+    with pytest.raises(BabelscopeError, match=rf"model\.json: {name} is .*, need (int|str|bool); delete"):
+        read_model_info(tmp_path / "model.json")

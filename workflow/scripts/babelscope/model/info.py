@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,11 @@ def read_model_info(path: str | Path) -> ModelInfo:
         info = ModelInfo(**content)
     except TypeError as error:
         raise BabelscopeError(f"{path}: {error}; {remake}") from None
+    kinds = {"str": str, "int": int, "bool": bool}
+    for field in fields(ModelInfo):
+        value = getattr(info, field.name)
+        if type(value) is not kinds[str(field.type)]:
+            raise BabelscopeError(f"{path}: {field.name} is {value!r:.60}, need {field.type}; {remake}")
     if not (Path(info.path) / "config.json").exists():
         raise BabelscopeError(f"{path}: the weights are no longer in {info.path}; {remake}")
     return info

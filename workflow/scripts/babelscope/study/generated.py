@@ -95,11 +95,11 @@ def _plain(entry: Any, definitions: Mapping[str, Any]) -> Any:
     if "anyOf" in entry:  # a value or null
         kinds = [_plain(value, definitions) for value in entry.pop("anyOf")]
         (value,) = [kind for kind in kinds if kind.get("type") != "null"]
-        entry = {
-            **{key: value[key] for key in value if key != "type"},
-            "enum": [*value["enum"], None],
-            **entry,
-        }
+        if "enum" in value:
+            null = {**{key: value[key] for key in value if key != "type"}, "enum": [*value["enum"], None]}
+        else:
+            null = {**value, "type": [value["type"], "null"]}
+        entry = {**null, **entry}
     elif entry.get("default", 0) is None:
         entry = {key: value for key, value in entry.items() if key != "default"}
     if "patternProperties" in entry:  # a mapping whose keys have a pattern: the error names the key
@@ -144,6 +144,8 @@ def _allowed(entry: Mapping[str, Any]) -> str:
     if "enum" in entry:
         return ", ".join(f"`{'null' if value is None else value}`" for value in entry["enum"])
     kind = entry.get("type")
+    if isinstance(kind, list):  # a value or null
+        return f"{_allowed({**entry, 'type': kind[0]})}, or `null`"
     if kind == "array":
         return f"list of: {_allowed(entry['items'])}"
     if kind == "boolean":

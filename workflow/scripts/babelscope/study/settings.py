@@ -145,6 +145,11 @@ class ModelDefinition(Section):
         le=4_194_304,
         description="Rows times length of a batch; halved when a GPU runs out of memory.",
     )
+    document_prefix: str | None = Field(
+        None,
+        max_length=100,
+        description="Token before each document; empty: none. Left out: as the tokenizer does.",
+    )
     allow_pickle: bool = Field(False, description="Convert pickled weights; loading them can run code.")
     trust_remote_code: bool = Field(False, description="Run code that comes with the model.")
 
