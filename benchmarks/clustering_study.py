@@ -229,9 +229,9 @@ def tabulate_structure(work: Path) -> list[Row]:
         frequency, n_tokens = stack_frequencies([read_counts(work, lang, name) for lang in languages])
         similarity = compare_languages(frequency, n_tokens)
         for measure, found in values.items():
-            found[name] = getattr(similarity, measure)[off]
+            found[name] = similarity[measure][off]
             table.append((f"{measure}_mean", "all", *split_name(name), float(found[name].mean())))
-        nearest[name] = np.where(off, similarity.pearson, -np.inf).argmax(axis=1)
+        nearest[name] = np.where(off, similarity["pearson"], -np.inf).argmax(axis=1)
         sharing = count_sharing(frequency, THRESHOLD)
         share = sharing.n_experts_by_languages / sharing.n_experts_by_languages.sum()
         for column, m in (("shared_by_all", -1), ("shared_by_one", 1), ("shared_by_none", 0)):

@@ -8,13 +8,23 @@ from scipy.stats import entropy, pearsonr
 
 from babelscope.comparison.similarity import (
     compare_languages,
-    euclidean_distance,
-    kl_divergence,
-    pearson_correlation,
     stack_frequencies,
 )
 from babelscope.recording.counts import ActivationCounts
 from babelscope.study.errors import BabelscopeError
+
+
+def euclidean_distance(frequency):
+    return compare_languages(frequency, np.ones(len(frequency)))["euclidean"]
+
+
+def kl_divergence(frequency, n_tokens):
+    return compare_languages(frequency, n_tokens)["kl"]
+
+
+def pearson_correlation(frequency):
+    similarity = compare_languages(frequency, np.ones(len(frequency)))
+    return similarity["pearson"], similarity.n_missing_layers
 
 
 def random_frequency(n_languages=4, n_layers=3, n_experts=7):
@@ -23,7 +33,7 @@ def random_frequency(n_languages=4, n_layers=3, n_experts=7):
 
 def test_euclidean_is_the_frobenius_norm_of_the_difference():
     frequency = np.array([[[0.0, 0.5], [0.25, 0.0]], [[0.3, 0.5], [0.25, 0.4]]])
-    np.testing.assert_allclose(euclidean_distance(frequency), [[0, 0.5], [0.5, 0]], atol=1e-15)
+    np.testing.assert_allclose(euclidean_distance(frequency), [[0, 0.5], [0.5, 0]], atol=1e-12)
 
 
 def test_kl_adds_half_a_count_to_every_cell_and_sums_over_layers():
@@ -90,13 +100,13 @@ def test_a_constant_row_is_seen_whatever_its_value(value):
 def test_a_language_is_nearest_to_itself():
     frequency = random_frequency()
     similarity = compare_languages(frequency, np.full(4, 100))
-    for distance in (similarity.euclidean, similarity.kl):
+    for distance in (similarity["euclidean"], similarity["kl"]):
         assert (distance >= 0).all()
         np.testing.assert_allclose(np.diag(distance), 0, atol=1e-12)
         assert (distance[~np.eye(4, dtype=bool)] > 0.01).all()
-    np.testing.assert_allclose(np.diag(similarity.pearson), 1)
-    assert np.abs(similarity.pearson).max() <= 1
-    np.testing.assert_allclose(similarity.euclidean, similarity.euclidean.T)
+    np.testing.assert_allclose(np.diag(similarity["pearson"]), 1)
+    assert np.abs(similarity["pearson"]).max() <= 1
+    np.testing.assert_allclose(similarity["euclidean"], similarity["euclidean"].T)
 
 
 def test_the_order_of_experts_within_a_layer_does_not_matter():
@@ -104,7 +114,7 @@ def test_the_order_of_experts_within_a_layer_does_not_matter():
     order = np.random.default_rng(1).permutation(frequency.shape[2])
     one, other = compare_languages(frequency, n_tokens), compare_languages(frequency[:, :, order], n_tokens)
     for name in ("euclidean", "kl", "pearson"):
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-12)
+        np.testing.assert_allclose(one[name], other[name], atol=1e-12)
 
 
 def test_languages_recorded_in_different_ways_cannot_be_compared():

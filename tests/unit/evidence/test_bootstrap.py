@@ -25,7 +25,7 @@ def test_batched_measures_are_those_of_the_study():
     for replicate in range(3):
         study = compare_languages(frequency[replicate], n_tokens[replicate])
         for measure in MEASURES:
-            np.testing.assert_allclose(batched[measure][replicate], getattr(study, measure), atol=1e-12)
+            np.testing.assert_allclose(batched[measure][replicate], study[measure], atol=1e-12)
 
 
 def test_two_stacks_compare_as_one():

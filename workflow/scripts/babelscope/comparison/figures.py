@@ -9,15 +9,9 @@ from matplotlib import colormaps
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 
+from babelscope.comparison.measures import MEASURES
 from babelscope.comparison.similarity import Similarity
 from babelscope.figures.style import PALETTE, Look, new_figure
-
-# measure: title, label of the colour bar, small values mean alike
-MEASURES = {
-    "euclidean": ("Euclidean distance between activation frequencies", "Frobenius norm", True),
-    "kl": ("KL divergence of activation frequencies, KL(row || column)", "nats, summed over layers", True),
-    "pearson": ("Pearson correlation of activation frequencies", "mean over layers", False),
-}
 
 
 def frequency_figures(
@@ -33,9 +27,10 @@ def similarity_figures(
     similarity: Similarity, names: Sequence[str], model: str, look: Look
 ) -> Iterator[Figure]:
     """One figure a measure."""
-    for measure, (title, label, reverse) in MEASURES.items():
-        matrix = getattr(similarity, measure)
-        yield plot_similarity(matrix, names, f"{title}\n{model}", label, look, reverse)
+    for name, matrix in similarity.matrices.items():
+        row = MEASURES[name]
+        title = f"{row.title}\n{model}"
+        yield plot_similarity(matrix, names, title, row.unit, look, row.small_is_similar)
 
 
 def plot_frequency(frequency: np.ndarray, language: str, model: str, vmax: float, look: Look) -> Figure:

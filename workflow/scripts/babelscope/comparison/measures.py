@@ -1,16 +1,138 @@
-"""The three measures of similarity, batched over replicates and layer by layer.
+"""The measures of similarity: one row each, batched over replicates, layer by layer.
 
-The definitions are those of ``comparison.similarity``; here any two stacks of languages can be compared, with
-any number of leading axes, so that a thousand bootstrap replicates cost a few matrix products.
+Any two stacks of languages can be compared, with any number of leading axes, so that a thousand bootstrap
+replicates cost a few matrix products. To add a measure, add a row to ``MEASURES`` and run ``make docs``:
+files, figures and evidence read the table (docs/extending.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-MEASURES = ("euclidean", "kl", "pearson")
+
+@dataclass(frozen=True)
+class Frequencies:
+    """A stack of languages, layer by layer.
+
+    Attributes
+    ----------
+    by_layer : float64 (..., n_layers, n_languages, n_experts), in [0, 1].
+    n_tokens : (..., n_languages), tokens behind each language's frequencies.
+    """
+
+    by_layer: np.ndarray
+    n_tokens: np.ndarray
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of similarity.
+
+    Attributes
+    ----------
+    title, unit : of its figure and of the colour bar.
+    distance_label : its symmetric distance in figures of the evidence.
+    layers : every language of one stack against every language of another,
+        float64 (..., n_layers, n_first, n_second); NaN where a layer has no value.
+    total : puts layers together, float64 (..., n_first, n_second).
+    distance : symmetric distance out of the total of one stack with itself.
+    small_is_similar : True for a distance; decides the direction of the colour map.
+    half_to_full : distance between two halves of a text, times this, is that between two texts of full size.
+    low, high : bounds of the total.
+    """
+
+    title: str
+    unit: str
+    distance_label: str
+    layers: Callable[[Frequencies, Frequencies], np.ndarray]
+    total: Callable[[np.ndarray], np.ndarray]
+    distance: Callable[[np.ndarray], np.ndarray]
+    small_is_similar: bool = True
+    half_to_full: float = 0.5
+    low: float | None = 0.0
+    high: float | None = None
+
+
+def squared_distance(first: Frequencies, second: Frequencies) -> np.ndarray:
+    """Squared Euclidean distance of two rows, by layer, >= 0."""
+    a, b = first.by_layer, second.by_layer
+    norm_a = np.einsum("...e,...e->...", a, a)
+    norm_b = np.einsum("...e,...e->...", b, b)
+    norms = norm_a[..., :, None] + norm_b[..., None, :]
+    squared = norms - 2 * (a @ np.swapaxes(b, -1, -2))
+    # what rounding leaves where two rows are equal can be negative, and its root is not small
+    return np.where(squared < 1e-14 * norms, 0.0, squared)
+
+
+def kl_divergence(first: Frequencies, second: Frequencies) -> np.ndarray:
+    """KL(first || second) of two rows in nats, by layer; half a count is added to every cell first."""
+    log_p, p = _log_distribution(first)
+    log_q = log_p if second is first else _log_distribution(second)[0]
+    entropy = np.einsum("...e,...e->...", p, log_p)
+    return np.maximum(entropy[..., None] - p @ np.swapaxes(log_q, -1, -2), 0.0)
+
+
+def pearson_correlation(first: Frequencies, second: Frequencies) -> np.ndarray:
+    """Correlation of two rows, by layer, in [-1, 1]; NaN where one of the two is constant."""
+    unit_a = _unit(first.by_layer)
+    unit_b = unit_a if second is first else _unit(second.by_layer)
+    return np.clip(unit_a @ np.swapaxes(unit_b, -1, -2), -1.0, 1.0)
+
+
+def sum_of_layers(layers: np.ndarray) -> np.ndarray:
+    """Sum over layers."""
+    return layers.sum(axis=-3)
+
+
+def root_of_sum(layers: np.ndarray) -> np.ndarray:
+    """Root of the sum over layers: the Frobenius norm of the difference of all layers."""
+    return np.sqrt(layers.sum(axis=-3))
+
+
+def mean_of_layers(layers: np.ndarray) -> np.ndarray:
+    """Mean over the layers that have a value; 0 where none has."""
+    missing = np.isnan(layers)
+    return np.where(missing, 0.0, layers).sum(axis=-3) / np.maximum((~missing).sum(axis=-3), 1)
+
+
+def both_directions(total: np.ndarray) -> np.ndarray:
+    """Mean of both directions."""
+    return (total + np.swapaxes(total, -1, -2)) / 2
+
+
+MEASURES: dict[str, Measure] = {
+    "euclidean": Measure(
+        title="Euclidean distance between activation frequencies",
+        unit="Frobenius norm",
+        distance_label="Euclidean distance",
+        layers=squared_distance,
+        total=root_of_sum,
+        distance=lambda total: total,
+        half_to_full=float(1 / np.sqrt(2)),
+    ),
+    "kl": Measure(
+        title="KL divergence of activation frequencies, KL(row || column)",
+        unit="nats, summed over layers",
+        distance_label="KL divergence, mean of both directions (nats)",
+        layers=kl_divergence,
+        total=sum_of_layers,
+        distance=both_directions,
+    ),
+    "pearson": Measure(
+        title="Pearson correlation of activation frequencies",
+        unit="mean over layers",
+        distance_label="1 - Pearson correlation",
+        layers=pearson_correlation,
+        total=mean_of_layers,
+        distance=lambda total: 1 - total,
+        small_is_similar=False,
+        low=-1.0,
+        high=1.0,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -19,14 +141,25 @@ class LayerMeasures:
 
     Attributes
     ----------
-    squared : float64 (..., n_layers, n_first, n_second), squared Euclidean distance, >= 0.
-    kl : float64, KL(first || second) in nats, >= 0.
-    pearson : float64 in [-1, 1], NaN where one of the two rows is constant.
+    by_measure : by name of the measure, float64 (..., n_layers, n_first, n_second).
     """
 
-    squared: np.ndarray
-    kl: np.ndarray
-    pearson: np.ndarray
+    by_measure: dict[str, np.ndarray]
+
+    @property
+    def squared(self) -> np.ndarray:
+        """Squared Euclidean distance, >= 0."""
+        return self.by_measure["euclidean"]
+
+    @property
+    def kl(self) -> np.ndarray:
+        """KL(first || second) in nats, >= 0."""
+        return self.by_measure["kl"]
+
+    @property
+    def pearson(self) -> np.ndarray:
+        """Correlation in [-1, 1], NaN where one of the two rows is constant."""
+        return self.by_measure["pearson"]
 
 
 def compare_layers(
@@ -43,67 +176,26 @@ def compare_layers(
     n_first : (..., n_first), tokens behind each language's frequencies.
     second, n_second : the other stack; without them ``first`` is compared with itself.
     """
-    a = np.swapaxes(first, -3, -2)  # (..., layer, language, expert)
-    b = a if second is None else np.swapaxes(second, -3, -2)
-    n_b = n_first if n_second is None else n_second
-    log_p, p = _log_distribution(a, n_first)
-    log_q = log_p if second is None else _log_distribution(b, n_b)[0]
-    entropy = np.einsum("...e,...e->...", p, log_p)
-    kl = np.maximum(entropy[..., None] - p @ np.swapaxes(log_q, -1, -2), 0.0)
-    unit_a = _unit(a)
-    unit_b = unit_a if second is None else _unit(b)
-    pearson = np.clip(unit_a @ np.swapaxes(unit_b, -1, -2), -1.0, 1.0)
-    squared = _squared(a, b)
-    if second is None:
-        # rounding leaves a trace there, and its root is not small
-        diagonal = np.arange(first.shape[-3])
-        squared[..., diagonal, diagonal] = 0.0
-    return LayerMeasures(squared, kl, pearson)
+    a = Frequencies(np.swapaxes(first, -3, -2), np.asarray(n_first, dtype=np.float64))
+    b = a
+    if second is not None:
+        n_b = n_first if n_second is None else n_second
+        b = Frequencies(np.swapaxes(second, -3, -2), np.asarray(n_b, dtype=np.float64))
+    return LayerMeasures({name: measure.layers(a, b) for name, measure in MEASURES.items()})
 
 
 def total_measures(layers: LayerMeasures) -> dict[str, np.ndarray]:
-    """Put layers together as DESIGN defines the measures.
-
-    Returns
-    -------
-    ``euclidean``, ``kl`` and ``pearson``: float64 (..., n_first, n_second). ``pearson`` is 0 where no layer
-    is left.
-    """
-    missing = np.isnan(layers.pearson)
-    n_left = (~missing).sum(axis=-3)
-    pearson = np.where(missing, 0.0, layers.pearson).sum(axis=-3) / np.maximum(n_left, 1)
-    return {
-        "euclidean": np.sqrt(layers.squared.sum(axis=-3)),
-        "kl": layers.kl.sum(axis=-3),
-        "pearson": pearson,
-    }
+    """Put the layers of every measure together, float64 (..., n_first, n_second) each."""
+    return {name: MEASURES[name].total(array) for name, array in layers.by_measure.items()}
 
 
 def as_distances(measures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Turn square matrices of the measures into symmetric distances.
-
-    Returns
-    -------
-    The same keys: the Euclidean distance itself, the mean of KL in both directions, and 1 - Pearson.
-    """
-    kl = measures["kl"]
-    return {
-        "euclidean": measures["euclidean"],
-        "kl": (kl + np.swapaxes(kl, -1, -2)) / 2,
-        "pearson": 1 - measures["pearson"],
-    }
+    """Turn square matrices of the measures into symmetric distances, by the same keys."""
+    return {name: MEASURES[name].distance(array) for name, array in measures.items()}
 
 
-def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    norm_a = np.einsum("...e,...e->...", a, a)
-    norm_b = np.einsum("...e,...e->...", b, b)
-    product = a @ np.swapaxes(b, -1, -2)
-    # rounding can leave a tiny negative number where the rows are equal
-    return np.maximum(norm_a[..., :, None] + norm_b[..., None, :] - 2 * product, 0.0)
-
-
-def _log_distribution(a: np.ndarray, n_tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    counts = a * np.asarray(n_tokens, dtype=np.float64)[..., None, :, None] + 0.5
+def _log_distribution(stack: Frequencies) -> tuple[np.ndarray, np.ndarray]:
+    counts = stack.by_layer * stack.n_tokens[..., None, :, None] + 0.5
     p = counts / counts.sum(axis=-1, keepdims=True)
     return np.log(p), p
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from babelscope.comparison.measures import MEASURES, compare_layers, total_measures
 from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.kinds import KINDS, DatasetSpec
 from babelscope.files.whole import write_text
 from babelscope.recording.counts import ActivationCounts
 from babelscope.study.errors import BabelscopeError
@@ -20,16 +23,17 @@ class Similarity:
 
     Attributes
     ----------
-    euclidean : float64 (n_languages, n_languages), Frobenius norm of the difference, >= 0.
-    kl : float64, KL(row || column) in nats summed over layers, >= 0, not symmetric.
-    pearson : float64 in [-1, 1], mean over layers of the correlation of the two rows.
-    n_missing_layers : int32, layers left out of ``pearson`` because a row is constant.
+    matrices : by measure (a row of ``MEASURES``) float64 (n_languages, n_languages);
+        ``similarity["kl"]`` is one of them.
+    n_missing_layers : int32, layers left out of Pearson because a row is constant.
     """
 
-    euclidean: np.ndarray
-    kl: np.ndarray
-    pearson: np.ndarray
+    matrices: dict[str, np.ndarray]
     n_missing_layers: np.ndarray
+
+    def __getitem__(self, measure: str) -> np.ndarray:
+        """Matrix of one measure."""
+        return self.matrices[measure]
 
 
 def stack_frequencies(counts: Sequence[ActivationCounts]) -> tuple[np.ndarray, np.ndarray]:
@@ -63,62 +67,23 @@ def compare_languages(frequency: np.ndarray, n_tokens: np.ndarray) -> Similarity
     n_tokens : int64 (n_languages,), tokens behind each language's frequencies; half a count is added to
         every cell before KL.
     """
-    pearson, n_missing = pearson_correlation(frequency)
-    return Similarity(euclidean_distance(frequency), kl_divergence(frequency, n_tokens), pearson, n_missing)
-
-
-def euclidean_distance(frequency: np.ndarray) -> np.ndarray:
-    """Frobenius norm of the difference, float64 (n_languages, n_languages)."""
-    flat = frequency.reshape(len(frequency), -1)
-    return np.stack([np.linalg.norm(flat - row, axis=1) for row in flat])
-
-
-def kl_divergence(frequency: np.ndarray, n_tokens: np.ndarray) -> np.ndarray:
-    """Sum over layers of KL(p || q); rows normalised after half a count is added to every cell.
-
-    Returns
-    -------
-    float64 (n_languages, n_languages); ``[a, b]`` is KL(a || b) in nats.
-    """
-    counts = frequency * np.asarray(n_tokens, dtype=np.float64)[:, None, None] + 0.5
-    p = counts / counts.sum(axis=2, keepdims=True)  # (language, layer, expert)
-    log_p = np.log(p)
-    entropy = np.einsum("ale,ale->a", p, log_p)
-    cross = np.einsum("ale,ble->ab", p, log_p)
-    # rounding can leave a tiny negative number where p equals q
-    return np.maximum(entropy[:, None] - cross, 0.0)
-
-
-def pearson_correlation(frequency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over layers of the correlation between the two languages' rows.
-
-    A constant row has no correlation: that layer is left out of the pair's mean and counted.
-
-    Returns
-    -------
-    pearson : float64 (n_languages, n_languages); 0 where no layer is left.
-    n_missing_layers : int32 (n_languages, n_languages).
-    """
-    centred = frequency - frequency.mean(axis=2, keepdims=True)
-    norm = np.linalg.norm(centred, axis=2)  # (language, layer)
-    constant = np.ptp(frequency, axis=2) == 0
-    unit = np.where(constant[:, :, None], 0.0, centred / np.where(constant, 1.0, norm)[:, :, None])
-    per_layer = np.einsum("ale,ble->abl", unit, unit)
-    missing = constant[:, None, :] | constant[None, :, :]
-    n_missing = missing.sum(axis=2)
-    n_left = frequency.shape[1] - n_missing
-    pearson = per_layer.sum(axis=2, where=~missing) / np.maximum(n_left, 1)
-    return np.clip(pearson, -1.0, 1.0), n_missing.astype(np.int32)
+    layers = compare_layers(frequency, n_tokens)
+    n_missing = np.isnan(layers.pearson).sum(axis=0).astype(np.int32)
+    return Similarity(total_measures(layers), n_missing)
 
 
 def write_similarity(
     path: str | Path, tables: Sequence[str], similarity: Similarity, languages: Sequence[str], model: str
 ) -> None:
     """Write ``similarity.h5`` and one CSV a measure, row = first argument."""
-    datasets = {**vars(similarity), "languages": list(languages)}
+    datasets = {
+        **similarity.matrices,
+        "n_missing_layers": similarity.n_missing_layers,
+        "languages": list(languages),
+    }
+    _declare()
     write_h5(path, "similarity", datasets, model=model)
-    for table, measure in zip(tables, ("euclidean", "kl", "pearson"), strict=True):
-        matrix = getattr(similarity, measure)
+    for table, (_, matrix) in zip(tables, similarity.matrices.items(), strict=True):
         lines = [
             f"{code},{','.join(f'{v:.6g}' for v in row)}" for code, row in zip(languages, matrix, strict=True)
         ]
@@ -127,6 +92,17 @@ def write_similarity(
 
 def read_similarity(path: str | Path, model: str) -> tuple[Similarity, list[str]]:
     """Read ``similarity.h5``: all measures, and the language codes."""
+    _declare()
     datasets, _ = read_h5(path, "similarity", model=model)
     languages = list(datasets.pop("languages"))
-    return Similarity(**datasets), languages
+    n_missing = datasets.pop("n_missing_layers")
+    return Similarity({name: datasets[name] for name in MEASURES}, n_missing), languages
+
+
+def _declare() -> None:
+    """Give the kind of file a dataset for every measure that the table has now."""
+    specs: Any = KINDS["similarity"].datasets
+    for name, measure in MEASURES.items():
+        text = f"{measure.title}; {measure.unit}"
+        pairs = ("language", "language")
+        specs.setdefault(name, DatasetSpec("float64", pairs, text, low=measure.low, high=measure.high))

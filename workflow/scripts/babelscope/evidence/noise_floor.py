@@ -21,8 +21,6 @@ from babelscope.recording.counts import ActivationCounts
 
 # Noise a tenth of the distance to the nearest language adds half a percent to that distance.
 RELATIVE_FLOOR = 0.1
-# how a distance shrinks when both samples are twice as large
-FULL_OF_HALF = {"euclidean": 1 / np.sqrt(2), "kl": 0.5, "pearson": 0.5}
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def measure_noise_floor(
     totals = total_measures(compare_layers(frequency[0], n_tokens[0], frequency[1], n_tokens[1]))
     means = {name: array.mean(axis=0) for name, array in totals.items()}
     halves = {name: (array + array.T) / 2 for name, array in as_distances(means).items()}
-    full = {name: np.diag(halves[name]) * FULL_OF_HALF[name] for name in MEASURES}
+    full = {name: np.diag(halves[name]) * MEASURES[name].half_to_full for name in MEASURES}
     reliability = np.diag(means["pearson"])
     brown = 2 * reliability / (1 + reliability)
     full["pearson"] = 1 - brown

@@ -81,5 +81,6 @@ def find_family(model_type: str, seen_modules: Iterable[str]) -> FfnFamily:
     shown = ", ".join(seen[:40]) + (" …" if len(seen) > 40 else "")
     raise BabelscopeError(
         f"model_type {model_type!r} is not in the table of families ({', '.join(sorted(FAMILIES))}). "
-        f"Add a row to FAMILIES in workflow/scripts/babelscope/ffn.py. Modules seen: {shown}"
+        f"Add a row to FAMILIES in workflow/scripts/babelscope/model/families.py (docs/extending.md). "
+        f"Modules seen: {shown}"
     )

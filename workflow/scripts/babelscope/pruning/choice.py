@@ -1,42 +1,32 @@
-"""Which experts or neurons to keep: the paper's threshold, budgets, and controls of the same size."""
+"""Which experts or neurons to keep: the paper's threshold, budgets, and controls of the same size.
+
+To add a way to choose, add a row to ``CHOICES`` and run ``make docs`` (docs/extending.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from babelscope.study.errors import BabelscopeError
 
-CHOICES = dict.fromkeys(("threshold", "most_frequent", "most_frequent_per_layer", "layer_rates"))
 
+@dataclass(frozen=True)
+class ExpertChoice:
+    """One way to choose the experts that a language keeps.
 
-def choose_experts(frequency: np.ndarray, method: str, threshold: float, share: float) -> np.ndarray:
-    """The experts that one language keeps.
-
-    Parameters
+    Attributes
     ----------
-    frequency : float64 (n_layers, n_experts), in [0, 1].
-    method : ``threshold`` (frequency >= threshold; the paper), ``most_frequent`` (the most frequent share of
-        all experts), ``most_frequent_per_layer`` (the same share in each layer), ``layer_rates`` (shares of
-        the layers in proportion to how much of a layer is used).
-    threshold : of method ``threshold``.
-    share : of experts to keep, for the other methods, in (0, 1].
-
-    Returns
-    -------
-    bool (n_layers, n_experts).
+    label : in figures.
+    keep : experts to keep out of frequency, threshold and share, bool (n_layers, n_experts).
+    takes_share : True where the share decides how many; such a choice is a line of the frontier.
     """
-    n_layers, n_experts = frequency.shape
-    if method == "threshold":
-        return keep_frequent(frequency, threshold)
-    if method == "most_frequent":
-        return keep_best(frequency, round(share * frequency.size))
-    if method == "most_frequent_per_layer":
-        return keep_best_per_layer(frequency, np.full(n_layers, round(share * n_experts)))
-    if method == "layer_rates":
-        return keep_best_per_layer(frequency, layer_sizes(frequency, share))
-    raise BabelscopeError(f"pruning.method {method!r}: allowed are {', '.join(CHOICES)}")
+
+    label: str
+    keep: Callable[[np.ndarray, float, float], np.ndarray]
+    takes_share: bool = True
 
 
 def keep_frequent(frequency: np.ndarray, threshold: float) -> np.ndarray:
@@ -95,6 +85,48 @@ def layer_sizes(frequency: np.ndarray, share: float) -> np.ndarray:
         else:
             high = scale
     return np.round(np.minimum(high * level, 1.0) * n_experts).astype(np.int64)
+
+
+CHOICES: dict[str, ExpertChoice] = {
+    "threshold": ExpertChoice("threshold", lambda f, threshold, share: keep_frequent(f, threshold), False),
+    "most_frequent": ExpertChoice(
+        "most frequent", lambda f, threshold, share: keep_best(f, round(share * f.size))
+    ),
+    "most_frequent_per_layer": ExpertChoice(
+        "most frequent of each layer",
+        lambda f, threshold, share: keep_best_per_layer(f, np.full(len(f), round(share * f.shape[1]))),
+    ),
+    "layer_rates": ExpertChoice(
+        "rates from activation level",
+        lambda f, threshold, share: keep_best_per_layer(f, layer_sizes(f, share)),
+    ),
+}
+
+
+def choose_experts(frequency: np.ndarray, method: str, threshold: float, share: float) -> np.ndarray:
+    """The experts that one language keeps.
+
+    Parameters
+    ----------
+    frequency : float64 (n_layers, n_experts), in [0, 1].
+    method : a row of ``CHOICES``: ``threshold`` (frequency >= threshold; the paper), ``most_frequent`` (the
+        most frequent share of all experts), ``most_frequent_per_layer`` (the same share in each layer),
+        ``layer_rates`` (shares of the layers in proportion to how much of a layer is used).
+    threshold : of method ``threshold``.
+    share : of experts to keep, for the other methods, in (0, 1].
+
+    Returns
+    -------
+    bool (n_layers, n_experts).
+
+    Raises
+    ------
+    BabelscopeError
+        Where the table has no such row.
+    """
+    if method not in CHOICES:
+        raise BabelscopeError(f"pruning.method {method!r}: allowed are {', '.join(CHOICES)}")
+    return CHOICES[method].keep(frequency, threshold, share)
 
 
 def expert_scores(neuron_scores: np.ndarray, labels: np.ndarray, n_experts: int) -> np.ndarray:

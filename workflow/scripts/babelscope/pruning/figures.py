@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator
 
 from babelscope.figures.style import PALETTE, Look, new_figure
+from babelscope.pruning.choice import CHOICES
 
 SELECTION_TITLES = {
     "threshold": "experts above the threshold",
@@ -19,11 +20,9 @@ SELECTION_TITLES = {
     "compensated": "the other language's compensated model",
     "same_size_corrected": "as many experts, all corrected on this text's language",
 }
+# Methods of the frontier that are no rows of CHOICES.
 METHOD_TITLES = {
-    "most_frequent": "most frequent",
     "most_frequent_compensated": "most frequent, compensated",
-    "most_frequent_per_layer": "most frequent of each layer",
-    "layer_rates": "rates from activation level",
     "output_norm_experts": "largest output, experts",
     "output_norm_neurons": "largest output, neurons",
     "weight_norm": "largest weights",
@@ -33,6 +32,13 @@ METHOD_TITLES = {
 CONTROLS = ("weight_norm", "random", "least_frequent")
 MARKERS = "osD^vP*Xd"
 COLORS = (*PALETTE, "#888888")
+
+
+def method_titles() -> dict[str, str]:
+    """Labels of the frontier's lines by method, in the order of the legend."""
+    shares = {name: choice.label for name, choice in CHOICES.items() if choice.takes_share}
+    first = next(iter(shares))
+    return {first: shares[first], "most_frequent_compensated": "", **shares, **METHOD_TITLES}
 
 
 def plot_losses(results: Sequence[Mapping[str, Any]], names: Sequence[str], model: str, look: Look) -> Figure:
@@ -125,11 +131,16 @@ def plot_frontier(
         mine = [row for row in rows if row["language"] == language]
         dense = next(row["nll"] for row in mine if row["method"] == "dense")
         axes.axhline(dense, color="0.4", lw=1, ls="--", label="dense")
-        for number, (method, label) in enumerate(METHOD_TITLES.items()):
+        for number, (method, label) in enumerate(method_titles().items()):
             line = sorted((r["ffn_parameters_kept"], r["nll"]) for r in mine if r["method"] == method)
             if line:
                 x, y = zip(*line, strict=True)
-                look_of_line = {"marker": MARKERS[number], "color": COLORS[number], "ms": 3.5, "lw": 1}
+                look_of_line = {
+                    "marker": MARKERS[number % 9],
+                    "color": COLORS[number % 9],
+                    "ms": 3.5,
+                    "lw": 1,
+                }
                 axes.plot(x, y, ls=":" if method in CONTROLS else "-", label=label, **look_of_line)
         axes.set_yscale("log")  # what is good lies near the dense model, what is bad far away
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

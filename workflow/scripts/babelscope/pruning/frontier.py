@@ -10,7 +10,7 @@ import numpy as np
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import FfnLayer, find_ffn_layers, load_model
-from babelscope.pruning.choice import expert_scores, keep_best, keep_best_per_layer, keep_random, layer_sizes
+from babelscope.pruning.choice import CHOICES, expert_scores, keep_best, keep_best_per_layer, keep_random
 from babelscope.pruning.compensation import prune_and_compensate
 from babelscope.pruning.cut import count_parameters, kept_neurons, prune, restored
 from babelscope.pruning.heldout import evaluate_documents
@@ -19,17 +19,14 @@ from babelscope.study.progress import progress
 from babelscope.text.tokens import TokenizedCorpus
 
 COMPENSATED = "most_frequent_compensated"
-METHODS = (
-    "most_frequent",
-    COMPENSATED,
-    "most_frequent_per_layer",
-    "layer_rates",
-    "output_norm_experts",
-    "output_norm_neurons",
-    "weight_norm",
-    "random",
-    "least_frequent",
-)
+# Beside the choices by frequency: those that look at outputs or weights, and controls.
+OTHER_METHODS = ("output_norm_experts", "output_norm_neurons", "weight_norm", "random", "least_frequent")
+
+
+def frontier_methods() -> list[str]:
+    """Every choice of the table that takes a share, the compensated one, and the other methods."""
+    first, *others = [name for name, choice in CHOICES.items() if choice.takes_share]
+    return [first, COMPENSATED, *others, *OTHER_METHODS]
 
 
 def trace_frontier(
@@ -67,9 +64,10 @@ def trace_frontier(
     profile, heldout = corpus.profile_idx[:n_profile], corpus.heldout_idx[:n_heldout]
     dense = count_parameters(model, layers).ffn
     choose = _choices(model, layers, corpus, profile, tokens_per_batch, partition, frequency, seed)
+    methods = frontier_methods()
     rows = []
-    with progress(1 + len(METHODS) * len(shares), "models", "frontier") as bar:
-        for method, share in [("dense", 1.0), *((m, s) for m in METHODS for s in shares)]:
+    with progress(1 + len(methods) * len(shares), "models", "frontier") as bar:
+        for method, share in [("dense", 1.0), *((m, s) for m in methods for s in shares)]:
             with restored(layers):
                 if method == COMPENSATED:
                     idx = choose["most_frequent"](share)
@@ -116,9 +114,11 @@ def _choices(
         return round(share * frequency.size)
 
     by_experts: dict[str, Callable[[float], np.ndarray]] = {
-        "most_frequent": lambda s: keep_best(frequency, total(s)),
-        "most_frequent_per_layer": lambda s: keep_best_per_layer(frequency, even(s)),
-        "layer_rates": lambda s: keep_best_per_layer(frequency, layer_sizes(frequency, s)),
+        **{
+            name: lambda s, choice=choice: choice.keep(frequency, 0.0, s)  # type: ignore[misc]
+            for name, choice in CHOICES.items()
+            if choice.takes_share
+        },
         "output_norm_experts": lambda s: keep_best_per_layer(said, even(s)),
         "weight_norm": lambda s: keep_best_per_layer(weights, even(s)),
         "random": lambda s: keep_random(even(s), n_experts, rng),

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from babelscope.comparison.measures import MEASURES
 from babelscope.figures.style import PALETTE
 from babelscope.study.languages import Language
 
-DISTANCES = {
-    "euclidean": "Euclidean distance",
-    "kl": "KL divergence, mean of both directions (nats)",
-    "pearson": "1 - Pearson correlation",
-}
+DISTANCES = {name: measure.distance_label for name, measure in MEASURES.items()}
 # relation of two languages: colour, marker
 RELATIONS = {
     "same genus": (PALETTE[5], "o"),
