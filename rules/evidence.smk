@@ -5,9 +5,10 @@ pruning/{lang}.json, pruning_speed.csv; for `full` pruning_frontier.csv. Makes: 
 claims.csv and claims.html under results/{model}/, and results/models/ where there are two models or more.
 """
 
-from babelscope.evidence.page import PAGE_FIGURES
+import yaml
 
 EVIDENCE = config["evidence"]
+CLAIMS = os.path.relpath(ROOT / "resources" / "claims.yaml")
 PAPER = os.path.relpath(ROOT / "resources" / "paper.json")
 EVIDENCE_FIGURES = [
     *collect("evidence_dendrogram_{measure}", measure=MEASURES),
@@ -18,6 +19,15 @@ EVIDENCE_FIGURES = [
     "evidence_experts",
     "evidence_robustness",
 ]
+# The figures that claims.yaml names, each once.
+PAGE_FIGURES = list(
+    dict.fromkeys(
+        statistic["figure"]
+        for claim in yaml.safe_load(Path(CLAIMS).read_text(encoding="utf-8"))["claims"]
+        for statistic in claim["statistics"]
+    )
+)
+JUDGES = {"n_replicates": EVIDENCE["replicates"], "seed": config["seed"]}
 MODEL_PAIRS = [f"{a}_{b}" for i, a in enumerate(MODELS) for b in MODELS[i + 1 :]]
 EVIDENCE_TARGETS = [
     *collect("results/{model}/claims.{kind}", model=MODELS, kind=["csv", "html"]),
@@ -34,13 +44,30 @@ RECORDING_TARGETS = [
         "results/{model}/figures/{figure}.png", model=MODELS, figure=EVIDENCE_FIGURES
     ),
 ]
+
+
+def recordings_of(variants):
+    """Recordings of all languages, one named input per variant."""
+    return {
+        variant: collect(
+            "results/{{model}}/variants/{variant}/activations/{lang}.h5",
+            variant=variant,
+            lang=LANGUAGES,
+        )
+        for variant in variants
+    }
+
+
 EVIDENCE_FULL = collect("results/{model}/evidence/frontier_claims.csv", model=MODELS)
 
 
 rule bootstrap_languages:
     input:
+        paper=PAPER,
+        languages=LANGUAGE_TABLE,
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
     output:
+        replicates="results/{model}/evidence/replicates.h5",
         pairs="results/{model}/evidence/similarity_intervals.csv",
         sharing="results/{model}/evidence/sharing_intervals.csv",
         layers="results/{model}/evidence/layers.csv",
@@ -60,10 +87,13 @@ rule bootstrap_languages:
         "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
-        threshold=config["sharing"]["threshold"],
-        replicates=EVIDENCE["replicates"],
-        splits=EVIDENCE["splits"],
-        seed=config["seed"],
+        settings={
+            "threshold": config["sharing"]["threshold"],
+            "other_thresholds": EVIDENCE["other_thresholds"],
+            "n_replicates": EVIDENCE["replicates"],
+            "n_splits": EVIDENCE["splits"],
+            "seed": config["seed"],
+        },
         code=code_of("bootstrap_languages"),
     script:
         "../workflow/scripts/bootstrap_languages.py"
@@ -72,10 +102,11 @@ rule bootstrap_languages:
 rule relate_families:
     input:
         languages=LANGUAGE_TABLE,
-        pairs="results/{model}/evidence/similarity_intervals.csv",
+        replicates="results/{model}/evidence/replicates.h5",
         tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
     output:
-        report(
+        tests="results/{model}/evidence/families.h5",
+        table=report(
             "results/{model}/evidence/families.csv",
             category="Evidence",
             labels={"model": "{model}", "kind": "tests of families"},
@@ -122,15 +153,14 @@ rule index_experts:
 
 rule judge_recordings:
     input:
-        paper=os.path.relpath(ROOT / "resources" / "paper.json"),
+        **recordings_of(CONTROLS),
+        paper=PAPER,
+        criteria=CLAIMS,
         languages=LANGUAGE_TABLE,
+        replicates="results/{model}/evidence/replicates.h5",
+        tests="results/{model}/evidence/families.h5",
         tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
-        controls=collect(
-            "results/{{model}}/variants/{variant}/activations/{lang}.h5",
-            variant=CONTROLS,
-            lang=LANGUAGES,
-        ),
     output:
         claims="results/{model}/evidence/recording_claims.csv",
         robustness=report(
@@ -155,9 +185,8 @@ rule judge_recordings:
         settings={
             "threshold": config["sharing"]["threshold"],
             "other_thresholds": EVIDENCE["other_thresholds"],
-            "n_replicates": EVIDENCE["replicates"],
-            "seed": config["seed"],
         },
+        judges=JUDGES,
         code=code_of("judge_recordings"),
     script:
         "../workflow/scripts/judge_recordings.py"
@@ -165,8 +194,10 @@ rule judge_recordings:
 
 rule judge_claims:
     input:
-        paper=os.path.relpath(ROOT / "resources" / "paper.json"),
-        recordings="results/{model}/evidence/recording_claims.csv",
+        paper=PAPER,
+        criteria=CLAIMS,
+        replicates="results/{model}/evidence/replicates.h5",
+        tests="results/{model}/evidence/families.h5",
         pruning=collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES),
         speed="results/{model}/pruning_speed.csv",
     output:
@@ -183,6 +214,7 @@ rule judge_claims:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
         code=code_of("judge_claims"),
     script:
         "../workflow/scripts/judge_claims.py"
@@ -190,6 +222,7 @@ rule judge_claims:
 
 rule write_claims_page:
     input:
+        criteria=CLAIMS,
         claims="results/{model}/claims.csv",
         figures=collect("results/{{model}}/figures/{figure}.png", figure=PAGE_FIGURES),
         template=os.path.relpath(ROOT / "resources" / "templates" / "claims.html"),
@@ -214,7 +247,7 @@ rule write_claims_page:
 
 rule judge_frontier:
     input:
-        paper=os.path.relpath(ROOT / "resources" / "paper.json"),
+        criteria=CLAIMS,
         frontier="results/{model}/pruning_frontier.csv",
     output:
         report(
@@ -238,11 +271,12 @@ rule judge_frontier:
 rule plot_evidence:
     input:
         languages=LANGUAGE_TABLE,
+        replicates="results/{model}/evidence/replicates.h5",
+        tests="results/{model}/evidence/families.h5",
         pairs="results/{model}/evidence/similarity_intervals.csv",
         noise="results/{model}/evidence/noise_floor.csv",
         curve="results/{model}/evidence/learning_curve.csv",
         trees="results/{model}/evidence/dendrograms.json",
-        families="results/{model}/evidence/families.csv",
         layers="results/{model}/evidence/layers.csv",
         experts="results/{model}/evidence/experts.csv",
         claims="results/{model}/evidence/recording_claims.csv",
@@ -263,7 +297,6 @@ rule plot_evidence:
         "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
-        names=EVIDENCE_FIGURES,
         look=look(),
         code=code_of("plot_evidence"),
     script:
@@ -272,9 +305,9 @@ rule plot_evidence:
 
 rule compare_models:
     input:
+        **{f"{m} replicates": f"results/{m}/evidence/replicates.h5" for m in MODELS},
+        **{f"{m} claims": f"results/{m}/claims.csv" for m in MODELS},
         languages=LANGUAGE_TABLE,
-        pairs=collect("results/{model}/evidence/similarity_intervals.csv", model=MODELS),
-        claims=collect("results/{model}/claims.csv", model=MODELS),
     output:
         agreement=report("results/models/agreement.csv", category="Models"),
         claims=report("results/models/claims.csv", category="Models"),
@@ -356,16 +389,13 @@ if SWEEP_SCALES:
 
     rule judge_sweep:
         input:
+            **recordings_of(SWEEP_SCALES),
             paper=PAPER,
+            criteria=CLAIMS,
             languages=str(LANGUAGE_TABLE),
+            replicates="results/{model}/evidence/replicates.h5",
+            tests="results/{model}/evidence/families.h5",
             tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
-            claims="results/{model}/evidence/recording_claims.csv",
-            pairs="results/{model}/evidence/similarity_intervals.csv",
-            activations=collect(
-                "results/{{model}}/variants/{variant}/activations/{lang}.h5",
-                variant=SWEEP_SCALES,
-                lang=LANGUAGES,
-            ),
         output:
             verdicts=report(
                 "results/{model}/evidence/sweep.csv",
@@ -385,11 +415,8 @@ if SWEEP_SCALES:
         params:
             languages=LANGUAGES,
             scales=SWEEP_SCALES,
-            settings={
-                "threshold": config["sharing"]["threshold"],
-                "n_replicates": EVIDENCE["replicates"],
-                "seed": config["seed"],
-            },
+            threshold=config["sharing"]["threshold"],
+            judges=JUDGES,
             code=code_of("judge_sweep"),
         script:
             "../workflow/scripts/judge_sweep.py"

@@ -12,9 +12,14 @@ import pytest
 import yaml
 from tests.support import ROOT, change_config, make_study, planned_jobs, run_snakemake
 
+from babelscope.evidence.claims import CLAIM_COLUMNS, read_criteria
+from babelscope.evidence.families import FAMILY_COLUMNS, read_family_tests
+from babelscope.evidence.replicates import corrected_distances, read_replicates
+from babelscope.evidence.robustness import MainStudy
+from babelscope.files.tables import format_table
 from babelscope.study.languages import read_languages
 
-PAPER = json.loads((ROOT / "resources" / "paper.json").read_text(encoding="utf-8"))
+CRITERIA = read_criteria(ROOT / "resources" / "claims.yaml")
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -24,14 +29,37 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def test_every_claim_of_the_paper_has_a_verdict(finished_study):
     rows = read_csv(finished_study / "results" / "tiny" / "claims.csv")
-    assert list(rows[0]) == ["claim", "statistic", "value", "low", "high", "paper_value", "verdict"]
-    assert list(dict.fromkeys(row["claim"] for row in rows))[:9] == PAPER["claims"]
+    assert list(rows[0]) == ["id", "claim", "statistic", "value", "low", "high", "paper_value", "verdict"]
+    judged = {row["id"].partition(":")[0] for row in rows}
+    assert judged == {name for name, one in CRITERIA.items() if one.section != "frontier"}
     assert {row["verdict"] for row in rows} <= {"holds", "does not hold", "undecided"}
     for row in rows:
         if row["low"]:
             assert float(row["low"]) <= float(row["value"]) <= float(row["high"]), row
     page = (finished_study / "results" / "tiny" / "claims.html").read_text(encoding="utf-8")
     assert page.count("<figure id=") == 6 and "$" not in page.split("<h2>Figures</h2>")[0]
+
+
+def test_tables_of_claims_families_and_distances_say_what_their_files_hold(finished_study):
+    folder = finished_study / "results" / "tiny"
+    main = MainStudy(
+        read_replicates(folder / "evidence" / "replicates.h5", "tiny", ["en", "hi"]),
+        read_family_tests(folder / "evidence" / "families.h5", "tiny"),
+    )
+    paper = json.loads((ROOT / "resources" / "paper.json").read_text(encoding="utf-8"))
+    of_recordings = main.main_rows(CRITERIA, paper)
+    written = format_table(of_recordings, CLAIM_COLUMNS).splitlines()[1:]
+    text = (folder / "claims.csv").read_text(encoding="utf-8").splitlines()
+    assert set(written) <= set(text)
+    assert (folder / "evidence" / "recording_claims.csv").read_text(encoding="utf-8").splitlines()[
+        1:
+    ] == written
+    families = (folder / "evidence" / "families.csv").read_text(encoding="utf-8")
+    assert families == format_table(main.tests, FAMILY_COLUMNS)
+    pairs = read_csv(folder / "evidence" / "similarity_intervals.csv")
+    for measure, distance in corrected_distances(main.replicates).items():
+        row = next(row for row in pairs if row["measure"] == measure)
+        assert row["corrected"] == f"{distance[0, 1]:.6g}"
 
 
 def test_intervals_and_floor_of_two_languages(finished_study):

@@ -7,9 +7,10 @@ from tests.unit.simulated_counts import draw_counts, draw_truth
 
 from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
 from babelscope.comparison.similarity import compare_languages
-from babelscope.evidence.bootstrap import bootstrap, estimate, frequency_intervals, resample
+from babelscope.evidence.draws import bootstrap, draw, frequency_intervals, resample
 from babelscope.evidence.specificity import frequency_variance
 from babelscope.recording.counts import ActivationCounts
+from babelscope.statistics.bootstrap import estimate
 from babelscope.study.errors import BabelscopeError
 
 
@@ -40,7 +41,7 @@ def test_two_stacks_compare_as_one():
 def test_replicates_scatter_as_the_frequencies_do():
     rng = np.random.default_rng(2)
     counts = draw_counts(rng, draw_truth(rng, ["a"]), n_blocks=6, scatter=0.3)
-    drawn = np.concatenate([frequency for frequency, _ in resample(counts, ["a"], 6000, 0)])[:, 0]
+    drawn = np.concatenate([frequency for frequency, _ in resample(draw(counts, ["a"], 6000, 0))])[:, 0]
     np.testing.assert_allclose(drawn.mean(axis=0), counts[0].frequency, atol=0.02)
     ratio = drawn.var(axis=0).sum() / frequency_variance(counts[0]).sum()
     assert ratio == pytest.approx(1, abs=0.1)
@@ -49,10 +50,10 @@ def test_replicates_scatter_as_the_frequencies_do():
 def test_replicates_of_a_language_do_not_depend_on_the_others():
     rng = np.random.default_rng(3)
     counts = draw_counts(rng, draw_truth(rng, ["a", "b"]))
-    both, _ = next(resample(counts, ["a", "b"], 5, 0))
-    alone, _ = next(resample(counts[1:], ["b"], 5, 0))
+    both, _ = next(resample(draw(counts, ["a", "b"], 5, 0)))
+    alone, _ = next(resample(draw(counts[1:], ["b"], 5, 0)))
     np.testing.assert_array_equal(both[:, 1], alone[:, 0])
-    other_seed, _ = next(resample(counts[1:], ["b"], 5, 1))
+    other_seed, _ = next(resample(draw(counts[1:], ["b"], 5, 1)))
     assert not np.array_equal(other_seed, alone)
 
 
@@ -71,7 +72,7 @@ def test_frequency_intervals_cover_the_truth():
     covered = []
     for seed in range(40):
         counts = draw_counts(rng, truth, n_blocks=30, tokens_per_block=100)
-        low, high = frequency_intervals(counts, ["a"], 200, seed)
+        low, high = frequency_intervals(draw(counts, ["a"], 200, seed))
         covered.append((low[0] <= 6 * truth[0]) & (6 * truth[0] <= high[0]))
     assert 0.90 < np.mean(covered) < 0.97
 
@@ -84,7 +85,7 @@ def test_intervals_of_distances_cover_the_true_distance_that_the_plain_value_ove
     covered, plain, corrected = [], [], []
     for seed in range(60):
         counts = draw_counts(rng, truth, n_blocks=30, tokens_per_block=60)
-        found = bootstrap(counts, "abc", distances, 200, seed)
+        found = bootstrap(draw(counts, "abc", 200, seed), distances)
         for measure in MEASURES:
             e = found.estimate(measure)
             covered.append((e.low <= true[measure])[pairs] & (true[measure] <= e.high)[pairs])
@@ -107,7 +108,7 @@ def test_intervals_of_counts_cover_where_the_basic_interval_does_not():
         truth = draw_truth(rng, ["a", "b"], n_layers=4, n_experts=40, own=0.8)
         counts = draw_counts(rng, truth, n_blocks=20, top_k=9)
         true = (9 * truth >= 0.05).sum()
-        found = bootstrap(counts, "ab", lambda frequency, n_tokens: {}, 200, seed, counting)
+        found = bootstrap(draw(counts, "ab", 200, seed), lambda frequency, n_tokens: {}, counting)
         good = found.estimate("n_high")
         plain = estimate(found.values["n_high"], found.drawn["n_high"])
         counted.append(good.low <= true <= good.high)
@@ -119,7 +120,7 @@ def test_intervals_of_counts_cover_where_the_basic_interval_does_not():
 def test_one_block_is_too_few():
     counts = ActivationCounts(np.full((1, 1, 2), 5), np.array([10]), 1)
     with pytest.raises(BabelscopeError, match=r"language xx: 1 blocks.*profile_documents"):
-        next(resample([counts], ["xx"], 10, 0))
+        next(resample(draw([counts], ["xx"], 10, 0)))
 
 
 def test_the_interval_of_an_expert_that_is_always_active_ends_at_one():
@@ -129,6 +130,6 @@ def test_the_interval_of_an_expert_that_is_always_active_ends_at_one():
         n_tokens = rng.integers(3, 400, 30)
         n_active = np.stack([n_tokens, n_tokens // 3, n_tokens - n_tokens // 3], axis=1)[:, None, :]
         counts.append(ActivationCounts(n_active, n_tokens, 2))
-    low, high = frequency_intervals(counts, ["a", "b", "c"], 300, 0)
+    low, high = frequency_intervals(draw(counts, ["a", "b", "c"], 300, 0))
     np.testing.assert_allclose([low[:, 0, 0], high[:, 0, 0]], 1)
     assert (high <= 1).all() and (low >= 0).all()

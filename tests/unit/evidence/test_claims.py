@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from tests.unit.simulated_counts import CODES, PAPER_LANGUAGES
 
-from babelscope.evidence.bootstrap import Estimate
+from babelscope.comparison.measures import as_distances, compare_layers, total_measures
 from babelscope.evidence.claim_statistics import (
     Roles,
     Setting,
@@ -20,25 +20,28 @@ from babelscope.evidence.claim_statistics import (
 )
 from babelscope.evidence.claims import (
     CLAIM_COLUMNS,
-    CRITERIA,
-    TESTS,
     ClaimRow,
+    criterion_of,
     judge,
-    judge_p_value,
     judge_recordings,
     overall_verdict,
     paper_table_3,
     paper_values,
     read_claims,
+    read_criteria,
 )
-from babelscope.evidence.page import PAGE_FIGURES, claims_page, describe_region, figure_of
+from babelscope.evidence.layers import gini
+from babelscope.evidence.page import claims_page
 from babelscope.evidence.pruning_claims import join_claims, judge_frontier, judge_speed, nll_difference
 from babelscope.files.tables import read_table, write_table
+from babelscope.statistics.bootstrap import Estimate
 from babelscope.study.errors import BabelscopeError
 
 ROOT = Path(__file__).resolve().parents[3]
 PAPER = json.loads((ROOT / "resources" / "paper.json").read_text(encoding="utf-8"))
 TEMPLATE = (ROOT / "resources/templates/claims.html").read_text(encoding="utf-8")
+CRITERIA = read_criteria(ROOT / "resources" / "claims.yaml")
+CLAIMS = list(dict.fromkeys(row.claim for row in CRITERIA.values()))
 MAIN = {"main": Setting("euclidean", 0.05)}
 
 
@@ -73,12 +76,13 @@ def test_an_interval_decides_where_it_lies_on_one_side(low, high, verdict):
 
 
 def test_a_large_p_value_refutes_nothing():
-    assert [judge_p_value(p) for p in (0.05, 0.051, 1.0, None)] == ["holds", *["undecided"] * 3]
+    criterion = CRITERIA["families.genus"]
+    assert [criterion.row(p).verdict for p in (0.05, 0.051, 1.0, None)] == ["holds", *["undecided"] * 3]
 
 
 def test_one_statistic_that_fails_fails_its_claim():
     def rows(*verdicts):
-        return [ClaimRow("claim", "statistic", 0.0, 0.0, 0.0, None, verdict) for verdict in verdicts]
+        return [ClaimRow("c.s", "claim", "statistic", 0.0, 0.0, 0.0, None, verdict) for verdict in verdicts]
 
     assert overall_verdict(rows("holds", "holds")) == "holds"
     assert overall_verdict(rows("holds", "undecided")) == "undecided"
@@ -113,7 +117,8 @@ def test_contrasts_of_distances_by_hand():
     x = np.array([place[code] for code in CODES]) / 20
     frequency = np.stack([x, 0.5 - x], axis=-1)[None, :, None, :]
     roles = find_roles(PAPER_LANGUAGES)
-    found = claim_statistics(frequency, np.full((1, 9), 1000), roles, MAIN)
+    distances = as_distances(total_measures(compare_layers(frequency, np.full((1, 9), 1000))))
+    found = claim_statistics(gini(frequency), distances, roles, MAIN)
     pairs = np.triu_indices(9, 1)
     scale = np.abs(np.subtract.outer(x, x))[pairs].mean() * 20
     within = (2 / 3, 2 / 3)
@@ -143,16 +148,31 @@ def test_counts_by_hand():
 
 def test_every_claim_about_recordings_has_its_rows():
     estimates = {
-        c.name: Estimate(*(np.array(x) for x in (0.5, 0.5, 0.45, 0.55))) for c in CRITERIA if c.claim != 2
+        c.name: Estimate(*(np.array(x) for x in (0.5, 0.5, 0.45, 0.55)))
+        for c in CRITERIA.values()
+        if not c.id.startswith("neighbours.")
     }
-    rows = judge_recordings(estimates, {"genus": 0.01}, PAPER)
-    assert list(dict.fromkeys(row.claim for row in rows)) == PAPER["claims"][:7]
-    by_text = {row.statistic: row for row in rows}
-    assert by_text["share of experts high-frequency in all languages"].verdict == "holds"
-    assert by_text[TESTS[0][2]].verdict == "holds" and by_text[TESTS[1][2]].verdict == "undecided"
-    assert {row.verdict for row in rows if row.claim == PAPER["claims"][2]} == {"undecided"}
-    with pytest.raises(BabelscopeError, match="8 claims"):
-        judge_recordings(estimates, {}, {**PAPER, "claims": PAPER["claims"][:8]})
+    rows = judge_recordings(CRITERIA, estimates, {"genus": 0.01}, PAPER)
+    assert list(dict.fromkeys(row.claim for row in rows)) == CLAIMS[:7]
+    verdicts = {row.id: row.verdict for row in rows}
+    assert verdicts["sharing.share_all"] == "holds"
+    assert verdicts["families.genus"] == "holds" and verdicts["families.genealogy"] == "undecided"
+    assert {row.verdict for row in rows if row.id.startswith("neighbours.")} == {"undecided"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("direction: at most", "direction: around", "families.genus has direction 'around'"),
+        ("criterion: 1.1", "criterion: [1, 2]", "families.between_within.*between.*two numbers"),
+        ("id: gini_late", "id: gini_early", "layers.gini_early is there twice"),
+    ],
+)
+def test_a_wrong_criterion_is_named(tmp_path, old, new, message):
+    text = (ROOT / "resources" / "claims.yaml").read_text(encoding="utf-8")
+    (tmp_path / "claims.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(BabelscopeError, match=message):
+        read_criteria(tmp_path / "claims.yaml")
 
 
 def test_difference_of_losses_is_the_paired_test_for_documents_of_one_length():
@@ -173,31 +193,32 @@ def test_rises_of_loss_are_judged_by_the_papers_largest():
         result("ur", dense, [x + 5 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.65),
     ]
     speed = [{"phase": "decode", "ratio": ratio} for ratio in ("1.2", "1.3", "1.25")]
-    rows = {row.statistic: row for row in join_claims([], results, speed, PAPER)}
-    assert rows["rise of NLL, nats a token: en"].verdict == "holds"
-    assert rows["rise of NLL, nats a token: en"].paper_value == pytest.approx(0.4)
-    assert rows["rise of NLL, nats a token: ur"].verdict == "does not hold"
-    assert rows["smallest rise of NLL, nats a token (en)"].verdict == "holds"
-    assert rows["share of all parameters saved, mean of languages"].value == pytest.approx(0.15)
-    faster = next(row for text, row in rows.items() if text.startswith("decode"))
+    rows = {row.id: row for row in join_claims(CRITERIA, [], results, speed, PAPER)}
+    assert rows["loss.rise:en"].verdict == "holds"
+    assert rows["loss.rise:en"].paper_value == pytest.approx(0.4)
+    assert rows["loss.rise:ur"].verdict == "does not hold"
+    assert rows["loss.smallest_rise:en"].verdict == "holds"
+    assert rows["saved.all_saved"].value == pytest.approx(0.15)
+    faster = rows["speed.decode"]
     assert faster.value == pytest.approx((1.2 * 1.3 * 1.25) ** (1 / 3)) and faster.verdict == "holds"
-    unmeasured = next(row for text, row in rows.items() if text.startswith("prefill"))
+    unmeasured = rows["speed.prefill"]
     assert (unmeasured.value, unmeasured.verdict) == (None, "undecided")
-    against_random = next(row for row in rows.values() if row.claim == PAPER["later_version_adds"][1])
+    against_random = rows["random.random_loss"]
     assert against_random.value == pytest.approx(20 - np.mean([4.365, 9.065]))
 
 
 def test_rows_stand_in_the_papers_order():
     results = [result("en", [4.0, 4.1], [4.5, 4.7], [4.2, 4.3])]
-    recordings = judge_recordings({}, {}, PAPER)
-    rows = join_claims(recordings[::-1], results, [], PAPER)
-    order = [*PAPER["claims"], *PAPER["later_version_adds"]]
-    positions = [order.index(row.claim) for row in rows]
-    assert positions == sorted(positions) and set(positions) == {*range(9), 10}
+    recordings = judge_recordings(CRITERIA, {}, {}, PAPER)
+    rows = join_claims(CRITERIA, recordings[::-1], results, [], PAPER)
+    order = list(CRITERIA)
+    positions = [order.index(row.id.partition(":")[0]) for row in rows]
+    assert positions == sorted(positions)
+    assert list(dict.fromkeys(row.claim for row in rows)) == CLAIMS[:10]
 
 
 def test_one_timing_has_no_interval():
-    rows = judge_speed([{"phase": "decode", "ratio": "2"}], [result("en", [1.0], [2.0], [1.5])], PAPER)
+    rows = judge_speed(CRITERIA, [{"phase": "decode", "ratio": "2"}], [result("en", [1.0], [2.0], [1.5])])
     assert (rows[1].value, rows[1].low, rows[1].verdict) == (2, None, "undecided")
 
 
@@ -209,40 +230,44 @@ def test_frontier_compares_methods_at_every_share():
         for method, value in nll.items()
         for share in ("0.5", "0.9")
     ]
-    rows = judge_frontier([*frontier, {"language": "en", "method": "dense", "share": 1, "nll": 4}], PAPER)
+    rows = judge_frontier(CRITERIA, [*frontier, {"language": "en", "method": "dense", "share": 1, "nll": 4}])
     assert [round(row.value, 6) for row in rows] == [3, 3, -0.5, -0.5]
     assert [row.verdict for row in rows] == ["holds"] * 2 + ["does not hold"] * 2
     assert rows[0].statistic.endswith("50 % of experts kept")
 
 
 def test_a_claims_table_survives_being_written(tmp_path):
-    rows = [ClaimRow("a, b", "s", 0.25, None, None, 0.5, "undecided")]
+    rows = [ClaimRow("a.s", "a, b", "s", 0.25, None, None, 0.5, "undecided")]
     write_table(tmp_path / "claims.csv", rows, CLAIM_COLUMNS)
     header = (tmp_path / "claims.csv").read_text().splitlines()[0]
-    assert header == "claim,statistic,value,low,high,paper_value,verdict"
+    assert header == "id,claim,statistic,value,low,high,paper_value,verdict"
     assert read_claims(read_table(tmp_path / "claims.csv", CLAIM_COLUMNS)) == rows
 
 
 def test_page_says_every_claim_its_region_and_its_figure():
     results = [result("en", [4.0, 4.1], [4.5, 4.7], [4.2, 4.3]), result("hi", [4.0, 4.2], [9.0, 9.1], [5, 5])]
     rows = [
-        *join_claims(judge_recordings({}, {}, PAPER), results, [], PAPER),
-        *judge_frontier([], PAPER),
+        *join_claims(CRITERIA, judge_recordings(CRITERIA, {}, {}, PAPER), results, [], PAPER),
+        *judge_frontier(CRITERIA, []),
     ]
-    page = claims_page(rows, dict.fromkeys(PAGE_FIGURES, b"png"), "tiny <model>", TEMPLATE)
+    figures = {row.figure: b"png" for row in CRITERIA.values()}
+    page = claims_page(rows, CRITERIA, figures, TEMPLATE, "tiny <model>")
     assert "tiny &lt;model&gt;" in page and "$" not in page
     for row in rows:
         assert row.claim in page and row.statistic in page
-        assert describe_region(row.statistic) and f'href="#{figure_of(row.statistic)}"' in page
-    for name in PAGE_FIGURES:
+        criterion = criterion_of(CRITERIA, row.id)
+        assert criterion.region in page and f'href="#{criterion.figure}"' in page
+    for name in figures:
         assert f'<figure id="{name}">' in page
     short = page.split("<h2>What decides</h2>")[0]
-    assert short.index("Does not hold") < short.index(PAPER["claims"][7]) < short.index("Undecided")
+    assert short.index("Does not hold") < short.index(CLAIMS[7]) < short.index("Undecided")
 
 
 def test_regions_in_words():
-    assert describe_region("share of experts high-frequency in all languages") == "between 0.4 and 0.6"
-    assert describe_region(TESTS[0][2]) == "at most 0.05"
-    assert describe_region("share of all parameters kept, largest of the languages") == "below 1"
-    assert describe_region("rise of NLL, nats a token: en") == "between 0 and 0.79"
-    assert describe_region("smallest rise of NLL, nats a token (en)") == "above 0"
+    regions = {name: row.region for name, row in CRITERIA.items()}
+    assert regions["sharing.share_all"] == "between 0.4 and 0.6"
+    assert regions["families.genus"] == "at most 0.05"
+    assert regions["speed.parameters_kept"] == "below 1"
+    assert regions["loss.rise"] == "between 0 and 0.79"
+    assert regions["loss.smallest_rise"] == "above 0"
+    assert CRITERIA["layers.gini_early"].bounds == (1 / 3,)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
+from babelscope.evidence.draws import draw
 from babelscope.evidence.families import (
     cluster_languages,
     fertility,
@@ -14,7 +15,8 @@ from babelscope.evidence.families import (
     script_distance,
     vocabulary_distance,
 )
-from babelscope.evidence.intervals import dendrogram_json, estimate_intervals, read_dendrogram
+from babelscope.evidence.intervals import dendrogram_json, read_dendrogram
+from babelscope.evidence.replicates import corrected_distances, replicate_claims, study_settings
 from babelscope.study.languages import Language
 from babelscope.text.tokens import TokenizedCorpus
 
@@ -83,8 +85,8 @@ def test_a_study_with_families_finds_them_and_one_without_does_not():
     for family in (0.0, 1.0):
         rng = np.random.default_rng(1)
         counts = draw_counts(rng, draw_truth(rng, GENERA, family=family))
-        found = estimate_intervals(counts, CODES, 0.05, 50, 0)
-        distances = {name: e.corrected for name, e in found.distances.items()}
+        draws = draw(counts, CODES, 50, 0)
+        distances = corrected_distances(replicate_claims(draws, PAPER_LANGUAGES, study_settings(0.05, [])))
         tests = relate_to_families(distances, PAPER_LANGUAGES, predictors, 0)
         outcomes[family] = {(t.measure, t.test, t.predictor, t.controls): t for t in tests}
     assert set(outcomes[0.0]) == set(outcomes[1.0])

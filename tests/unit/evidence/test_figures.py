@@ -6,15 +6,17 @@ from matplotlib import pyplot as plt
 from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
 from babelscope.evidence import intervals, noise_floor
+from babelscope.evidence.draws import draw
 from babelscope.evidence.families import (
-    FAMILY_COLUMNS,
     genealogical_distance,
     relate_to_families,
     script_distance,
 )
 from babelscope.evidence.figures.every import evidence_figures
 from babelscope.evidence.figures.experts import model_figures, plot_robustness
+from babelscope.evidence.layers import tabulate_layers
 from babelscope.evidence.models import compare_models
+from babelscope.evidence.replicates import corrected_distances, replicate_claims, study_settings
 from babelscope.evidence.specificity import index_experts
 from babelscope.figures.style import Look
 from babelscope.files.tables import format_table
@@ -32,10 +34,11 @@ def study():
     """Tables of a study of nine languages with families, as they are read from their files."""
     rng = np.random.default_rng(0)
     counts = draw_counts(rng, draw_truth(rng, GENERA, n_layers=4, family=0.6), n_blocks=12)
-    found = intervals.estimate_intervals(counts, CODES, 0.05, 60, 0)
+    draws, settings = draw(counts, CODES, 60, 0), study_settings(0.05, [])
+    replicates = replicate_claims(draws, PAPER_LANGUAGES, settings, by_layer=True)
     floor = noise_floor.measure_noise_floor(counts, CODES, 10, 0)
     curve = noise_floor.learning_curve(counts, CODES, 10, 0)
-    distances = {name: one.corrected for name, one in found.distances.items()}
+    distances = corrected_distances(replicates)
     noise, points = intervals.tabulate_noise(floor, curve, distances["euclidean"], CODES)
     predictors = {
         "genealogy": genealogical_distance(PAPER_LANGUAGES),
@@ -47,26 +50,34 @@ def study():
         {"layer": layer, "class": kind, "group": group}
         for layer, kind, group in zip(index.layer, index.kind, index.group, strict=True)
     ]
-    verdict = {"variant": "random", "statistic": "s", "verdict": "does not hold", "change": "flips"}
-    pairs = intervals.tabulate_pairs(found.distances, floor, CODES)
+    verdict = {
+        "id": "c.s",
+        "variant": "random",
+        "statistic": "s",
+        "verdict": "does not hold",
+        "change": "flips",
+    }
+    pairs = intervals.tabulate_pairs(replicates, floor, CODES)
     tables = {
         "pairs": as_read(pairs, intervals.PAIR_COLUMNS),
         "noise": as_read(noise, intervals.NOISE_COLUMNS),
         "curve": as_read(points, intervals.CURVE_COLUMNS),
-        "families": as_read(tests, FAMILY_COLUMNS),
-        "layers": as_read(found.layers, intervals.LAYER_COLUMNS),
+        "layers": as_read(tabulate_layers(replicates, CODES), intervals.LAYER_COLUMNS),
         "experts": as_read(experts, ("layer", "class", "group")),
-        "claims": [{"statistic": "s", "verdict": "holds"}],
+        "claims": [{"id": "c.s", "statistic": "s", "verdict": "holds"}],
         "robustness": [verdict],
     }
-    trees = {name: intervals.dendrogram_json(tree, CODES) for name, tree in found.dendrograms.items()}
-    return tables, trees, floor, distances
+    trees = {
+        name: intervals.dendrogram_json(tree, CODES)
+        for name, tree in intervals.grow_trees(replicates).items()
+    }
+    return tables, trees, floor, distances, tests
 
 
 @pytest.fixture(scope="module")
 def figures(study):
-    tables, trees, *_ = study
-    yield dict(evidence_figures(tables, trees, PAPER_LANGUAGES, "tiny", Look()))
+    tables, trees, _, distances, tests = study
+    yield dict(evidence_figures(tables, distances, tests, trees, PAPER_LANGUAGES, "tiny", Look()))
     plt.close("all")
 
 
@@ -83,7 +94,7 @@ def test_the_set_is_what_the_rule_promises(figures):
 
 
 def test_the_floor_stands_on_the_diagonal_of_the_distances(study, figures):
-    _, trees, floor, distances = study
+    _, trees, floor, distances, _ = study
     for measure, distance in distances.items():
         left, right, *_ = figures[f"evidence_dendrogram_{measure}"].axes
         order = trees[measure]["order"]
@@ -108,7 +119,7 @@ def test_every_language_has_its_eight_distances_over_its_floor(study, figures):
 def test_family_tests_are_drawn_at_their_effects(study, figures):
     axes = figures["evidence_families"].axes[0]
     drawn = sorted(float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() != "None")
-    np.testing.assert_allclose(drawn, sorted(float(row["effect"]) for row in study[0]["families"]))
+    np.testing.assert_allclose(drawn, sorted(test.effect for test in study[4]))
     assert "genealogy | script" in ticks(axes.yaxis)
 
 
@@ -122,8 +133,8 @@ def test_a_verdict_that_flips_is_framed(figures):
 
 
 def test_a_sweep_is_drawn_as_robustness_is():
-    rows = [{"variant": "top_20", "statistic": "s", "verdict": "undecided", "change": "loses"}]
-    figure = plot_robustness(rows, [{"statistic": "s", "verdict": "holds"}], "tiny", Look())
+    rows = [{"id": "c.s", "variant": "top_20", "statistic": "s", "verdict": "undecided", "change": "loses"}]
+    figure = plot_robustness(rows, [{"id": "c.s", "verdict": "holds"}], "tiny", Look())
     assert not figure.axes[0].lines
     plt.close(figure)
 
@@ -131,7 +142,9 @@ def test_a_sweep_is_drawn_as_robustness_is():
 def test_two_models_are_laid_on_each_other(study):
     distance = study[3]["euclidean"]
     agreement = [compare_models("a", "b", "euclidean", distance, 3 * distance, 0)]
-    (figure,) = model_figures(agreement, {"a": distance, "b": 3 * distance}, PAPER_LANGUAGES, Look())
+    distances = {"a": {"euclidean": distance}, "b": {"euclidean": 3 * distance}}
+    ((name, figure),) = model_figures(agreement, distances, PAPER_LANGUAGES, Look())
+    assert name == "a_b"
     left, right = figure.axes[:2]
     assert {text.get_text() for text in left.texts} == set(NAMES)
     assert "Procrustes fit 1.00" in left.get_title()

@@ -7,7 +7,7 @@ from tests.unit.simulated_counts import draw_counts, draw_truth
 
 from babelscope.comparison.measures import compare_layers
 from babelscope.comparison.similarity import stack_frequencies
-from babelscope.evidence.bootstrap import bootstrap
+from babelscope.evidence.draws import bootstrap, draw
 from babelscope.evidence.layers import (
     gini,
     layer_shares,
@@ -58,7 +58,7 @@ def test_table_has_every_layer_with_an_interval_around_the_corrected_value():
     def statistic(frequency, n_tokens):
         return layer_statistics(frequency, compare_layers(frequency, n_tokens))
 
-    found = bootstrap(counts, "ab", statistic, 100, 0, lambda frequency: layer_shares(frequency, 0.05))
+    found = bootstrap(draw(counts, "ab", 100, 0), statistic, lambda frequency: layer_shares(frequency, 0.05))
     rows = tabulate_layers(found, ["a", "b"])
     assert len(rows) == 3 * (5 + 2 * 3)
     assert all(row.low <= row.corrected + 1e-9 and row.corrected <= row.high + 1e-9 for row in rows)

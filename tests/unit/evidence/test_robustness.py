@@ -9,17 +9,41 @@ from scipy.spatial import procrustes
 from scipy.stats import spearmanr
 from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
-from babelscope.evidence.claims import TESTS, ClaimRow
-from babelscope.evidence.families import genealogical_distance, script_distance
-from babelscope.evidence.models import compare_models, scale_to_map, side_by_side
-from babelscope.evidence.robustness import compare_variants, judge_study, shuffle_languages
+from babelscope.evidence.claims import ClaimRow, paper_table_3, read_criteria
+from babelscope.evidence.draws import draw
+from babelscope.evidence.families import (
+    genealogical_distance,
+    read_family_tests,
+    relate_to_families,
+    script_distance,
+    write_family_tests,
+)
+from babelscope.evidence.models import compare_models, side_by_side
+from babelscope.evidence.replicates import (
+    corrected_distances,
+    read_replicates,
+    replicate_claims,
+    study_settings,
+    write_replicates,
+)
+from babelscope.evidence.robustness import (
+    Judges,
+    MainStudy,
+    compare_variants,
+    judge_study,
+    shuffle_languages,
+)
 from babelscope.evidence.sweep import SweepPoint, judge_sweep
+from babelscope.statistics.maps import scale_to_map
 from babelscope.study.errors import BabelscopeError
 
-PAPER = json.loads((Path(__file__).resolve().parents[3] / "resources" / "paper.json").read_text("utf-8"))
+ROOT = Path(__file__).resolve().parents[3]
+PAPER = json.loads((ROOT / "resources" / "paper.json").read_text("utf-8"))
 PREDICTORS = {"genealogy": genealogical_distance(PAPER_LANGUAGES), "script": script_distance(PAPER_LANGUAGES)}
-GENUS = TESTS[0][2]
-NEAR = "mean distance between Romance and Indic over that within them"
+CRITERIA = read_criteria(ROOT / "resources" / "claims.yaml")
+JUDGES = Judges(PAPER_LANGUAGES, PREDICTORS, CRITERIA, PAPER, 100, 0)
+GENUS = "families.genus"
+NEAR = "families.between_within"
 
 
 def spread(points):
@@ -27,7 +51,7 @@ def spread(points):
 
 
 def row(statistic, verdict):
-    return ClaimRow("claim", statistic, 1.0, 0.5, 1.5, None, verdict)
+    return ClaimRow(statistic, "claim", statistic, 1.0, 0.5, 1.5, None, verdict)
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +61,25 @@ def with_families():
 
 
 @pytest.fixture(scope="module")
-def verdicts(with_families):
+def main_study(with_families):
+    settings = study_settings(0.05, [0.1])
+    draws = draw(with_families, CODES, 100, 0)
+    replicates = replicate_claims(draws, PAPER_LANGUAGES, settings, paper_table_3(PAPER))
+    tests = relate_to_families(corrected_distances(replicates), PAPER_LANGUAGES, PREDICTORS, 0)
+    return MainStudy(replicates, tests)
+
+
+@pytest.fixture(scope="module")
+def verdicts(with_families, main_study):
     rng = np.random.default_rng(1)
     control = draw_counts(rng, draw_truth(rng, GENERA), n_blocks=12)
-    settings = {"threshold": 0.05, "other_thresholds": [0.1], "n_replicates": 100, "seed": 0}
-    job = (with_families, {"random": control}, PAPER_LANGUAGES, PREDICTORS, PAPER)
-    return judge_study(*job, **settings)
+    controls = {"random": control}
+    return judge_study(main_study, with_families, controls, JUDGES, threshold=0.05, other_thresholds=[0.1])
 
 
 def test_families_hold_in_the_study_and_not_in_controls(verdicts):
-    main = {one.statistic: one.verdict for one in verdicts.main}
-    found = {(one.variant, one.statistic): one for one in verdicts.robustness}
+    main = {one.id: one.verdict for one in verdicts.main}
+    found = {(one.variant, one.id): one for one in verdicts.robustness}
     assert main[GENUS] == main[NEAR] == "holds"
     for name in ("random", "shuffled languages"):
         assert found[name, GENUS].verdict == "undecided" and found[name, GENUS].change == "loses"
@@ -57,9 +89,9 @@ def test_families_hold_in_the_study_and_not_in_controls(verdicts):
 
 
 def test_another_threshold_changes_what_counts_experts_alone(verdicts):
-    found = {(one.variant, one.statistic): one.value for one in verdicts.robustness}
-    main = {one.statistic: one.value for one in verdicts.main}
-    none = "share of experts high-frequency in no language"
+    found = {(one.variant, one.id): one.value for one in verdicts.robustness}
+    main = {one.id: one.value for one in verdicts.main}
+    none = "sharing.share_none"
     assert found["threshold 0.1", none] > main[none]
     assert found["threshold 0.1", NEAR] == main[NEAR]
 
@@ -80,20 +112,23 @@ def test_shuffling_deals_out_every_block_once(with_families):
 
 
 def test_changes_of_verdicts_have_names():
-    main = [row("s", verdict) for verdict in ("holds", "holds", "undecided", "holds")]
-    other = [row("s", verdict) for verdict in ("does not hold", "undecided", "holds", "holds")]
-    assert [one.change for one in compare_variants(main, {"v": other})] == ["flips", "loses", "gains", "same"]
+    main = [row(*one) for one in zip("abcd", ("holds", "holds", "undecided", "holds"), strict=True)]
+    # rows are found by their ids, in any order
+    main_order = main[::-1]
+    other = [row(*one) for one in zip("abcd", ("does not hold", "undecided", "holds", "holds"), strict=True)]
+    assert [one.change for one in compare_variants(main_order, {"v": other})] == [
+        "flips",
+        "loses",
+        "gains",
+        "same",
+    ]
 
 
-def test_a_point_of_the_sweep_with_another_share_is_judged_at_two_thresholds(with_families, verdicts):
-    distances = {
-        measure: 1.0 - np.eye(9) + 0.1 * PREDICTORS["genealogy"] for measure in ("euclidean", "kl", "pearson")
-    }
+def test_a_point_of_the_sweep_with_another_share_is_judged_at_two_thresholds(
+    with_families, main_study, verdicts
+):
     points = {"experts_64": SweepPoint(with_families), "top_20": SweepPoint(with_families, 2.0)}
-    rows, agreement = judge_sweep(
-        points, verdicts.main, distances, PAPER_LANGUAGES, PREDICTORS, PAPER,
-        threshold=0.05, n_replicates=100, seed=0,
-    )  # fmt: skip
+    rows, agreement = judge_sweep(points, main_study, JUDGES, 0.05)
     names = list(dict.fromkeys(one.variant for one in rows))
     assert names == ["experts_64", "top_20", "top_20, threshold 0.1"]
     assert {one.change for one in rows if one.variant == "experts_64"} == {"same"}
@@ -130,16 +165,54 @@ def test_three_languages_are_too_few_for_a_comparison_of_maps():
 
 
 def test_tables_of_models_stand_side_by_side():
-    claim = {"claim": "c", "statistic": "s", "paper_value": "0.5", "value": "1", "low": "0", "high": "2"}
+    claim = {
+        "id": "c.s",
+        "claim": "c",
+        "statistic": "s",
+        "paper_value": "0.5",
+        "value": "1",
+        "low": "0",
+        "high": "2",
+    }
     tables = {
         "a": [{**claim, "verdict": "holds"}],
-        "b": [{**claim, "statistic": "t", "verdict": "undecided"}],
+        "b": [{**claim, "id": "c.t", "statistic": "t", "verdict": "undecided"}],
     }
     rows, columns = side_by_side(tables)
-    assert columns[3:7] == ["a", "a_low", "a_high", "a_verdict"]
+    assert columns[4:8] == ["a", "a_low", "a_high", "a_verdict"]
     assert [(one["a_verdict"], one["b_verdict"]) for one in rows] == [("holds", ""), ("", "undecided")]
     assert rows[1]["paper_value"] == "0.5"
 
 
 def test_codes_are_those_of_the_paper():
     assert list(PAPER["languages"]) == CODES
+
+
+def test_claims_and_families_have_one_p_value_for_one_test_and_one_distance(with_families, main_study):
+    own = {row.id: row.value for row in main_study.main_rows(CRITERIA, PAPER)}
+    tests = {
+        (test.test, test.predictor, test.controls): test.p_value
+        for test in main_study.tests
+        if test.measure == "euclidean"
+    }
+    assert own[GENUS] == tests["groups", "genus", ""]
+    assert own["families.genealogy"] == tests["partial_mantel", "genealogy", "script"]
+    # a variant with the same recordings finds the same, to the last digit
+    again = JUDGES.judge(with_families, study_settings(0.05, [0.1]))
+    for measure, distance in corrected_distances(main_study.replicates).items():
+        np.testing.assert_array_equal(again.distances[measure], distance)
+    for name, setting in study_settings(0.05, [0.1]).items():
+        assert again.rows[name] == main_study.rows(CRITERIA, PAPER, name, setting)
+
+
+def test_what_is_written_is_what_is_read(main_study, tmp_path):
+    write_replicates(tmp_path / "replicates.h5", main_study.replicates, CODES, "tiny")
+    write_family_tests(tmp_path / "families.h5", main_study.tests, "tiny")
+    assert read_family_tests(tmp_path / "families.h5", "tiny") == main_study.tests
+    found = MainStudy(read_replicates(tmp_path / "replicates.h5", "tiny", CODES), main_study.tests)
+    assert found.main_rows(CRITERIA, PAPER) == main_study.main_rows(CRITERIA, PAPER)
+    before, after = (corrected_distances(one.replicates) for one in (main_study, found))
+    for measure, distance in before.items():
+        np.testing.assert_array_equal(after[measure], distance)
+    with pytest.raises(BabelscopeError, match=r"has languages en, fr.*this run has fr, en"):
+        read_replicates(tmp_path / "replicates.h5", "tiny", ["fr", "en", *CODES[2:]])

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from tests.unit.simulated_counts import CODES, PAPER_LANGUAGES, draw_counts, draw_truth
 
-from babelscope.evidence.bootstrap import resample
+from babelscope.evidence.draws import draw, resample
 from babelscope.evidence.expert_tables import index_columns, tabulate_index, tabulate_specific
 from babelscope.evidence.specificity import frequency_variance, index_experts, language_entropy, most_specific
 from babelscope.files.tables import format_table
@@ -40,7 +40,7 @@ def test_entropy_by_hand():
 def test_variance_is_that_of_the_bootstrap():
     rng = np.random.default_rng(1)
     counts = draw_counts(rng, draw_truth(rng, ["a"]), n_blocks=15, scatter=0.3)
-    drawn = np.concatenate([frequency for frequency, _ in resample(counts, ["a"], 4000, 0)])[:, 0]
+    drawn = np.concatenate([frequency for frequency, _ in resample(draw(counts, ["a"], 4000, 0))])[:, 0]
     assert drawn.var(axis=0).sum() == pytest.approx(frequency_variance(counts[0]).sum(), rel=0.06)
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
-from babelscope.evidence.layers import gini
+from babelscope.comparison.measures import MEASURES
 from babelscope.study.languages import Language
 
 PAPER_LAYERS = 32
@@ -74,28 +73,25 @@ def map_layers(first: int, last: int, n_layers: int) -> np.ndarray:
 
 
 def claim_statistics(
-    frequency: np.ndarray, n_tokens: np.ndarray, roles: Roles, settings: Mapping[str, Setting]
+    gini: np.ndarray, distances: Mapping[str, np.ndarray], roles: Roles, settings: Mapping[str, Setting]
 ) -> dict[str, np.ndarray]:
-    """Smooth statistics of all settings; similarity is computed once.
+    """Smooth statistics of all settings.
 
     Parameters
     ----------
-    frequency : float64 (n_replicates, n_languages, n_layers, n_experts), in [0, 1].
-    n_tokens : (n_replicates, n_languages).
+    gini : float64 (n_replicates, n_languages, n_layers), Gini coefficients of the frequencies.
+    distances : by measure float64 (n_replicates, n_languages, n_languages), ``as_distances``.
     roles : languages that the claims name.
     settings : by name; a statistic of setting ``main`` is called ``main/gini_early``.
 
     Returns
     -------
-    float64 (n_replicates,) each, and the distances ``distance/euclidean``, ``distance/kl`` and
-    ``distance/pearson``, float64 (n_replicates, n_languages, n_languages). Statistics whose languages are
-    missing are left out.
+    float64 (n_replicates,) each. Statistics whose languages are missing are left out.
     """
-    distances = as_distances(total_measures(compare_layers(frequency, n_tokens)))
-    gini_of = gini(frequency).mean(axis=1)  # (replicate, layer)
-    bands = {name: map_layers(*band, frequency.shape[2]) for name, band in PAPER_BANDS.items()}
+    bands = {name: map_layers(*band, gini.shape[2]) for name, band in PAPER_BANDS.items()}
+    gini_of = gini.mean(axis=1)  # (replicate, layer)
     agreement = _measures_agree(distances)
-    table = {f"distance/{measure}": distances[measure] for measure in MEASURES}
+    table: dict[str, np.ndarray] = {}
     for name, setting in settings.items():
         found = {
             "gini_early": gini_of[:, bands["early"]].mean(axis=1),
@@ -183,7 +179,7 @@ def _sharing(
     return found
 
 
-def _measures_agree(distances: dict[str, np.ndarray]) -> np.ndarray | None:
+def _measures_agree(distances: Mapping[str, np.ndarray]) -> np.ndarray | None:
     """Lowest of the rank correlations over pairs of languages between two measures, (n_replicates,)."""
     n = distances["euclidean"].shape[-1]
     if n < 3:

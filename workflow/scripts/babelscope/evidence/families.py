@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.cluster.hierarchy import cophenet, leaves_list, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control
 
+from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.statistics.permutation import PermutationTest, compare_groups, mantel
 from babelscope.study.languages import Language
-from babelscope.text.tokens import TokenizedCorpus
+from babelscope.text.tokens import TokenizedCorpus, read_tokens
 
 FAMILY_COLUMNS = (
     "measure", "test", "predictor", "controls", "statistic",
     "effect", "p_value", "p_adjusted", "n_assignments", "exact",
 )  # fmt: skip
+GROUPINGS: dict[str, Callable[[Language], str]] = {
+    "genus": lambda row: f"{row.family}/{row.genus}",
+    "family": lambda row: row.family,
+    "script": lambda row: row.script,
+}
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,14 @@ def predictors_of(languages: Sequence[Language], corpora: Sequence[TokenizedCorp
     }
 
 
+def read_predictors(
+    languages: Sequence[Language], token_files: Sequence[str | Path], model: str
+) -> dict[str, np.ndarray]:
+    """``predictors_of`` with the token files of the languages, in their order."""
+    pairs = zip(token_files, languages, strict=True)
+    return predictors_of(languages, [read_tokens(path, model, row.code) for path, row in pairs])
+
+
 def relate_to_families(
     distances: Mapping[str, np.ndarray],
     languages: Sequence[Language],
@@ -136,11 +151,6 @@ def relate_to_families(
     Tests that make sense with these languages: none for fewer than three, none about genera where no genus
     has two of them.
     """
-    labels = {
-        "genus": [f"{row.family}/{row.genus}" for row in languages],
-        "family": [row.family for row in languages],
-        "script": [row.script for row in languages],
-    }
     others = [name for name in predictors if name != "genealogy"]
     questions: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in predictors]
     questions += [("genealogy", (name,)) for name in others]
@@ -148,38 +158,86 @@ def relate_to_families(
     if len(others) > 1:
         questions.append(("genealogy", tuple(others)))
     table: list[FamilyTest] = []
-    if len(languages) < 3:
-        return table
     for measure, distance in distances.items():
-        rng = np.random.default_rng([seed, len(distance)])
-        found: list[tuple[str, str, str, PermutationTest]] = []
-        for name, groups in labels.items():
-            outcome = compare_groups(distance, groups, rng)
-            if outcome is not None:
-                found.append(("groups", name, "", outcome))
+        found: dict[tuple[str, str, str], PermutationTest | None] = {
+            ("groups", name, ""): ask_groups(distance, languages, name, seed) for name in GROUPINGS
+        }
         for name, controls in questions:
-            held = [predictors[control] for control in controls]
-            outcome = mantel(distance, predictors[name], rng, held)
-            if outcome is not None:
-                found.append(("partial_mantel" if controls else "mantel", name, "+".join(controls), outcome))
-        if found:
-            adjusted = false_discovery_control([outcome.p_value for *_, outcome in found])
+            test = "partial_mantel" if controls else "mantel"
+            outcome = ask_predictor(distance, predictors, name, controls, seed)
+            found[test, name, "+".join(controls)] = outcome
+        done = {key: outcome for key, outcome in found.items() if outcome is not None}
+        if done:
+            adjusted = false_discovery_control([outcome.p_value for outcome in done.values()])
             table += [
                 FamilyTest(
-                    measure,
-                    test,
-                    name,
-                    controls,
-                    o.statistic,
-                    o.effect,
-                    o.p_value,
-                    float(p),
-                    o.n_assignments,
-                    o.exact,
+                    measure, *key, o.statistic, o.effect, o.p_value, float(p), o.n_assignments, o.exact
                 )
-                for (test, name, controls, o), p in zip(found, adjusted, strict=True)
+                for (key, o), p in zip(done.items(), adjusted, strict=True)
             ]
     return table
+
+
+def ask_groups(
+    distance: np.ndarray, languages: Sequence[Language], grouping: str, seed: int
+) -> PermutationTest | None:
+    """Are languages of one genus, family or script nearer to each other? A key of ``GROUPINGS``."""
+    if len(languages) < 3:
+        return None
+    rng = np.random.default_rng([seed, len(languages), *grouping.encode()])
+    return compare_groups(distance, [GROUPINGS[grouping](row) for row in languages], rng)
+
+
+def ask_predictor(
+    distance: np.ndarray,
+    predictors: Mapping[str, np.ndarray],
+    name: str,
+    controls: Sequence[str],
+    seed: int,
+) -> PermutationTest | None:
+    """Do distances follow a predictor, the controls held constant? Random permutations are the test's own."""
+    if len(distance) < 3:
+        return None
+    rng = np.random.default_rng([seed, len(distance), *"\n".join([name, *controls]).encode()])
+    return mantel(distance, predictors[name], rng, [predictors[control] for control in controls])
+
+
+def claim_p_values(
+    distance: np.ndarray, languages: Sequence[Language], predictors: Mapping[str, np.ndarray], seed: int
+) -> dict[str, float]:
+    """P values of the tests that decide claims: those of the same name in ``relate_to_families``."""
+    others = [name for name in predictors if name != "genealogy"]
+    tests = {
+        "genus": ask_groups(distance, languages, "genus", seed),
+        "genealogy": ask_predictor(distance, predictors, "genealogy", others, seed),
+    }
+    return {name: test.p_value for name, test in tests.items() if test is not None}
+
+
+def select_p_values(tests: Sequence[FamilyTest], measure: str) -> dict[str, float]:
+    """The same out of all tests of a study: by genus, and of genealogy with the most held constant."""
+    found = {}
+    for test in tests:
+        if test.measure == measure and (test.test, test.predictor) == ("groups", "genus"):
+            found["genus"] = test.p_value
+        if test.measure == measure and test.predictor == "genealogy" and test.controls:
+            found["genealogy"] = test.p_value  # the last one holds the most constant
+    return found
+
+
+def write_family_tests(path: str | Path, tests: Sequence[FamilyTest], model: str) -> None:
+    """Write ``evidence/families.h5``: the numbers that claims and figures read."""
+    columns = {name: [getattr(test, name) for test in tests] for name in FAMILY_COLUMNS}
+    dtypes = {"n_assignments": "int64", "exact": "bool"} | dict.fromkeys(FAMILY_COLUMNS[:4], "object")
+    datasets = {name: np.array(column, dtypes.get(name, "float64")) for name, column in columns.items()}
+    write_h5(path, "family_tests", datasets, model=model)
+
+
+def read_family_tests(path: str | Path, model: str) -> list[FamilyTest]:
+    """Read ``evidence/families.h5`` of this model."""
+    found, _ = read_h5(path, "family_tests", model=model)
+    rows = zip(*(found[name].tolist() for name in FAMILY_COLUMNS), strict=True)
+    return [FamilyTest(*row) for row in rows]
 
 
 def cluster_languages(distance: np.ndarray, replicates: np.ndarray | None = None) -> Dendrogram:

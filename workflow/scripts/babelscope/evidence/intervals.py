@@ -1,20 +1,38 @@
-"""Intervals of everything the comparison of languages reports, from one bootstrap pass."""
+"""Tables and trees of everything the comparison of languages reports, with intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
-from babelscope.evidence.bootstrap import Estimate, bootstrap
+from babelscope.comparison.measures import MEASURES
+from babelscope.evidence.claims import paper_table_3
+from babelscope.evidence.draws import Replicates, draw, frequency_intervals
 from babelscope.evidence.families import Dendrogram, cluster_languages
-from babelscope.evidence.layers import LayerRow, layer_shares, layer_statistics, tabulate_layers
-from babelscope.evidence.noise_floor import LearningCurve, NoiseFloor, tokens_needed
+from babelscope.evidence.layers import tabulate_layers
+from babelscope.evidence.noise_floor import (
+    LearningCurve,
+    NoiseFloor,
+    learning_curve,
+    measure_noise_floor,
+    tokens_needed,
+)
+from babelscope.evidence.replicates import (
+    corrected_distances,
+    distance_estimate,
+    replicate_claims,
+    study_settings,
+    write_replicates,
+)
+from babelscope.files.hdf5 import write_h5
+from babelscope.files.tables import write_table
+from babelscope.files.whole import read_json, write_json
 from babelscope.recording.counts import ActivationCounts
-from babelscope.study.errors import BabelscopeError
+from babelscope.statistics.bootstrap import LEVEL, Estimate
+from babelscope.study.languages import Language
 
 PAIR_COLUMNS = (
     "measure", "language_a", "language_b", "value", "corrected", "low", "high",
@@ -29,78 +47,15 @@ NOISE_COLUMNS = (
 CURVE_COLUMNS = ("language", "n_blocks", "n_tokens", "euclidean")
 
 
-@dataclass(frozen=True)
-class Intervals:
-    """What one bootstrap pass says about the languages.
-
-    Attributes
-    ----------
-    distances : by measure, symmetric distances (``as_distances``) of all pairs with intervals.
-    n_experts_by_languages : experts that are high-frequency in exactly m languages, m = 0 .. n_languages.
-    layers : rows of ``layers.csv``.
-    dendrograms : by measure, of the corrected distances, with bootstrap support.
-    """
-
-    distances: dict[str, Estimate]
-    n_experts_by_languages: Estimate
-    layers: list[LayerRow]
-    dendrograms: dict[str, Dendrogram]
-
-
-def estimate_intervals(
-    counts: Sequence[ActivationCounts], codes: Sequence[str], threshold: float, n_replicates: int, seed: int
-) -> Intervals:
-    """Bootstrap similarity, sharing and the statistics of layers.
-
-    Parameters
-    ----------
-    counts, codes : recordings of the languages, and their codes.
-    threshold : frequency from which an expert is high-frequency.
-
-    Raises
-    ------
-    BabelscopeError
-        Where a language has fewer than two blocks.
-    """
-
-    def statistic(frequency: np.ndarray, n_tokens: np.ndarray) -> dict[str, np.ndarray]:
-        layers = compare_layers(frequency, n_tokens)
-        distances = as_distances(total_measures(layers))
-        return {
-            "kl": distances["kl"],
-            "1 - pearson": distances["pearson"],
-            # near the floor the bias of a squared distance is constant, that of its root is not
-            "squared": np.square(distances["euclidean"]),
-            **layer_statistics(frequency, layers),
-        }
-
-    def counting(frequency: np.ndarray) -> dict[str, np.ndarray]:
-        n_high = (frequency >= threshold).sum(axis=1)
-        by_languages = [(n_high == m).sum(axis=(1, 2)) for m in range(len(codes) + 1)]
-        sharing = np.stack(by_languages, axis=1).astype(np.float64)
-        return {"sharing": sharing, **layer_shares(frequency, threshold)}
-
-    replicates = bootstrap(counts, codes, statistic, n_replicates, seed, counting)
-    squared = replicates.estimate("squared", 0.0)
-    parts = (squared.value, squared.corrected, squared.low, squared.high)
-    distances = {
-        "euclidean": Estimate(*(np.sqrt(part) for part in parts)),
-        "kl": replicates.estimate("kl", 0.0),
-        "pearson": replicates.estimate("1 - pearson", 0.0),
+def grow_trees(replicates: Replicates) -> dict[str, Dendrogram]:
+    """By measure, the dendrogram of the corrected distances with bootstrap support."""
+    return {
+        name: cluster_languages(distance, replicates.drawn[f"distance/{name}"])
+        for name, distance in corrected_distances(replicates).items()
     }
-    drawn = {
-        "euclidean": np.sqrt(replicates.drawn["squared"]),
-        "kl": replicates.drawn["kl"],
-        "pearson": replicates.drawn["1 - pearson"],
-    }
-    trees = {name: cluster_languages(distances[name].corrected, drawn[name]) for name in MEASURES}
-    sharing = replicates.estimate("sharing", 0.0)
-    return Intervals(distances, sharing, tabulate_layers(replicates, codes), trees)
 
 
-def tabulate_pairs(
-    distances: Mapping[str, Estimate], floor: NoiseFloor, codes: Sequence[str]
-) -> list[dict[str, Any]]:
+def tabulate_pairs(replicates: Replicates, floor: NoiseFloor, codes: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of ``similarity_intervals.csv``, one a measure and pair.
 
     ``floor`` is the distance expected between two samples of one language, as large as those compared, mean
@@ -108,7 +63,8 @@ def tabulate_pairs(
     with like.
     """
     rows: list[dict[str, Any]] = []
-    for measure, found in distances.items():
+    for measure in MEASURES:
+        found = distance_estimate(replicates, measure)
         full, halves = floor.full[measure], floor.halves[measure]
         for a in range(len(codes)):
             for b in range(a + 1, len(codes)):
@@ -121,30 +77,6 @@ def tabulate_pairs(
                 row |= {"half_floor": _middle(halves[a, a], halves[b, b], measure)}
                 rows.append(row)
     return rows
-
-
-def read_distances(
-    rows: Sequence[Mapping[str, str]], codes: Sequence[str], column: str
-) -> dict[str, np.ndarray]:
-    """Square matrices of one column of ``similarity_intervals.csv``, by measure, zero on the diagonal.
-
-    Raises
-    ------
-    BabelscopeError
-        Where a pair of the languages is missing.
-    """
-    position = {code: idx for idx, code in enumerate(codes)}
-    matrices = {measure: np.full((len(codes), len(codes)), np.nan) for measure in MEASURES}
-    for row in rows:
-        if row["language_a"] in position and row["language_b"] in position:
-            a, b = position[row["language_a"]], position[row["language_b"]]
-            matrices[row["measure"]][a, b] = matrices[row["measure"]][b, a] = float(row[column])
-    for measure, matrix in matrices.items():
-        np.fill_diagonal(matrix, 0.0)
-        if np.isnan(matrix).any():
-            a, b = np.argwhere(np.isnan(matrix))[0]
-            raise BabelscopeError(f"the table of distances has no {measure} of {codes[a]} and {codes[b]}")
-    return matrices
 
 
 def tabulate_sharing(found: Estimate) -> list[dict[str, Any]]:
@@ -223,3 +155,50 @@ def read_dendrogram(entry: Mapping[str, Any]) -> Dendrogram:
 def _middle(a: float, b: float, measure: str) -> float:
     """Floor of a pair: noise adds as variance, which the Euclidean distance is the root of."""
     return float(np.sqrt((a**2 + b**2) / 2) if measure == "euclidean" else (a + b) / 2)
+
+
+def write_bootstrap(
+    counts: Sequence[ActivationCounts],
+    languages: Sequence[Language],
+    paper: str | Path,
+    out: Any,
+    model: str,
+    *,
+    threshold: float,
+    other_thresholds: Sequence[float],
+    n_replicates: int,
+    n_splits: int,
+    seed: int,
+) -> None:
+    """Draw once, and write all that follows from the draws and from random halves.
+
+    Parameters
+    ----------
+    counts : recordings of the languages. paper : path of paper.json.
+    out : has paths ``replicates``, ``frequency``, ``pairs``, ``sharing``, ``layers``, ``noise``, ``curve``
+        and ``trees``.
+    threshold, other_thresholds : frequency from which an expert is high-frequency: the study's, and others.
+
+    Raises
+    ------
+    BabelscopeError
+        Where a language has fewer than two blocks.
+    """
+    codes = [row.code for row in languages]
+    draws = draw(counts, codes, n_replicates, seed)
+    settings, table_3 = study_settings(threshold, other_thresholds), paper_table_3(read_json(paper))
+    replicates = replicate_claims(draws, languages, settings, table_3, by_layer=True)
+    write_replicates(out.replicates, replicates, codes, model)
+    low, high = frequency_intervals(draws)
+    datasets = {"low": low, "high": high, "languages": codes}
+    write_h5(out.frequency, "frequency_intervals", datasets, model=model, level=LEVEL)
+    floor = measure_noise_floor(counts, codes, n_splits, seed)
+    curve = learning_curve(counts, codes, n_splits, seed)
+    noise, points = tabulate_noise(floor, curve, corrected_distances(replicates)["euclidean"], codes)
+    write_table(out.pairs, tabulate_pairs(replicates, floor, codes), PAIR_COLUMNS)
+    write_table(out.sharing, tabulate_sharing(replicates.estimate("sharing", 0.0)), SHARING_COLUMNS)
+    write_table(out.layers, tabulate_layers(replicates, codes), LAYER_COLUMNS)
+    write_table(out.noise, noise, NOISE_COLUMNS)
+    write_table(out.curve, points, CURVE_COLUMNS)
+    trees = grow_trees(replicates)
+    write_json(out.trees, {name: dendrogram_json(tree, codes) for name, tree in trees.items()})

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from babelscope.comparison.measures import LayerMeasures
-from babelscope.evidence.bootstrap import Estimate, Replicates, estimate
+from babelscope.evidence.draws import Replicates
+from babelscope.statistics.bootstrap import Estimate, estimate
 
 # statistic: lowest and highest possible value
 LAYER_STATISTICS: dict[str, tuple[float | None, float | None]] = {

@@ -11,15 +11,16 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from babelscope.comparison.measures import MEASURES
-from babelscope.evidence.intervals import read_distances
-from babelscope.statistics.permutation import N_RANDOM, mantel
+from babelscope.evidence.replicates import corrected_distances, read_replicates
+from babelscope.files.tables import read_table, write_table
+from babelscope.statistics.maps import compare_maps, scale_to_map
+from babelscope.statistics.permutation import mantel
 from babelscope.study.errors import BabelscopeError
 
 AGREEMENT_COLUMNS = (
     "model_a", "model_b", "measure", "n_languages",
     "spearman", "mantel", "mantel_p", "procrustes", "procrustes_p",
 )  # fmt: skip
-N_AXES = 2  # the maps that are compared are those that are drawn
 
 
 @dataclass(frozen=True)
@@ -78,58 +79,18 @@ def compare_models(
     return ModelAgreement(model_a, model_b, measure, n, spearman, test.effect, test.p_value, fit, p_value)
 
 
-def compare_all(
-    pairs: Mapping[str, Sequence[Mapping[str, str]]], codes: Sequence[str], seed: int
-) -> tuple[list[ModelAgreement], dict[str, np.ndarray]]:
+def compare_all(distances: Mapping[str, Mapping[str, np.ndarray]], seed: int) -> list[ModelAgreement]:
     """Compare every two models by every measure.
 
     Parameters
     ----------
-    pairs : rows of ``similarity_intervals.csv`` by model. codes : languages that all of them have.
-
-    Returns
-    -------
-    agreement : every two models, every measure. distances : by model, Euclidean, corrected for noise.
+    distances : by model, ``corrected_distances`` of the same languages.
     """
-    matrices = {model: read_distances(rows, codes, "corrected") for model, rows in pairs.items()}
-    agreement = [
-        compare_models(a, b, measure, matrices[a][measure], matrices[b][measure], seed)
-        for a, b in itertools.combinations(matrices, 2)
+    return [
+        compare_models(a, b, measure, distances[a][measure], distances[b][measure], seed)
+        for a, b in itertools.combinations(distances, 2)
         for measure in MEASURES
     ]
-    return agreement, {model: found["euclidean"] for model, found in matrices.items()}
-
-
-def scale_to_map(distance: np.ndarray, n_axes: int = N_AXES) -> np.ndarray:
-    """Coordinates whose distances come closest to those given: classical scaling (Torgerson 1952).
-
-    Returns
-    -------
-    float64 (n, n_axes), centred, axes in the order of their length.
-    """
-    n = len(distance)
-    centring = np.eye(n) - 1 / n
-    values, vectors = np.linalg.eigh(-0.5 * centring @ np.square(distance) @ centring)
-    largest = np.argsort(-values)[:n_axes]
-    coordinates = vectors[:, largest] * np.sqrt(np.maximum(values[largest], 0.0))
-    # an axis has no direction of its own; its longest coordinate is made positive
-    signs = np.sign(coordinates[np.abs(coordinates).argmax(axis=0), np.arange(len(largest))])
-    return coordinates * np.where(signs == 0, 1.0, signs)
-
-
-def compare_maps(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Procrustes fit of two maps and its permutation p value.
-
-    Returns
-    -------
-    fit : in [0, 1], one less the disparity of ``scipy.spatial.procrustes``. p_value : in (0, 1].
-    """
-    a, b = (points - points.mean(axis=0) for points in (first, second))
-    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
-    orders = np.vstack([np.arange(len(b)), rng.permuted(np.tile(np.arange(len(b)), (N_RANDOM, 1)), axis=1)])
-    products = np.einsum("ni,rnj->rij", a, b[orders])
-    fits = np.linalg.svd(products, compute_uv=False).sum(axis=1) ** 2
-    return float(fits[0]), float((fits >= fits[0] - 1e-12).mean())
 
 
 def side_by_side(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -141,21 +102,39 @@ def side_by_side(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[lis
 
     Returns
     -------
-    rows, columns : ``claim``, ``statistic``, ``paper_value``, then ``{model}``, ``{model}_low``,
+    rows, columns : ``id``, ``claim``, ``statistic``, ``paper_value``, then ``{model}``, ``{model}_low``,
         ``{model}_high`` and ``{model}_verdict`` of every model; empty where a model has no such statistic.
     """
-    keys = list(dict.fromkeys((row["claim"], row["statistic"]) for rows in tables.values() for row in rows))
-    columns = ["claim", "statistic", "paper_value"]
-    merged: dict[tuple[str, str], dict[str, Any]] = {
-        key: {"claim": key[0], "statistic": key[1], "paper_value": ""} for key in keys
-    }
+    columns = ["id", "claim", "statistic", "paper_value"]
+    merged: dict[str, dict[str, Any]] = {}
+    for row in (row for rows in tables.values() for row in rows):
+        merged.setdefault(row["id"], {name: row[name] for name in columns[:3]} | {"paper_value": ""})
     for model, rows in tables.items():
         parts = {"": "value", "_low": "low", "_high": "high", "_verdict": "verdict"}
         columns += [model + suffix for suffix in parts]
         for blank in merged.values():
             blank.update({model + suffix: "" for suffix in parts})
         for row in rows:
-            found = merged[row["claim"], row["statistic"]]
+            found = merged[row["id"]]
             found["paper_value"] = found["paper_value"] or row["paper_value"]
             found.update({model + suffix: row[name] for suffix, name in parts.items()})
     return list(merged.values()), columns
+
+
+def read_models(
+    paths: Mapping[str, str], models: Sequence[str], codes: Sequence[str]
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, list[dict[str, str]]]]:
+    """Distances and claims by model; files are named ``{model} replicates`` and ``{model} claims``."""
+    distances = {
+        name: corrected_distances(read_replicates(paths[f"{name} replicates"], name, codes))
+        for name in models
+    }
+    return distances, {name: read_table(paths[f"{name} claims"]) for name in models}
+
+
+def write_models(
+    out: Any, agreement: Sequence[ModelAgreement], claims: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Write the tables ``agreement`` and ``claims``."""
+    write_table(out.agreement, agreement, AGREEMENT_COLUMNS)
+    write_table(out.claims, *side_by_side(claims))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
-from babelscope.evidence.bootstrap import check_blocks, language_rng
+from babelscope.evidence.draws import check_blocks, language_rng
 from babelscope.recording.counts import ActivationCounts
 
 # Noise a tenth of the distance to the nearest language adds half a percent to that distance.

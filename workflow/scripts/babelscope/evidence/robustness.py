@@ -9,34 +9,115 @@ from typing import Any
 import numpy as np
 
 from babelscope.comparison.measures import MEASURES
-from babelscope.evidence.bootstrap import bootstrap
-from babelscope.evidence.claim_statistics import RANGES, Setting, claim_counts, claim_statistics, find_roles
-from babelscope.evidence.claims import FAILS, HOLDS, UNDECIDED, ClaimRow, judge_recordings, paper_table_3
-from babelscope.evidence.models import ModelAgreement, compare_models
+from babelscope.evidence.claim_statistics import Setting
+from babelscope.evidence.claims import (
+    CLAIM_COLUMNS,
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    ClaimRow,
+    Criteria,
+    judge_recordings,
+    paper_table_3,
+    read_criteria,
+)
+from babelscope.evidence.draws import Replicates, draw
+from babelscope.evidence.families import (
+    FamilyTest,
+    claim_p_values,
+    read_family_tests,
+    read_predictors,
+    select_p_values,
+)
+from babelscope.evidence.models import AGREEMENT_COLUMNS, ModelAgreement, compare_models
+from babelscope.evidence.replicates import (
+    MAIN,
+    claim_estimates,
+    corrected_distances,
+    read_replicates,
+    replicate_claims,
+    study_settings,
+)
+from babelscope.files.tables import write_table
+from babelscope.files.whole import read_json
 from babelscope.recording.counts import ActivationCounts
-from babelscope.statistics.permutation import compare_groups, mantel
-from babelscope.study.languages import Language
+from babelscope.study.languages import Language, select_languages
 
-MAIN = "main"
 SHUFFLED = "shuffled languages"
 ROBUSTNESS_COLUMNS = (
-    "claim", "statistic", "variant", "value", "low", "high", "verdict", "main_verdict", "change",
+    "id", "claim", "statistic", "variant", "value", "low", "high", "verdict", "main_verdict", "change",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One other way to do the study.
+class MainStudy:
+    """What was found with the study's own choices.
 
     Attributes
     ----------
-    name : for tables and figures. counts : recordings of the languages, in their order.
-    settings : by name; what is computed of these recordings.
+    replicates : ``read_replicates``. tests : ``read_family_tests``.
     """
 
-    name: str
-    counts: Sequence[ActivationCounts]
-    settings: Mapping[str, Setting]
+    replicates: Replicates
+    tests: Sequence[FamilyTest]
+
+    def rows(
+        self, criteria: Criteria, paper: Mapping[str, Any], name: str, setting: Setting
+    ) -> list[ClaimRow]:
+        """Rows of the claims about recordings under one of the settings."""
+        p_values = select_p_values(self.tests, setting.measure)
+        return judge_recordings(criteria, claim_estimates(self.replicates, name), p_values, paper)
+
+    def main_rows(self, criteria: Criteria, paper: Mapping[str, Any]) -> list[ClaimRow]:
+        """Those under the study's own setting."""
+        return self.rows(criteria, paper, MAIN, Setting())
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What every variant is judged by.
+
+    Attributes
+    ----------
+    languages : in the order of the recordings. predictors : ``families.predictors_of``.
+    criteria : ``read_criteria``. paper : paper.json.
+    n_replicates, seed : of the bootstrap and of permutations.
+    """
+
+    languages: Sequence[Language]
+    predictors: Mapping[str, np.ndarray]
+    criteria: Criteria
+    paper: Mapping[str, Any]
+    n_replicates: int
+    seed: int
+
+    def judge(self, counts: Sequence[ActivationCounts], settings: Mapping[str, Setting]) -> VariantOutcome:
+        """Judge the claims about other recordings of the languages under every setting, in one pass."""
+        draws = draw(counts, [row.code for row in self.languages], self.n_replicates, self.seed)
+        replicates = replicate_claims(draws, self.languages, settings, paper_table_3(self.paper))
+        distances = corrected_distances(replicates)
+        p_values = {
+            measure: claim_p_values(distances[measure], self.languages, self.predictors, self.seed)
+            for measure in sorted({setting.measure for setting in settings.values()})
+        }
+        rows = {
+            name: judge_recordings(
+                self.criteria, claim_estimates(replicates, name), p_values[setting.measure], self.paper
+            )
+            for name, setting in settings.items()
+        }
+        return VariantOutcome(rows, distances)
+
+    def agreement(
+        self, name: str, main: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]
+    ) -> list[ModelAgreement]:
+        """Distances of the main study and of a variant compared by every measure; needs four languages."""
+        if len(self.languages) < 4:
+            return []
+        return [
+            compare_models(MAIN, name, measure, main[measure], other[measure], self.seed)
+            for measure in MEASURES
+        ]
 
 
 @dataclass(frozen=True)
@@ -47,6 +128,7 @@ class RobustnessRow:
     ``gains`` (from undecided).
     """
 
+    id: str
     claim: str
     statistic: str
     variant: str
@@ -76,111 +158,41 @@ class StudyVerdicts:
 
 
 def judge_study(
+    main: MainStudy,
     counts: Sequence[ActivationCounts],
     controls: Mapping[str, Sequence[ActivationCounts]],
-    languages: Sequence[Language],
-    predictors: Mapping[str, np.ndarray],
-    paper: Mapping[str, Any],
+    judges: Judges,
     *,
     threshold: float,
     other_thresholds: Sequence[float],
-    n_replicates: int,
-    seed: int,
 ) -> StudyVerdicts:
     """Judge the claims about recordings, and again under other choices and against controls.
 
     Parameters
     ----------
-    counts : recordings of the main study, one a language.
+    main : of the same recordings, with the settings of ``study_settings``.
+    counts : recordings of the main study, one per language; their blocks are shuffled.
     controls : recordings of other partitions or settings, by name.
-    languages : in the order of the recordings.
-    predictors : ``families.predictors_of``.
-    paper : paper.json.
     threshold, other_thresholds : frequency from which an expert is high-frequency: the study's, and others to
         try.
     """
-    alone = {MAIN: Setting(threshold=threshold)}
-    settings = {
-        **alone,
-        **{f"threshold {other:g}": Setting(threshold=other) for other in other_thresholds},
-        "KL": Setting("kl", threshold),
-        "Pearson": Setting("pearson", threshold),
-    }
-
-    def judge(
-        name: str, recordings: Sequence[ActivationCounts], tried: Mapping[str, Setting]
-    ) -> VariantOutcome:
-        return judge_variant(
-            Variant(name, recordings, tried), languages, predictors, paper, n_replicates, seed
-        )
-
-    main = judge(MAIN, counts, settings)
-    rows = dict(main.rows)
+    criteria, paper = judges.criteria, judges.paper
+    settings = study_settings(threshold, other_thresholds)
+    rows = {name: main.rows(criteria, paper, name, setting) for name, setting in settings.items()}
+    distances = corrected_distances(main.replicates)
+    alone = {MAIN: settings[MAIN]}
     agreement = []
     for name, recordings in controls.items():
-        outcome = judge(name, recordings, alone)
+        outcome = judges.judge(recordings, alone)
         rows[name] = outcome.rows[MAIN]
-        if len(languages) >= 4:
-            agreement += [
-                compare_models(MAIN, name, measure, main.distances[measure], outcome.distances[measure], seed)
-                for measure in MEASURES
-            ]
-    rows[SHUFFLED] = judge(SHUFFLED, shuffle_languages(counts, seed), alone).rows[MAIN]
+        agreement += judges.agreement(name, distances, outcome.distances)
+    rows[SHUFFLED] = judges.judge(shuffle_languages(counts, judges.seed), alone).rows[MAIN]
     of_main = rows.pop(MAIN)
     return StudyVerdicts(of_main, compare_variants(of_main, rows), agreement)
 
 
-def judge_variant(
-    variant: Variant,
-    languages: Sequence[Language],
-    predictors: Mapping[str, np.ndarray],
-    paper: Mapping[str, Any],
-    n_replicates: int,
-    seed: int,
-) -> VariantOutcome:
-    """Judge the claims about recordings under every setting of a variant, in one bootstrap pass."""
-    roles, codes = find_roles(languages), [row.code for row in languages]
-    table_3 = paper_table_3(paper)
-    settings = dict(variant.settings)
-    replicates = bootstrap(
-        variant.counts,
-        codes,
-        lambda frequency, n_tokens: claim_statistics(frequency, n_tokens, roles, settings),
-        n_replicates,
-        seed,
-        lambda frequency: claim_counts(frequency, settings, table_3),
-    )
-    distances = {measure: replicates.estimate(f"distance/{measure}").corrected for measure in MEASURES}
-    p_values = {
-        measure: _p_values(distances[measure], languages, predictors, seed)
-        for measure in sorted({setting.measure for setting in settings.values()})
-    }
-    rows = {}
-    for name, setting in settings.items():
-        keys = [key.removeprefix(f"{name}/") for key in replicates.values if key.startswith(f"{name}/")]
-        found = {key: replicates.estimate(f"{name}/{key}", *RANGES.get(key, (None, None))) for key in keys}
-        rows[name] = judge_recordings(found, p_values[setting.measure], paper)
-    return VariantOutcome(rows, distances)
-
-
-def _p_values(
-    distance: np.ndarray,
-    languages: Sequence[Language],
-    predictors: Mapping[str, np.ndarray],
-    seed: int,
-) -> dict[str, float]:
-    if len(languages) < 3:
-        return {}
-    rng = np.random.default_rng([seed, len(languages)])
-    genus = compare_groups(distance, [f"{row.family}/{row.genus}" for row in languages], rng)
-    others = [matrix for name, matrix in predictors.items() if name != "genealogy"]
-    genealogy = mantel(distance, predictors["genealogy"], rng, others)
-    tests = {"genus": genus, "genealogy": genealogy}
-    return {name: test.p_value for name, test in tests.items() if test is not None}
-
-
 def shuffle_languages(counts: Sequence[ActivationCounts], seed: int) -> list[ActivationCounts]:
-    """Deal the blocks of all languages out anew: languages without a language.
+    """Share the blocks of all languages out at random: languages without a language.
 
     Whatever the study still finds in these recordings is not about languages.
 
@@ -200,23 +212,23 @@ def compare_variants(
     main: Sequence[ClaimRow], variants: Mapping[str, Sequence[ClaimRow]]
 ) -> list[RobustnessRow]:
     """Rows of every variant, in the order of the main study's statistics."""
-    table = []
-    for name, rows in variants.items():
-        for row, reference in zip(rows, main, strict=True):
-            table.append(
-                RobustnessRow(
-                    row.claim,
-                    row.statistic,
-                    name,
-                    row.value,
-                    row.low,
-                    row.high,
-                    row.verdict,
-                    reference.verdict,
-                    _change(reference.verdict, row.verdict),
-                )
-            )
-    return table
+    references = {row.id: row.verdict for row in main}
+    return [
+        RobustnessRow(
+            row.id,
+            row.claim,
+            row.statistic,
+            name,
+            row.value,
+            row.low,
+            row.high,
+            row.verdict,
+            references[row.id],
+            _change(references[row.id], row.verdict),
+        )
+        for name, rows in variants.items()
+        for row in rows
+    ]
 
 
 def _change(before: str, after: str) -> str:
@@ -225,3 +237,28 @@ def _change(before: str, after: str) -> str:
     if {before, after} == {HOLDS, FAILS}:
         return "flips"
     return "loses" if after == UNDECIDED else "gains"
+
+
+def read_main(paths: Any, model: str, codes: Sequence[str]) -> MainStudy:
+    """What was found with the study's own choices; ``paths`` has ``replicates`` and ``tests``."""
+    return MainStudy(read_replicates(paths.replicates, model, codes), read_family_tests(paths.tests, model))
+
+
+def read_judges(paths: Any, codes: Sequence[str], model: str, *, n_replicates: int, seed: int) -> Judges:
+    """What variants are judged by; ``paths`` has ``languages``, ``tokens``, ``criteria`` and ``paper``."""
+    languages = select_languages(paths.languages, codes)
+    return Judges(
+        languages,
+        read_predictors(languages, paths.tokens, model),
+        read_criteria(paths.criteria),
+        read_json(paths.paper),
+        n_replicates,
+        seed,
+    )
+
+
+def write_verdicts(out: Any, found: StudyVerdicts) -> None:
+    """Write the tables ``claims``, ``robustness`` and ``agreement``."""
+    write_table(out.claims, found.main, CLAIM_COLUMNS)
+    write_table(out.robustness, found.robustness, ROBUSTNESS_COLUMNS)
+    write_table(out.agreement, found.agreement, AGREEMENT_COLUMNS)

@@ -9,8 +9,10 @@ import numpy as np
 from scipy.stats import false_discovery_control
 from scipy.stats import t as student_t
 
-from babelscope.evidence.bootstrap import LEVEL, check_blocks
+from babelscope.evidence.draws import check_blocks
 from babelscope.recording.counts import ActivationCounts
+from babelscope.statistics.bootstrap import LEVEL
+from babelscope.statistics.ratios import welch
 from babelscope.study.languages import Language
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -92,7 +94,7 @@ def index_experts(
         gap_q[split] = false_discovery_control(gap_p[split])
     columns = np.arange(frequency.shape[1])
     difference = frequency[top, columns] - frequency[following, columns]
-    standard_error, df = _welch(
+    standard_error, df = welch(
         variance[top, columns], variance[following, columns], freedom[top], freedom[following]
     )
     half_width = student_t.ppf(0.5 + LEVEL / 2, df) * standard_error
@@ -147,16 +149,6 @@ def most_specific(index: ExpertIndex, language_idx: int, n_most: int) -> np.ndar
     return own[np.argsort(-index.low[own], kind="stable")][:n_most]
 
 
-def _welch(
-    var_a: np.ndarray, var_b: np.ndarray, df_a: np.ndarray, df_b: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Standard error of a difference and Welch's degrees of freedom."""
-    both = var_a + var_b
-    parts = var_a**2 / df_a + var_b**2 / df_b
-    df = np.where(parts > 0, both**2 / np.where(parts > 0, parts, 1.0), df_a + df_b)
-    return np.sqrt(both), df
-
-
 def _separation(
     frequency: np.ndarray, variance: np.ndarray, freedom: np.ndarray, upper: np.ndarray, lower: np.ndarray
 ) -> np.ndarray:
@@ -173,7 +165,7 @@ def _separation(
             if a == b or len(rows) == 0:
                 continue
             difference = frequency[a, rows] - frequency[b, rows]
-            error, df = _welch(variance[a, rows], variance[b, rows], freedom[a], freedom[b])
+            error, df = welch(variance[a, rows], variance[b, rows], freedom[a], freedom[b])
             t_value = np.divide(difference, error, out=np.zeros_like(difference), where=error > 0)
             p_value[rows] = np.maximum(p_value[rows], 2 * student_t.sf(t_value, df))
     return np.where(upper.any(axis=0) & lower.any(axis=0), np.minimum(p_value, 1.0), 1.0)

@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.claim_statistics import Setting
 from babelscope.evidence.claims import ClaimRow
-from babelscope.evidence.models import ModelAgreement, compare_models
-from babelscope.evidence.robustness import MAIN, RobustnessRow, Variant, compare_variants, judge_variant
-from babelscope.recording.counts import ActivationCounts
-from babelscope.study.languages import Language
+from babelscope.evidence.models import AGREEMENT_COLUMNS, ModelAgreement
+from babelscope.evidence.replicates import corrected_distances
+from babelscope.evidence.robustness import (
+    ROBUSTNESS_COLUMNS,
+    Judges,
+    MainStudy,
+    RobustnessRow,
+    compare_variants,
+)
+from babelscope.files.tables import write_table
+from babelscope.recording.counts import ActivationCounts, read_recordings
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class SweepPoint:
 
     Attributes
     ----------
-    counts : one a language.
+    counts : one per language.
     scale : threshold at which an expert is as far above the mean frequency as in the main study, over the
         main study's threshold: the ratio of the shares of active experts.
     """
@@ -33,16 +37,7 @@ class SweepPoint:
 
 
 def judge_sweep(
-    points: Mapping[str, SweepPoint],
-    main: Sequence[ClaimRow],
-    main_distances: Mapping[str, np.ndarray],
-    languages: Sequence[Language],
-    predictors: Mapping[str, np.ndarray],
-    paper: Mapping[str, Any],
-    *,
-    threshold: float,
-    n_replicates: int,
-    seed: int,
+    points: Mapping[str, SweepPoint], main: MainStudy, judges: Judges, threshold: float
 ) -> tuple[list[RobustnessRow], list[ModelAgreement]]:
     """Judge the claims about recordings at every point, and compare distances with the main study.
 
@@ -51,24 +46,30 @@ def judge_sweep(
 
     Parameters
     ----------
-    points : by name. main : rows of ``recording_claims.csv``.
-    main_distances : by measure, corrected for noise, float64 (n, n).
-    languages, predictors, paper : as for ``judge_study``.
-    threshold : the main study's.
+    points : by name. threshold : the main study's.
     """
     rows: dict[str, list[ClaimRow]] = {}
     agreement = []
+    distances = corrected_distances(main.replicates)
     for name, point in points.items():
         settings = {name: Setting(threshold=threshold)}
         if point.scale != 1:
             scaled = point.scale * threshold
             settings[f"{name}, threshold {scaled:.3g}"] = Setting(threshold=scaled)
-        variant = Variant(name, point.counts, settings)
-        outcome = judge_variant(variant, languages, predictors, paper, n_replicates, seed)
+        outcome = judges.judge(point.counts, settings)
         rows |= outcome.rows
-        if len(languages) >= 4:
-            agreement += [
-                compare_models(MAIN, name, measure, main_distances[measure], outcome.distances[measure], seed)
-                for measure in MEASURES
-            ]
-    return compare_variants(main, rows), agreement
+        agreement += judges.agreement(name, distances, outcome.distances)
+    return compare_variants(main.main_rows(judges.criteria, judges.paper), rows), agreement
+
+
+def read_points(
+    paths: Mapping[str, Sequence[str]], scales: Mapping[str, float], model: str, codes: Sequence[str]
+) -> dict[str, SweepPoint]:
+    """Points of the sweep by name: ``paths`` are the recordings of the languages."""
+    return {name: SweepPoint(read_recordings(paths[name], model, codes), scales[name]) for name in scales}
+
+
+def write_sweep(out: Any, rows: Sequence[RobustnessRow], agreement: Sequence[ModelAgreement]) -> None:
+    """Write the tables ``verdicts`` and ``agreement``."""
+    write_table(out.verdicts, rows, ROBUSTNESS_COLUMNS)
+    write_table(out.agreement, agreement, AGREEMENT_COLUMNS)

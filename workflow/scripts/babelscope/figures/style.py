@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from babelscope.files.whole import whole_file
-from babelscope.study.errors import BabelscopeError
+from babelscope.study.errors import BabelscopeError, require
 
 # Okabe and Ito: eight colours that all kinds of colour vision tell apart.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -65,3 +65,20 @@ def save_figure(figure: Figure, paths: Sequence[str | Path], look: Look) -> None
                     figure.savefig(temporary, format=kind, dpi=look.dpi, metadata=metadata)
     finally:
         plt.close(figure)
+
+
+def save_figures(figures: Iterable[tuple[str, Figure]], paths: Sequence[str | Path], look: Look) -> None:
+    """Save named figures, each under the paths whose file has its name.
+
+    Raises
+    ------
+    BabelscopeError
+        Where a figure has no path, or a path no figure.
+    """
+    by_name: dict[str, list[str | Path]] = {}
+    for path in paths:
+        by_name.setdefault(Path(path).stem, []).append(path)
+    for name, figure in figures:
+        require(name in by_name, f"no file is asked for figure {name}, only for {', '.join(by_name)}")
+        save_figure(figure, by_name.pop(name), look)
+    require(not by_name, f"no figure was drawn for {', '.join(by_name)}")

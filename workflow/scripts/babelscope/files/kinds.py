@@ -81,6 +81,41 @@ KINDS: dict[str, Kind] = {
             "languages": DatasetSpec("str", ("language",), "language codes"),
         },
     ),
+    "replicates": Kind(
+        1,
+        "bootstrap_languages",
+        {
+            "languages": DatasetSpec("str", ("language",), "language codes"),
+            "measures": DatasetSpec("str", ("measure",), "measures of similarity"),
+            "distances": DatasetSpec(
+                "float64", ("measure", "language", "language"), "symmetric distances of the data"
+            ),
+            "drawn_distances": DatasetSpec(
+                "float64", ("replicate", "measure", "language", "language"), "those of the replicates"
+            ),
+            "statistics": DatasetSpec("str", ("statistic",), "setting/name of statistics of claims"),
+            "values": DatasetSpec("float64", ("statistic",), "statistics of the data"),
+            "drawn": DatasetSpec("float64", ("replicate", "statistic"), "those of the replicates"),
+            "counted": DatasetSpec("str", ("counted",), "statistics that count experts over a threshold"),
+            "noisier": DatasetSpec("float64", ("counted",), "their means with once more of the noise"),
+        },
+    ),
+    "family_tests": Kind(
+        1,
+        "relate_families",
+        {
+            "measure": DatasetSpec("str", ("test",), "measure of similarity"),
+            "test": DatasetSpec("str", ("test",), "groups, mantel or partial_mantel"),
+            "predictor": DatasetSpec("str", ("test",), "what should explain the distance"),
+            "controls": DatasetSpec("str", ("test",), "predictors held constant, joined by +"),
+            "statistic": DatasetSpec("float64", ("test",), "what was permuted"),
+            "effect": DatasetSpec("float64", ("test",), "effect size", low=-1.000001, high=1.000001),
+            "p_value": DatasetSpec("float64", ("test",), "one-sided", low=0, high=1),
+            "p_adjusted": DatasetSpec("float64", ("test",), "controls the false discoveries", low=0, high=1),
+            "n_assignments": DatasetSpec("int64", ("test",), "assignments looked at", low=1),
+            "exact": DatasetSpec("bool", ("test",), "true: these are all"),
+        },
+    ),
     "similarity": Kind(
         1,
         "compare_languages",

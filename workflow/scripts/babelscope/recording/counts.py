@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,14 @@ def read_activations(path: str | Path, model: str) -> ActivationCounts:
     """Read ``activations/{lang}.h5`` of this model."""
     datasets, attrs = read_h5(path, "activations", model=model)
     return ActivationCounts(datasets["n_active"], datasets["n_tokens"], attrs["top_k"])
+
+
+def read_recordings(
+    paths: Sequence[str | Path], model: str, languages: Sequence[str]
+) -> list[ActivationCounts]:
+    """Read the recordings of these languages; a file of another language is refused, and both are named."""
+    counts = []
+    for path, language in zip(paths, languages, strict=True):
+        datasets, attrs = read_h5(path, "activations", model=model, language=language)
+        counts.append(ActivationCounts(datasets["n_active"], datasets["n_tokens"], attrs["top_k"]))
+    return counts

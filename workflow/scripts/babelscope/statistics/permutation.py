@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from babelscope.study.errors import BabelscopeError
 
-# 9! = 362,880: the nine languages of the paper are permuted exactly, in about a second.
+# 9! = 362,880: nine objects are permuted exactly, in about a second.
 MAX_EXACT = 400_000
 N_RANDOM = 9_999
 _CHUNK = 20_000
@@ -51,20 +51,20 @@ def compare_groups(
     max_exact: int = MAX_EXACT,
     n_random: int = N_RANDOM,
 ) -> PermutationTest | None:
-    """Are languages of one group nearer to each other than to those of other groups?
+    """Are objects of one group nearer to each other than to those of other groups?
 
     Parameters
     ----------
     distance : float64 (n, n), symmetric.
-    labels : group of every language.
+    labels : group of every object.
     rng : draws ``n_random`` assignments where there are more than ``max_exact`` distinct ones.
 
     Returns
     -------
     ``statistic`` is the mean distance between groups less that within groups, ``effect`` is ANOSIM's R
     (Clarke 1993, "Non-parametric multivariate analyses of changes in community structure"): 1 where every
-    pair within is nearer than every pair between, 0 where they mix. None where no group has two languages, or
-    all languages are of one group.
+    pair within is nearer than every pair between, 0 where they mix. None where no group has two members, or
+    all objects are of one group.
     """
     pairs = _condense(_check(distance))
     codes = np.unique(np.asarray(labels), return_inverse=True)[1]
@@ -97,7 +97,7 @@ def mantel(
     max_exact: int = MAX_EXACT,
     n_random: int = N_RANDOM,
 ) -> PermutationTest | None:
-    """Do languages that are far apart by the predictor have far apart activations, other things equal?
+    """Are objects that are far apart by the predictor far apart by the distance, other things equal?
 
     With controls the test is that of double semi-partialling: what the controls leave of the predictor is
     permuted, rows and columns together, and correlated with what they leave of the distance. Of the known
@@ -143,7 +143,7 @@ def mantel(
 
 
 def count_assignments(sizes: Sequence[int] | np.ndarray) -> int:
-    """Ways to cut ``sum(sizes)`` languages into groups of these sizes, groups of one size being alike."""
+    """Ways to cut ``sum(sizes)`` objects into groups of these sizes, groups of one size being equal."""
     sizes = [int(size) for size in sizes]
     ways = math.factorial(sum(sizes))
     for size in sizes:
@@ -154,11 +154,11 @@ def count_assignments(sizes: Sequence[int] | np.ndarray) -> int:
 
 
 def distinct_assignments(sizes: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
-    """Every way to cut languages into groups of these sizes, once.
+    """Every way to cut objects into groups of these sizes, once.
 
     Yields
     ------
-    int64 (n_languages,), the group of every language; groups of one size come in the order of their first
+    int64 (n_objects,), the group of every object; groups of one size come in the order of their first
     members, so that two yields never are the same partition under other names.
     """
     wanted = sorted((int(size) for size in sizes), reverse=True)
@@ -169,7 +169,7 @@ def distinct_assignments(sizes: Sequence[int] | np.ndarray) -> Iterator[np.ndarr
             return
         size = wanted[group]
         if size == 1:
-            # languages that are left stand alone: there is one way
+            # objects that are left stand alone: there is one way
             labels[list(free)] = np.arange(group, len(wanted))
             yield labels.copy()
             return
@@ -238,12 +238,12 @@ def _share_left(values: np.ndarray, residual: np.ndarray) -> float:
 
 @cache
 def _all_assignments(sizes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """``distinct_assignments`` in chunks; every measure of a study needs the same ones."""
+    """``distinct_assignments`` in chunks; every test of the same objects needs the same ones."""
     return tuple(_chunks(distinct_assignments(sizes)))
 
 
 def _pair_orders(permutations: np.ndarray) -> np.ndarray:
-    """Where each pair of languages comes from under each permutation, (n_permutations, n_pairs)."""
+    """Where each pair of objects comes from under each permutation, (n_permutations, n_pairs)."""
     n = permutations.shape[1]
     rows, columns = np.triu_indices(n, 1)
     table = np.zeros((n, n), dtype=np.uint8 if len(rows) < 256 else np.int32)
@@ -253,7 +253,7 @@ def _pair_orders(permutations: np.ndarray) -> np.ndarray:
 
 @cache
 def _all_pair_orders(n: int) -> np.ndarray:
-    """The same for all ``n!`` permutations: 13 MB for nine languages, needed by every test of a study."""
+    """The same for all ``n!`` permutations: 13 MB for nine objects, needed by every test of them."""
     return np.concatenate([_pair_orders(chunk) for chunk in _chunks(itertools.permutations(range(n)))])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -42,3 +43,9 @@ def read_languages(path: str | Path) -> dict[str, Language]:
                 raise BabelscopeError(f"{path}, line {number}: {language.code} stands twice")
             table[language.code] = language
     return table
+
+
+def select_languages(path: str | Path, codes: Iterable[str]) -> list[Language]:
+    """Languages of the table by their codes, in that order."""
+    known = read_languages(path)
+    return [known[code] for code in codes]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from babelscope.comparison.measures import MEASURES
-from babelscope.evidence.families import FamilyTest
+from babelscope.evidence.families import FamilyTest, read_family_tests
 from babelscope.evidence.figures.experts import plot_experts, plot_layers, plot_robustness
 from babelscope.evidence.figures.families import (
     plot_dendrogram,
@@ -17,19 +17,23 @@ from babelscope.evidence.figures.families import (
     plot_family_tests,
     plot_learning_curve,
 )
-from babelscope.evidence.intervals import read_dendrogram, read_distances
+from babelscope.evidence.intervals import read_dendrogram
 from babelscope.evidence.layers import LayerRow
+from babelscope.evidence.replicates import corrected_distances, read_replicates
 from babelscope.figures.style import Look
+from babelscope.files.tables import read_table
+from babelscope.files.whole import read_json
 from babelscope.study.languages import Language
 
 Table = Sequence[Mapping[str, str]]
-_TEXTS = frozenset(
-    {"measure", "language", "language_a", "language_b", "statistic", "test", "predictor", "controls"}
-)
+TABLES = ("pairs", "noise", "curve", "layers", "experts", "claims", "robustness")
+_TEXTS = frozenset({"measure", "language", "language_a", "language_b", "statistic"})
 
 
 def evidence_figures(
     tables: Mapping[str, Table],
+    distances: Mapping[str, np.ndarray],
+    tests: Sequence[FamilyTest],
     trees: Mapping[str, Any],
     languages: Sequence[Language],
     model: str,
@@ -39,8 +43,9 @@ def evidence_figures(
 
     Parameters
     ----------
-    tables : rows as read from CSV: ``pairs``, ``noise``, ``curve``, ``families``, ``layers``, ``experts``,
-        ``claims``, ``robustness``.
+    tables : rows as read from CSV: ``pairs``, ``noise``, ``curve``, ``layers``, ``experts``, ``claims``,
+        ``robustness``.
+    distances : by measure, corrected for noise, float64 (n, n). tests : of families.
     trees : ``dendrogram_json`` by measure.
     languages : in the study's order.
 
@@ -50,7 +55,6 @@ def evidence_figures(
     ``layers``, ``experts`` or ``robustness``, and the figure.
     """
     codes = [row.code for row in languages]
-    distances = read_distances(tables["pairs"], codes, "corrected")
     noise = {row["language"]: row for row in tables["noise"]}
     pairs = [_numbers(row) for row in tables["pairs"]]
     for measure in MEASURES:
@@ -64,7 +68,6 @@ def evidence_figures(
     nearest = dict(zip(codes, euclidean.min(axis=1).tolist(), strict=True))
     curve = [_numbers(row) for row in tables["curve"]]
     yield "evidence_learning_curve", plot_learning_curve(curve, nearest, languages, model, look)
-    tests = [FamilyTest(**{**_numbers(row), "exact": row["exact"] == "true"}) for row in tables["families"]]
     yield "evidence_families", plot_family_tests(tests, model, look)
     layers = [LayerRow(**{**_numbers(row), "layer": int(row["layer"])}) for row in tables["layers"]]
     yield "evidence_layers", plot_layers(layers, languages, model, look)
@@ -75,9 +78,15 @@ def evidence_figures(
     yield "evidence_robustness", plot_robustness(tables["robustness"], tables["claims"], model, look)
 
 
+def read_evidence(
+    paths: Any, model: str, codes: Sequence[str]
+) -> tuple[dict[str, Table], dict[str, np.ndarray], list[FamilyTest], Any]:
+    """First four arguments of ``evidence_figures``, from the files of a study."""
+    tables: dict[str, Table] = {name: read_table(getattr(paths, name)) for name in TABLES}
+    distances = corrected_distances(read_replicates(paths.replicates, model, codes))
+    return tables, distances, read_family_tests(paths.tests, model), read_json(paths.trees)
+
+
 def _numbers(row: Mapping[str, str]) -> dict[str, Any]:
     """A row with its numbers as float; empty cells become NaN."""
-    return {
-        name: text if name in _TEXTS or name == "exact" else float(text or "nan")
-        for name, text in row.items()
-    }
+    return {name: text if name in _TEXTS else float(text or "nan") for name, text in row.items()}

@@ -17,9 +17,10 @@ from scipy.spatial import procrustes
 from babelscope.evidence.claims import FAILS, HOLDS, UNDECIDED
 from babelscope.evidence.figures.parts import LEGEND, TITLE, genus_colours
 from babelscope.evidence.layers import LayerRow
-from babelscope.evidence.models import ModelAgreement, scale_to_map
+from babelscope.evidence.models import ModelAgreement
 from babelscope.evidence.specificity import CLASSES
 from babelscope.figures.style import PALETTE, Look, new_figure
+from babelscope.statistics.maps import scale_to_map
 from babelscope.study.languages import Language
 
 _SHARES = {
@@ -122,10 +123,10 @@ def plot_robustness(
     rows : of ``robustness.csv``. main : rows of ``claims.csv`` with the same statistics.
     """
     variants = ["main", *dict.fromkeys(row["variant"] for row in rows)]
-    statistics = list(dict.fromkeys(row["statistic"] for row in rows))
-    verdicts = {("main", row["statistic"]): row["verdict"] for row in main}
-    verdicts |= {(row["variant"], row["statistic"]): row["verdict"] for row in rows}
-    flips = {(row["variant"], row["statistic"]) for row in rows if row["change"] == "flips"}
+    statistics = {row["id"]: row["statistic"] for row in rows}
+    verdicts = {("main", row["id"]): row["verdict"] for row in main}
+    verdicts |= {(row["variant"], row["id"]): row["verdict"] for row in rows}
+    flips = {(row["variant"], row["id"]) for row in rows if row["change"] == "flips"}
     order = [HOLDS, UNDECIDED, FAILS]
     table = np.array([[order.index(verdicts[v, s]) for v in variants] for s in statistics])
     figure, axes = new_figure(4.4 + 0.42 * len(variants), 1.9 + 0.34 * len(statistics))
@@ -147,7 +148,9 @@ def plot_robustness(
                 corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * 0.44
                 axes.plot(*(corners + np.array([x, y])).T, color=PALETTE[7], lw=1.2)
     axes.set_xticks(range(len(variants)), variants, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(statistics)), [textwrap.fill(text, 58) for text in statistics], fontsize=7.5)
+    axes.set_yticks(
+        range(len(statistics)), [textwrap.fill(text, 58) for text in statistics.values()], fontsize=7.5
+    )
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.suptitle(f"Do conclusions depend on choices? {model}", **TITLE)
@@ -159,20 +162,20 @@ def plot_robustness(
 
 def model_figures(
     agreement: Sequence[ModelAgreement],
-    distances: Mapping[str, np.ndarray],
+    distances: Mapping[str, Mapping[str, np.ndarray]],
     languages: Sequence[Language],
     look: Look,
-) -> Iterator[Figure]:
-    """One figure for every two models, in the order of ``itertools.combinations``."""
+) -> Iterator[tuple[str, Figure]]:
+    """One figure for every two models, with its name: ``{first}_{second}``."""
     for a, b in itertools.combinations(distances, 2):
-        first, second, _ = procrustes(*(scale_to_map(distances[name]) for name in (a, b)))
+        first, second, _ = procrustes(*(scale_to_map(distances[name]["euclidean"]) for name in (a, b)))
         found = next(
             row for row in agreement if (row.model_a, row.model_b, row.measure) == (a, b, "euclidean")
         )
         note = f"Procrustes fit {found.procrustes:.2f} (p = {found.procrustes_p:.2g}), "
         note += f"rank correlation {found.spearman:.2f}"
-        both = {name: distances[name] for name in (a, b)}
-        yield plot_models({a: first, b: second}, both, languages, note, look)
+        both = {name: distances[name]["euclidean"] for name in (a, b)}
+        yield f"{a}_{b}", plot_models({a: first, b: second}, both, languages, note, look)
 
 
 def plot_models(

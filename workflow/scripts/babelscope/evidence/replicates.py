@@ -1,0 +1,149 @@
+"""One bootstrap of a study: every statistic of its recordings from the same draws, and its file.
+
+All that is said about distances, families, layers, sharing and claims is read from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
+from babelscope.evidence.claim_statistics import RANGES, Setting, claim_counts, claim_statistics, find_roles
+from babelscope.evidence.draws import Draws, Replicates, bootstrap
+from babelscope.evidence.layers import gini, layer_shares, layer_statistics
+from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.statistics.bootstrap import Estimate, estimate
+from babelscope.study.errors import require
+from babelscope.study.languages import Language
+
+MAIN = "main"
+
+
+def study_settings(threshold: float, other_thresholds: Sequence[float]) -> dict[str, Setting]:
+    """The study's own setting, ``main``, and the other choices that its claims are judged under."""
+    return {
+        MAIN: Setting(threshold=threshold),
+        **{f"threshold {other:g}": Setting(threshold=other) for other in other_thresholds},
+        "KL": Setting("kl", threshold),
+        "Pearson": Setting("pearson", threshold),
+    }
+
+
+def replicate_claims(
+    draws: Draws,
+    languages: Sequence[Language],
+    settings: Mapping[str, Setting],
+    paper_table_3: np.ndarray | None = None,
+    *,
+    by_layer: bool = False,
+) -> Replicates:
+    """Distances between languages and the statistics of claims in one bootstrap pass.
+
+    Parameters
+    ----------
+    draws : of the languages, in their order.
+    settings : by name, for ``claim_statistics``.
+    paper_table_3 : for ``claim_counts``.
+    by_layer : True: also the statistics of every layer, and ``sharing``, float64 (n_languages + 1,): experts
+        that are high-frequency in exactly m languages at the threshold of setting ``main``.
+
+    Returns
+    -------
+    ``distance/{measure}``, ``{setting}/{statistic}``, and what ``by_layer`` adds.
+    """
+    roles = find_roles(languages)
+
+    def statistic(frequency: np.ndarray, n_tokens: np.ndarray) -> dict[str, np.ndarray]:
+        layers = compare_layers(frequency, n_tokens)
+        distances = as_distances(total_measures(layers))
+        of_layers = layer_statistics(frequency, layers) if by_layer else {}
+        inequality = of_layers["gini"] if by_layer else gini(frequency)
+        return {
+            **{f"distance/{measure}": distances[measure] for measure in MEASURES},
+            **claim_statistics(inequality, distances, roles, settings),
+            **of_layers,
+        }
+
+    def counting(frequency: np.ndarray) -> dict[str, np.ndarray]:
+        found = claim_counts(frequency, settings, paper_table_3)
+        if not by_layer:
+            return found
+        threshold = settings[MAIN].threshold
+        n_high = (frequency >= threshold).sum(axis=1)
+        by_languages = [(n_high == m).sum(axis=(1, 2)) for m in range(len(languages) + 1)]
+        sharing = np.stack(by_languages, axis=1).astype(np.float64)
+        return {**found, "sharing": sharing, **layer_shares(frequency, threshold)}
+
+    return bootstrap(draws, statistic, counting)
+
+
+def distance_estimate(replicates: Replicates, measure: str) -> Estimate:
+    """Distances of all pairs corrected for noise, with intervals, float64 (n_languages, n_languages) each.
+
+    The Euclidean distance is corrected as its square: near the floor the bias of the square is constant,
+    that of the root is not. No distance is below zero.
+    """
+    name = f"distance/{measure}"
+    if measure != "euclidean":
+        return replicates.estimate(name, 0.0)
+    squared = estimate(np.square(replicates.values[name]), np.square(replicates.drawn[name]))
+    return squared.clipped(0.0, None).root()
+
+
+def corrected_distances(replicates: Replicates) -> dict[str, np.ndarray]:
+    """By measure, ``distance_estimate(...).corrected``."""
+    return {measure: distance_estimate(replicates, measure).corrected for measure in MEASURES}
+
+
+def claim_estimates(replicates: Replicates, setting: str) -> dict[str, Estimate]:
+    """Statistics of one setting by their names, each kept within its range."""
+    prefix = f"{setting}/"
+    keys = [name.removeprefix(prefix) for name in replicates.values if name.startswith(prefix)]
+    return {key: replicates.estimate(prefix + key, *RANGES.get(key, (None, None))) for key in keys}
+
+
+def write_replicates(path: str | Path, replicates: Replicates, codes: Sequence[str], model: str) -> None:
+    """Write distances and statistics of claims; a statistic that is not a number is left out."""
+    distances = [f"distance/{measure}" for measure in MEASURES]
+    names = [
+        name
+        for name, value in replicates.values.items()
+        if "/" in name and name not in distances and np.isfinite(replicates.drawn[name]).all()
+    ]
+    counted = [name for name in names if name in replicates.noisier]
+    datasets = {
+        "languages": codes,
+        "measures": list(MEASURES),
+        "distances": np.stack([replicates.values[name] for name in distances]),
+        "drawn_distances": np.stack([replicates.drawn[name] for name in distances], axis=1),
+        "statistics": names,
+        "values": np.array([replicates.values[name] for name in names], dtype=np.float64),
+        "drawn": np.stack([replicates.drawn[name] for name in names], axis=1),
+        "counted": counted,
+        "noisier": np.array([replicates.noisier[name] for name in counted], dtype=np.float64),
+    }
+    write_h5(path, "replicates", datasets, model=model)
+
+
+def read_replicates(path: str | Path, model: str, codes: Sequence[str]) -> Replicates:
+    """Read ``evidence/replicates.h5`` of this model and these languages.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is of another model or of other languages.
+    """
+    found, _ = read_h5(path, "replicates", model=model)
+    require(
+        list(found["languages"]) == list(codes),
+        f"{path}: has languages {', '.join(found['languages'])}, this run has {', '.join(codes)}",
+    )
+    values = dict(zip(found["statistics"], found["values"], strict=True))
+    drawn = dict(zip(found["statistics"], np.ascontiguousarray(found["drawn"].T), strict=True))
+    for idx, measure in enumerate(found["measures"]):
+        values[f"distance/{measure}"] = found["distances"][idx]
+        drawn[f"distance/{measure}"] = found["drawn_distances"][:, idx]
+    return Replicates(values, drawn, dict(zip(found["counted"], found["noisier"], strict=True)))
