@@ -50,6 +50,28 @@ def test_configuration_mistakes_stop_before_any_job(study, changes, message):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "corpus=x"], "configuration: corpus: 'x' is not allowed; need a section"),
+        (["--configfile", "mine.yaml"], "mine.yaml, line 3: the key 'seed' is given twice"),
+        (
+            ["--configfile", "norway.yaml"],
+            "languages.1: False is not allowed; YAML reads no, off and false as",
+        ),
+        (["--configfile", "nan.yaml"], "sharing.threshold: nan is not allowed; need a finite number"),
+    ],
+)
+def test_what_is_laid_over_the_configuration_is_checked_and_ends_in_one_line(fresh, arguments, message):
+    (fresh / "mine.yaml").write_text("seed: 1\nsharing: {threshold: 0.1}\nseed: 2\n", encoding="utf-8")
+    (fresh / "norway.yaml").write_text("languages: [en, no]\n", encoding="utf-8")
+    (fresh / "nan.yaml").write_text("sharing: {threshold: .nan}\n", encoding="utf-8")
+    result = run_snakemake(fresh, "-n", *arguments)
+    assert result.returncode != 0
+    assert message in " ".join(result.stdout.split())
+    assert ".smk" not in result.stdout and "Traceback" not in result.stdout
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         (
