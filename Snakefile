@@ -5,7 +5,7 @@ from snakemake.utils import min_version, validate
 min_version("9.25")
 
 
-configfile: str(Path(workflow.basedir) / "config" / "config.yaml")
+configfile: workflow.source_path("config/config.yaml")
 
 
 include: "rules/study.smk"

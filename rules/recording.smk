@@ -8,7 +8,7 @@ them; check.json.
 
 import json
 
-from babelscope.recording.shards import shard_names
+from babelscope.recording.shard_names import shard_names
 
 RECORDING = config["recording"]
 SHARDED = RECORDING["documents_per_shard"] > 0

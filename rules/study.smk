@@ -11,7 +11,8 @@ from pathlib import Path
 # Idle OpenMP threads sleep instead of spinning: where two jobs share cores, spinning makes both ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-ROOT = Path(workflow.basedir)
+# Where the workflow lies, also where another project uses it as a module.
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 # Jobs use the library beside their scripts, whatever else of its name is installed.
@@ -23,6 +24,7 @@ from babelscope.study.code_digest import code_digest
 import yaml
 from babelscope.study.configuration import (
     check_config,
+    merge_config,
     read_schema,
     refuse_duplicate_keys,
     replace_sources,
@@ -38,12 +40,12 @@ LANGUAGE_NAMES = {
     code: row.name for code, row in read_languages(LANGUAGE_TABLE).items()
 }
 
+EMBEDDED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 try:
     refuse_duplicate_keys(filter(os.path.exists, dict.fromkeys(workflow.configfiles)))
-    replace_sources(
-        config,
-        yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")),
-    )
+    # A project that uses this one as a module gives the keys that differ.
+    config = merge_config(EMBEDDED, config)
+    replace_sources(config, EMBEDDED)
     check_config(config, SCHEMA, LANGUAGE_NAMES)
 except BabelscopeError as error:
     # raised, it would be followed by lines of this file

@@ -20,7 +20,8 @@ from babelscope.model.load import find_ffn_layers, load_model
 from babelscope.recording.counts import write_activations
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.recording.resume import RunningCounts, documents_digest
-from babelscope.recording.shards import merge_shards, shard_documents, shard_names
+from babelscope.recording.shard_names import shard_names
+from babelscope.recording.shards import merge_shards, shard_documents
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.token_file import open_tokens
 from babelscope.text.tokens import write_tokens

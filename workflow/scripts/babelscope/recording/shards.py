@@ -11,14 +11,10 @@ import numpy as np
 from babelscope.files.hdf5 import read_h5
 from babelscope.recording.counts import ActivationCounts
 from babelscope.recording.resume import RunningCounts, documents_digest
+from babelscope.recording.shard_names import shard_names
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.token_file import TokenFile
 from babelscope.text.tokens import TokenizedCorpus
-
-
-def shard_names(n_documents: int, documents_per_shard: int) -> list[str]:
-    """Names of the shards of so many documents: ``000``, ``001``, …"""
-    return [f"{number:03d}" for number in range(-(-n_documents // documents_per_shard))]
 
 
 def shard_documents(corpus: TokenizedCorpus | TokenFile, shard: str, documents_per_shard: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,21 @@ def refuse_duplicate_keys(paths: Iterable[str | Path]) -> None:
                         )
                     seen.add(name)
                     pending.append(value)
+
+
+def merge_config(embedded: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The embedded configuration with the changes of a project, key by key, as Snakemake merges files.
+
+    Parameters
+    ----------
+    embedded : the content of config/config.yaml.
+    changes : what differs from it; mappings are merged, everything else takes the place of what was there.
+    """
+    merged = deepcopy(dict(embedded))
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
+        merged[key] = merge_config(merged[key], value) if both else deepcopy(value)
+    return merged
 
 
 def replace_sources(config: dict[str, Any], embedded: Mapping[str, Any]) -> None:
