@@ -73,13 +73,7 @@ def refuse_duplicate_keys(paths: Iterable[str | Path]) -> None:
 
 
 def merge_config(embedded: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The embedded configuration with the changes of a project, key by key, as Snakemake merges files.
-
-    Parameters
-    ----------
-    embedded : the content of config/config.yaml.
-    changes : what differs from it; mappings are merged, everything else takes the place of what was there.
-    """
+    """Changes of a project put into the content of config/config.yaml, as Snakemake merges files."""
     merged = deepcopy(dict(embedded))
     for key, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
