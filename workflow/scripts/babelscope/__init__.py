@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 # The public face: where each name lives. Nothing is imported before it is asked for.
 _PUBLIC = {
+    "BalancedKMeans": "babelscope.experts.estimator",
     "load_exported": "babelscope.pruning.export",
 }
 __all__ = ["__version__", *_PUBLIC]
