@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from babelscope.comparison.measures import MEASURES
 from babelscope.study.languages import Language
 
 PAPER_LAYERS = 32
+PAPER_MEASURES = ("euclidean", "kl", "pearson")
 # layers of Llama 2 7B, first and last, as the claims name them
 PAPER_BANDS = {"early": (0, 25), "late": (26, 31), "first": (0, 1), "middle": (2, 25)}
 
@@ -180,15 +180,15 @@ def _sharing(
 
 
 def _measures_agree(distances: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Lowest of the rank correlations over pairs of languages between two measures, (n_replicates,)."""
+    """Lowest of the rank correlations over pairs of languages between two of the paper's measures."""
     n = distances["euclidean"].shape[-1]
     if n < 3:
         return None
     rows, columns = np.triu_indices(n, 1)
     units = []
-    for measure in MEASURES:
+    for measure in PAPER_MEASURES:
         ranks = rankdata(distances[measure][:, rows, columns], axis=1)
         centred = ranks - ranks.mean(axis=1, keepdims=True)
         units.append(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-300))
-    products = [np.einsum("rp,rp->r", units[i], units[j]) for i in range(3) for j in range(i)]
+    products = [np.einsum("rp,rp->r", units[i], units[j]) for i in range(len(units)) for j in range(i)]
     return np.min(products, axis=0)

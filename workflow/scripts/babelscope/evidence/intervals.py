@@ -41,7 +41,7 @@ PAIR_COLUMNS = (
 SHARING_COLUMNS = ("n_languages", "n_experts", "corrected", "low", "high")
 LAYER_COLUMNS = ("layer", "language", "statistic", "value", "corrected", "low", "high")
 NOISE_COLUMNS = (
-    "language", "n_tokens", "reliability_half", "reliability", "floor_euclidean", "floor_kl", "floor_pearson",
+    "language", "n_tokens", "reliability_half", "reliability", *(f"floor_{name}" for name in MEASURES),
     "half_floor_euclidean", "exponent", "tokens_needed",
 )  # fmt: skip
 CURVE_COLUMNS = ("language", "n_blocks", "n_tokens", "euclidean")
