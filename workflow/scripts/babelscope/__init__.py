@@ -8,7 +8,21 @@ __version__ = "0.1.0"
 # The public face: where each name lives. Nothing is imported before it is asked for.
 _PUBLIC = {
     "BalancedKMeans": "babelscope.experts.estimator",
+    "ExpertPartition": "babelscope.experts.partition",
+    "compare_languages": "babelscope.comparison.similarity",
     "load_exported": "babelscope.pruning.export",
+    "load_model": "babelscope.model.load",
+    "read_activations": "babelscope.recording.counts",
+    "read_frequency": "babelscope.comparison.frequency",
+    "read_model_info": "babelscope.model.info",
+    "read_partition": "babelscope.experts.partition",
+    "read_plan": "babelscope.pruning.pruned_model",
+    "read_rows": "babelscope.model.weights",
+    "read_similarity": "babelscope.comparison.similarity",
+    "read_tokens": "babelscope.text.tokens",
+    "record_activations": "babelscope.recording.record",
+    "stack_frequencies": "babelscope.comparison.similarity",
+    "tokenize_documents": "babelscope.text.tokenise",
 }
 __all__ = ["__version__", *_PUBLIC]
 
