@@ -9,6 +9,7 @@ configfile: workflow.source_path("config/config.yaml")
 
 
 include: "rules/study.smk"
+include: "rules/resources.smk"
 include: "rules/model.smk"
 include: "rules/text.smk"
 include: "rules/experts.smk"

@@ -83,8 +83,13 @@ rule bootstrap_languages:
         "logs/{model}/bootstrap_languages.log",
     benchmark:
         "benchmarks/runs/{model}/bootstrap_languages.tsv"
+    group:
+        "evidence"
     conda:
         "../envs/babelscope.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         languages=LANGUAGES,
         settings={
@@ -115,8 +120,13 @@ rule relate_families:
         "logs/{model}/relate_families.log",
     benchmark:
         "benchmarks/runs/{model}/relate_families.tsv"
+    group:
+        "evidence"
     conda:
         "../envs/babelscope.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         languages=LANGUAGES,
         seed=config["seed"],
@@ -140,8 +150,13 @@ rule index_experts:
         "logs/{model}/index_experts.log",
     benchmark:
         "benchmarks/runs/{model}/index_experts.tsv"
+    group:
+        "evidence"
     conda:
         "../envs/babelscope.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         languages=LANGUAGES,
         threshold=config["sharing"]["threshold"],
@@ -177,8 +192,13 @@ rule judge_recordings:
         "logs/{model}/judge_recordings.log",
     benchmark:
         "benchmarks/runs/{model}/judge_recordings.tsv"
+    group:
+        "evidence"
     conda:
         "../envs/babelscope.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         languages=LANGUAGES,
         controls=CONTROLS,
@@ -373,6 +393,11 @@ if SWEPT:
         conda:
             "../envs/babelscope.yaml"
         threads: THREADS
+        resources:
+            **GPU_NODES,
+            gpu=model_gpus,
+            mem_mb=model_memory,
+            runtime=growing(60),
         params:
             compute=compute_settings,
             recording=recording_settings,
@@ -410,8 +435,13 @@ if SWEEP_SCALES:
             "logs/{model}/judge_sweep.log",
         benchmark:
             "benchmarks/runs/{model}/judge_sweep.tsv"
+        group:
+            "evidence"
         conda:
             "../envs/babelscope.yaml"
+        resources:
+            mem_mb=growing(4000),
+            runtime=growing(30),
         params:
             languages=LANGUAGES,
             scales=SWEEP_SCALES,

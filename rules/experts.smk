@@ -29,9 +29,15 @@ rule cluster_layer:
         "logs/{model}/cluster_layer/{layer}.log",
     benchmark:
         "benchmarks/runs/{model}/cluster_layer/{layer}.tsv"
+    group:
+        "clustering"
     conda:
         "../envs/babelscope.yaml"
     threads: 1
+    resources:
+        gpu=clustering_gpus,
+        mem_mb=growing(6000),
+        runtime=growing(30),
     params:
         experts=config["experts"],
         seed=config["seed"],
@@ -67,8 +73,13 @@ rule make_control_partition:
         "logs/{model}/make_control_partition/{variant}.log",
     benchmark:
         "benchmarks/runs/{model}/make_control_partition/{variant}.tsv"
+    group:
+        "clustering"
     conda:
         "../envs/babelscope.yaml"
+    resources:
+        mem_mb=growing(6000),
+        runtime=growing(120),
     params:
         variant=lambda wildcards: VARIANTS[wildcards.variant],
         matrix=config["experts"]["matrix"],

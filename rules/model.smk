@@ -4,9 +4,6 @@ Needs: an entry of model_definitions. Makes: results/{model}/model.json, and for
 results/{model}/weights/.
 """
 
-# Of a job that runs the model: four at once with few threads each are half as fast again as one with all.
-THREADS = max(1, (workflow.resource_settings.cores or 16) // 4)
-
 
 def definition(wildcards):
     """The configuration of one model."""

@@ -33,9 +33,16 @@ rule compensate:
         "logs/{model}/compensate/{target}.log",
     benchmark:
         "benchmarks/runs/{model}/compensate/{target}.tsv"
+    group:
+        "pruning"
     conda:
         "../envs/babelscope.yaml"
     threads: THREADS
+    resources:
+        **GPU_NODES,
+        gpu=model_gpus,
+        mem_mb=model_memory,
+        runtime=growing(120),
     params:
         languages=lambda wildcards: TARGETS[wildcards.target],
         compute=compute_settings,
@@ -58,9 +65,16 @@ rule evaluate_pruning:
         "logs/{model}/evaluate_pruning/{lang}.log",
     benchmark:
         "benchmarks/runs/{model}/evaluate_pruning/{lang}.tsv"
+    group:
+        "pruning"
     conda:
         "../envs/babelscope.yaml"
     threads: THREADS
+    resources:
+        **GPU_NODES,
+        gpu=model_gpus,
+        mem_mb=model_memory,
+        runtime=growing(60),
     params:
         compute=compute_settings,
         choice=CHOICE,
@@ -111,7 +125,12 @@ rule measure_pruning_speed:
     conda:
         "../envs/babelscope.yaml"
     # nothing may run beside a timing
-    threads: 16
+    threads: ALL_THREADS
+    resources:
+        **GPU_NODES,
+        gpu=lambda wildcards: model_gpus(wildcards, whole=True),
+        mem_mb=model_memory,
+        runtime=growing(60),
     params:
         languages=LANGUAGES,
         compute=compute_settings,
@@ -161,6 +180,11 @@ rule evaluate_matrix:
     conda:
         "../envs/babelscope.yaml"
     threads: THREADS
+    resources:
+        **GPU_NODES,
+        gpu=model_gpus,
+        mem_mb=model_memory,
+        runtime=growing(120),
     params:
         languages=LANGUAGES,
         targets=TARGETS,
@@ -224,6 +248,11 @@ rule trace_frontier:
     conda:
         "../envs/babelscope.yaml"
     threads: THREADS
+    resources:
+        **GPU_NODES,
+        gpu=model_gpus,
+        mem_mb=model_memory,
+        runtime=growing(240),
     params:
         compute=compute_settings,
         frontier={
@@ -281,6 +310,9 @@ rule export_pruned:
         "benchmarks/runs/{model}/export_pruned/{target}.tsv"
     conda:
         "../envs/babelscope.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2 * model_memory(wildcards, attempt),
+        runtime=growing(60),
     params:
         dtype=lambda wildcards: definition(wildcards)["dtype"],
         languages=lambda wildcards: TARGETS[wildcards.target],

@@ -109,6 +109,11 @@ rule record_activations:
     conda:
         "../envs/babelscope.yaml"
     threads: THREADS
+    resources:
+        **GPU_NODES,
+        gpu=model_gpus,
+        mem_mb=model_memory,
+        runtime=growing(60),
     params:
         compute=compute_settings,
         recording=recording_settings,
@@ -170,7 +175,12 @@ rule check_model:
         "benchmarks/runs/{model}/check_model.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: 16
+    threads: ALL_THREADS
+    resources:
+        **GPU_NODES,
+        gpu=model_gpus,
+        mem_mb=model_memory,
+        runtime=growing(60),
     params:
         compute=compute_settings,
         top_fraction=RECORDING["top_fraction"],

@@ -25,6 +25,11 @@ rule generate_responses:
     conda:
         "../envs/babelscope.yaml"
     threads: THREADS
+    resources:
+        **GPU_NODES,
+        gpu=model_gpus,
+        mem_mb=model_memory,
+        runtime=growing(120),
     params:
         compute=compute_settings,
         responses={

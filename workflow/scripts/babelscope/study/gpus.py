@@ -1,0 +1,210 @@
+"""GPUs of this machine: which there are, and one for each job that needs one.
+
+Snakemake counts GPUs and does not say which job gets which. So a job takes one by locking a file: the system
+frees the lock when the job ends, however it ends. Rule files import this: standard library alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from babelscope.study.errors import BabelscopeError
+
+logger = logging.getLogger("babelscope")
+
+# Names a scheduler gives to its jobs: each of them has GPUs of its own, often numbered from 0.
+_SCHEDULER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+_SECONDS_BETWEEN_TRIES = 0.5
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that jobs may use: UUIDs where the driver tells them, else numbers.
+
+    ``BABELSCOPE_GPUS`` (names separated by commas; empty: none) is believed as it stands. Otherwise the GPUs
+    are those of ``CUDA_VISIBLE_DEVICES``, or all that the driver lists.
+    """
+    given = os.environ.get("BABELSCOPE_GPUS")
+    if given is not None:
+        return _names(given)
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None and (not _names(allowed) or _names(allowed)[0] == "-1"):
+        return []
+    installed = _installed_gpus()
+    if allowed is None:
+        return installed
+    return [
+        installed[int(name)] if name.isdigit() and int(name) < len(installed) else name
+        for name in _names(allowed)
+    ]
+
+
+def _names(text: str) -> list[str]:
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
+def _installed_gpus() -> list[str]:
+    """What ``nvidia-smi`` lists, else what the driver's folder holds, else nothing."""
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        ).stdout
+        names = _listed(listed)
+    except (OSError, subprocess.SubprocessError):
+        names = []
+    if not names:
+        names = [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+    return names
+
+
+def _listed(text: str) -> list[str]:
+    """UUIDs in the output of ``nvidia-smi -L``: of a GPU that is cut into parts (MIG) those of its parts."""
+    names: list[str] = []
+    for uuid in re.findall(r"UUID: ((?:GPU|MIG)-[^)\s]+)", text):
+        if uuid.startswith("MIG") and names and names[-1].startswith("GPU"):
+            names.pop()
+        names.append(uuid)
+    return names
+
+
+def lock_folder() -> Path:
+    """Folder of the locks, made where missing: of this user on this machine, and of this job of a scheduler.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the folder belongs to someone else.
+    """
+    named = os.environ.get("BABELSCOPE_GPU_LOCKS")
+    folder = Path(named or f"/tmp/babelscope-gpus-{os.getuid()}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise BabelscopeError(f"{folder}: the folder of GPU locks belongs to another user; remove it")
+    job = next((os.environ[name] for name in _SCHEDULER_JOBS if os.environ.get(name)), None)
+    if job is not None:
+        folder /= re.sub(r"[^A-Za-z0-9._-]", "_", job)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+@dataclass
+class GpuLease:
+    """GPUs held by this process until it ends, however it ends, or closes the lease.
+
+    Attributes
+    ----------
+    gpus : names, as ``CUDA_VISIBLE_DEVICES`` takes them.
+    descriptors : of the locked files.
+    """
+
+    gpus: list[str]
+    descriptors: list[int]
+
+    def close(self) -> None:
+        """Give the GPUs back."""
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+
+def take_gpus(n_slots: int, jobs_per_gpu: int = 1) -> GpuLease:
+    """Wait for GPUs that are free, and hold them.
+
+    Parameters
+    ----------
+    n_slots : the job's resource ``gpu``; each GPU has ``jobs_per_gpu`` slots. One slot is a share of a GPU
+        where GPUs are shared, a multiple of ``jobs_per_gpu`` means whole GPUs.
+    jobs_per_gpu : jobs that may share a GPU.
+
+    Raises
+    ------
+    BabelscopeError
+        Where fewer GPUs are visible than are asked for, or the number of slots is neither one nor whole GPUs.
+    """
+    n_whole, rest = divmod(n_slots, jobs_per_gpu)
+    if n_slots != 1 and (rest or not n_whole):
+        raise BabelscopeError(
+            f"resource gpu: {n_slots} slots asked for; "
+            f"need 1 or a multiple of gpus.jobs_per_gpu ({jobs_per_gpu})"
+        )
+    gpus = visible_gpus()
+    if len(gpus) < max(n_whole, 1):
+        raise BabelscopeError(f"resource gpu: {max(n_whole, 1)} GPUs needed, visible are {len(gpus)}: {gpus}")
+    folder = lock_folder()
+    taken = _try(folder, gpus, n_whole, jobs_per_gpu)
+    if taken is None:
+        logger.info("waiting for a free GPU of %s", ", ".join(gpus))
+    while taken is None:
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+        taken = _try(folder, gpus, n_whole, jobs_per_gpu)
+    return taken
+
+
+def _try(folder: Path, gpus: list[str], n_whole: int, jobs_per_gpu: int) -> GpuLease | None:
+    """Some whole GPUs, or one slot where ``n_whole`` is 0; nothing where that is not free at once."""
+    if not n_whole:
+        # the first slot of every GPU before the second of one: jobs spread before they share
+        for slot in range(jobs_per_gpu):
+            for gpu in gpus:
+                if (descriptor := _lock(folder, gpu, slot)) is not None:
+                    return GpuLease([gpu], [descriptor])
+        return None
+    lease = GpuLease([], [])
+    for gpu in gpus:
+        locks = GpuLease([gpu], [])
+        for slot in range(jobs_per_gpu):
+            if (descriptor := _lock(folder, gpu, slot)) is None:
+                locks.close()
+                break
+            locks.descriptors.append(descriptor)
+        else:
+            lease.gpus.append(gpu)
+            lease.descriptors += locks.descriptors
+        if len(lease.gpus) == n_whole:
+            return lease
+    # A job that kept some GPUs while it waits for others could wait for ever.
+    lease.close()
+    return None
+
+
+def _lock(folder: Path, gpu: str, slot: int) -> int | None:
+    """Descriptor of the locked file of a slot; None where another process has it."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", gpu)
+    descriptor = os.open(folder / f"{name}.{slot}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def assign_gpus(n_slots: int, jobs_per_gpu: int = 1) -> GpuLease | None:
+    """Let this process see the GPUs that it gets, and no others; before anything asks CUDA for its devices.
+
+    Parameters
+    ----------
+    n_slots, jobs_per_gpu : as for ``take_gpus``; with no slots all GPUs of this machine are hidden.
+
+    Returns
+    -------
+    The lease, to be kept while the job runs; None without slots.
+    """
+    if n_slots:
+        lease = take_gpus(n_slots, jobs_per_gpu)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(lease.gpus)
+        logger.info("runs on GPU %s", ", ".join(lease.gpus))
+        return lease
+    if visible_gpus():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    return None

@@ -1,0 +1,46 @@
+"""What the types of the configuration are made of: rows of other stages' tables, and closed sections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import core_schema
+
+from babelscope.study.errors import require
+
+
+def rows(table: str) -> dict[str, Any]:
+    """The rows of a table of another stage, by name: ``module:name``, looked up when it is asked for."""
+    module, name = table.split(":")
+    return getattr(import_module(module), name)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation of a string that names a row of a table."""
+
+    table: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        def check(value: str) -> str:
+            require(value in rows(self.table), f"{value!r} is not one of {list(rows(self.table))}")
+            return value
+
+        return core_schema.no_info_after_validator_function(check, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"enum": list(rows(self.table))}
+
+
+def optional(description: str) -> Any:
+    """A key that may be left out and has no default."""
+    return Field(None, description=description)
+
+
+class Section(BaseModel):
+    """A closed group of keys: one that is not listed is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
