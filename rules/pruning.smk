@@ -133,6 +133,7 @@ rule measure_pruning_speed:
         runtime=growing(60),
     params:
         languages=LANGUAGES,
+        models=config["pruning"]["speed_models"],
         compute=compute_settings,
         code=code_of("measure_pruning_speed"),
     script:

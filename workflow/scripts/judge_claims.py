@@ -12,7 +12,7 @@ def main(smk):
     criteria, paper = read_criteria(smk.input.criteria), read_json(smk.input.paper)
     recordings = read_main(smk.input, smk.wildcards.model, smk.params.languages).main_rows(criteria, paper)
     pruning = [read_json(path) for path in smk.input.pruning]
-    speed = read_table(smk.input.speed, ("phase", "ratio"))
+    speed = read_table(smk.input.speed, ("phase", "ratio", "noisy"))
     write_table(smk.output[0], join_claims(criteria, recordings, pruning, speed, paper), CLAIM_COLUMNS)
 
 

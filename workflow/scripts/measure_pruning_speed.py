@@ -11,7 +11,7 @@ from babelscope.files.whole import write_text
 from babelscope.model.info import read_model_info
 from babelscope.model.load import load_model
 from babelscope.pruning.pruned_model import read_plan
-from babelscope.pruning.speed import SpeedSettings, measure_speed, speed_table
+from babelscope.pruning.speed import SpeedSettings, choose_extremes, measure_speed, speed_table
 from babelscope.study.job import run_job
 from babelscope.study.progress import progress
 from babelscope.text.tokens import read_tokens
@@ -23,6 +23,10 @@ def main(smk):
         lang: read_plan(path, info, lang)
         for lang, path in zip(smk.params.languages, smk.input.plans, strict=True)
     }
+    if smk.params.models == "extremes":
+        plans = {
+            lang: plans[lang] for lang in choose_extremes({k: int(p.keep.sum()) for k, p in plans.items()})
+        }
     text = read_tokens(smk.input.tokens, info.name, smk.params.languages[0]).token_ids
     compute = dict(smk.params.compute)
     del compute["tokens_per_batch"]

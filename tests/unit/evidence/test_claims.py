@@ -192,7 +192,7 @@ def test_rises_of_loss_are_judged_by_the_papers_largest():
         result("en", dense, [x + 0.3 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.75),
         result("ur", dense, [x + 5 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.65),
     ]
-    speed = [{"phase": "decode", "ratio": ratio} for ratio in ("1.2", "1.3", "1.25")]
+    speed = [{"phase": "decode", "ratio": ratio, "noisy": "False"} for ratio in ("1.2", "1.3", "1.25")]
     rows = {row.id: row for row in join_claims(CRITERIA, [], results, speed, PAPER)}
     assert rows["loss.rise:en"].verdict == "holds"
     assert rows["loss.rise:en"].paper_value == pytest.approx(0.4)
@@ -218,8 +218,21 @@ def test_rows_stand_in_the_papers_order():
 
 
 def test_one_timing_has_no_interval():
-    rows = judge_speed(CRITERIA, [{"phase": "decode", "ratio": "2"}], [result("en", [1.0], [2.0], [1.5])])
+    speed = [{"phase": "decode", "ratio": "2", "noisy": "False"}]
+    rows = judge_speed(CRITERIA, speed, [result("en", [1.0], [2.0], [1.5])])
     assert (rows[1].value, rows[1].low, rows[1].verdict) == (2, None, "undecided")
+
+
+def test_noisy_timings_decide_no_claim():
+    def timed(phase, ratio, noisy):
+        return {"phase": phase, "ratio": ratio, "noisy": str(noisy)}
+
+    calm = [timed("decode", ratio, False) for ratio in ("1.2", "1.3", "1.25")]
+    disturbed = [timed("decode", "0.1", True), timed("prefill", "9", True), timed("prefill", "9.1", True)]
+    results = [result("en", [1.0], [2.0], [1.5])]
+    prefill, decode, _ = judge_speed(CRITERIA, [*calm, *disturbed], results)
+    assert decode == judge_speed(CRITERIA, calm, results)[1]
+    assert (prefill.value, prefill.verdict) == (None, "undecided") and "too noisy" in prefill.statistic
 
 
 def test_frontier_compares_methods_at_every_share():

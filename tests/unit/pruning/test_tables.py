@@ -10,7 +10,14 @@ from tests.tiny import make_model
 from babelscope.model.load import find_ffn_layers
 from babelscope.pruning.cut import count_parameters
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
-from babelscope.pruning.speed import SpeedSettings, measure_speed, speed_table
+from babelscope.pruning.speed import (
+    SpeedSettings,
+    Timing,
+    choose_extremes,
+    measure_again,
+    measure_speed,
+    speed_table,
+)
 from babelscope.pruning.tables import excess_matrix, matrix_rows, matrix_table, tabulate_pruning
 
 LOG2 = np.log(2)
@@ -93,6 +100,30 @@ def test_speed_is_held_against_operations_and_bytes():
         "language,phase,batch_size,dense_tokens_per_second,sliced_tokens_per_second,ratio,ideal_ratio,"
     )
     assert find_ffn_layers(model)[0].d_ff == 24
+
+
+CALM = Timing(np.array([2.0, 2.0, 2.0]), np.array([1.0, 1.0, 1.0]))
+NOISY = Timing(np.array([2.0, 2.0, 2.0]), np.array([1.0, 2.0, 5.0]))
+
+
+def test_spread_is_the_interquartile_range_of_the_ratios_over_their_median():
+    assert (CALM.spread, CALM.noisy) == (0, False)
+    assert NOISY.spread == pytest.approx((1.5 - 0.7) / 1) and NOISY.noisy
+
+
+def test_noisy_timings_are_measured_again_and_marked_where_they_stay_so():
+    rounds = iter([{"decode": NOISY}, {"decode": CALM}, {"decode": NOISY}])
+    assert measure_again(lambda: next(rounds), attempts=3) == {"decode": CALM}
+    assert len(list(rounds)) == 1
+    rounds = iter([{"decode": NOISY}] * 4)
+    assert measure_again(lambda: next(rounds), attempts=3)["decode"].noisy
+    assert len(list(rounds)) == 1
+
+
+def test_smallest_median_and_largest_models_are_timed():
+    assert choose_extremes({"en": 5, "fr": 1, "hi": 9, "zh": 4, "ar": 7}) == ["en", "fr", "hi"]
+    assert choose_extremes({"en": 5, "hi": 9}) == ["en", "hi"]
+    assert choose_extremes({"en": 5, "hi": 5, "zh": 5}) == ["en", "hi", "zh"]
 
 
 def test_tied_weights_are_counted_once():

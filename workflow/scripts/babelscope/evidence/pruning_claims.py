@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from babelscope.evidence.claims import ClaimRow, Criteria, Criterion, paper_values
 from babelscope.statistics.ratios import Z, mean_interval, ratio_with_error
+
+ALL_NOISY = "; every timing was too noisy to judge"
 
 
 def join_claims(
@@ -90,14 +93,16 @@ def judge_speed(
 
     Parameters
     ----------
-    speed : rows of ``pruning_speed.csv``. results : of ``evaluate_language``.
+    speed : rows of ``pruning_speed.csv``; noisy ones are passed over. results : of ``evaluate_language``.
     """
     rows = []
     for phase in ("prefill", "decode"):
         criterion = criteria[f"speed.{phase}"]
-        logs = np.log([float(row["ratio"]) for row in speed if row["phase"] == phase])
+        timed = [row for row in speed if row["phase"] == phase]
+        logs = np.log([float(row["ratio"]) for row in timed if str(row["noisy"]) != "True"])
         if len(logs) == 0:
-            rows.append(criterion.row(None))
+            row = criterion.row(None)
+            rows.append(replace(row, statistic=row.statistic + ALL_NOISY) if timed else row)
             continue
         mean, half = mean_interval(logs)
         rows.append(criterion.row(math.exp(mean), math.exp(mean - half), math.exp(mean + half)))

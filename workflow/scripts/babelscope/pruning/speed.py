@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from statistics import median
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,44 @@ class SpeedSettings:
     prompt_tokens : tokens of each sequence in prefill; decoding goes on from there.
     new_tokens : tokens that decoding adds to each sequence.
     repeats : timings of each model, in turns; medians are reported.
+    attempts : rounds of so many repeats at most; another one starts where a timing of the last was noisy.
     width_multiple : the sliced model's widths are rounded up to multiples of this, see ``round_widths``.
     """
 
     batch_sizes: tuple[int, ...] = (1, 4)
     prompt_tokens: int = 64
     new_tokens: int = 4
-    repeats: int = 3
+    repeats: int = 5
+    attempts: int = 3
     width_multiple: int = FAST_WIDTHS
+
+
+# A timing whose turns differ by more than this share decides nothing.
+NOISY_SPREAD = 0.1
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of each turn of the dense and of the sliced model, float64 (n_repeats,)."""
+
+    dense: np.ndarray
+    sliced: np.ndarray
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        """Seconds of the dense and of the sliced model."""
+        return float(np.median(self.dense)), float(np.median(self.sliced))
+
+    @property
+    def spread(self) -> float:
+        """Interquartile range of the turns' ratios over their median; 0 for one turn."""
+        low, middle, high = np.percentile(self.dense / self.sliced, [25, 50, 75])
+        return float((high - low) / middle)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the spread is above ``NOISY_SPREAD``."""
+        return self.spread > NOISY_SPREAD
 
 
 @dataclass(frozen=True)
@@ -45,7 +75,9 @@ class SpeedRow:
     ``ideal_ratio`` is the ratio of multiplications in prefill, and of the bytes of weights and cache that are
     read in decoding, of the sliced model before its widths are rounded up. Prefill fills the cache without
     the output layer, which belongs to decoding. ``sliced_weight_bytes`` is what the model takes as it runs,
-    ``*_peak_bytes`` that and the most that a pass of the phase takes on top, cache included.
+    ``*_peak_bytes`` that and the most that a pass of the phase takes on top, cache included. ``spread`` is
+    the interquartile range of the ratios of the turns over their median, ``noisy`` whether it is above
+    ``NOISY_SPREAD`` in every round.
     """
 
     language: str
@@ -60,6 +92,36 @@ class SpeedRow:
     sliced_weight_bytes: int
     dense_peak_bytes: int
     sliced_peak_bytes: int
+    spread: float
+    noisy: bool
+
+
+def choose_extremes(n_kept: Mapping[str, int]) -> list[str]:
+    """The smallest, the (lower) median and the largest model, in the order given; all of three or fewer.
+
+    Parameters
+    ----------
+    n_kept : neurons that stay, by language; speed depends on widths alone.
+    """
+    ranked = sorted(n_kept, key=lambda language: n_kept[language])
+    chosen = {ranked[0], ranked[(len(ranked) - 1) // 2], ranked[-1]}
+    return [language for language in n_kept if language in chosen]
+
+
+def measure_again(measure: Callable[[], dict[str, Timing]], attempts: int) -> dict[str, Timing]:
+    """Timings by phase: of each phase the least spread one of at most so many rounds.
+
+    Parameters
+    ----------
+    measure : times all phases once. attempts : rounds at most; the first without noise is the last.
+    """
+    best = measure()
+    for _ in range(attempts - 1):
+        if not any(timing.noisy for timing in best.values()):
+            break
+        again = measure()
+        best = {phase: min(best[phase], again[phase], key=lambda timing: timing.spread) for phase in best}
+    return best
 
 
 def measure_speed(
@@ -89,10 +151,12 @@ def measure_speed(
             ids = np.resize(token_ids, (batch_size, settings.prompt_tokens)).astype(np.int64)
             prompt = torch.from_numpy(ids).to(input_device(model))
             with restored(layers):
-                seconds = _interleaved(model, states, prompt, settings)
+                turns = partial(_interleaved, model, states, prompt, settings)
+                timings = measure_again(turns, settings.attempts)
                 passing = [_peak(model, state, prompt) for state in states]
             n_tokens = {"prefill": ids.size, "decode": batch_size * settings.new_tokens}
-            for phase, (dense_seconds, sliced_seconds) in seconds.items():
+            for phase, timing in timings.items():
+                dense_seconds, sliced_seconds = timing.medians
                 shared = _shared_cost(model, phase, batch_size, settings)
                 ideal = (_weights(model).inner + shared) / (sliced_weights.inner + shared)
                 ratio = dense_seconds / sliced_seconds
@@ -105,8 +169,12 @@ def measure_speed(
                     ratio,
                     ideal,
                     ratio / ideal,
-                    *weight_bytes,
-                    *(w + peaks[phase] for w, peaks in zip(weight_bytes, passing, strict=True)),
+                    weight_bytes[0],
+                    weight_bytes[1],
+                    weight_bytes[0] + passing[0][phase],
+                    weight_bytes[1] + passing[1][phase],
+                    spread=timing.spread,
+                    noisy=timing.noisy,
                 )
 
 
@@ -123,8 +191,8 @@ def _cell(value: object) -> str:
 
 def _interleaved(
     model: nn.Module, states: Sequence[FfnState], prompt: torch.Tensor, settings: SpeedSettings
-) -> dict[str, list[float]]:
-    """Median seconds of each state by phase; they take turns, so that a noisy moment meets all of them."""
+) -> dict[str, Timing]:
+    """Seconds of the dense and the sliced state by phase, in turns: a noisy moment meets both."""
     times: dict[str, list[list[float]]] = {"prefill": [[] for _ in states], "decode": [[] for _ in states]}
     for repeat in range(settings.repeats + 1):
         for number, state in enumerate(states):
@@ -133,7 +201,7 @@ def _interleaved(
             if repeat:  # the first round warms up
                 for phase, seconds in taken.items():
                     times[phase][number].append(seconds)
-    return {phase: [median(seconds) for seconds in lists] for phase, lists in times.items()}
+    return {phase: Timing(*map(np.array, lists)) for phase, lists in times.items()}
 
 
 def _generate(model: nn.Module, prompt: torch.Tensor, new_tokens: int) -> dict[str, float]:

@@ -239,6 +239,9 @@ class Pruning(Section):
         [0.5, 0.7, 0.9], description="Shares of experts kept in the frontier, for `snakemake full`."
     )
     frontier_documents: int = Field(40, ge=1, le=1_000_000, description="Held-out documents of the frontier.")
+    speed_models: Literal["extremes", "all"] = Field(
+        "extremes", description="Models that are timed: the smallest, the median and the largest, or all."
+    )
     unions: dict[Code, Annotated[list[Code], Field(min_length=1), Unique]] = Field(
         {},
         description="Models for several languages together, by name, for instance romance: [fr, es, pt]; "
