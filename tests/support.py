@@ -227,4 +227,4 @@ def assert_same_datasets(path: Path, other: Path) -> None:
 
 def _without_times(path: Path) -> list[str]:
     lines = path.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if "tokens a second" not in line]
+    return [line for line in lines if "tokens per second" not in line]
