@@ -80,7 +80,7 @@ def test_a_new_choice_is_chosen_by_drawn_and_in_the_schema(choice, tmp_path):
         for method in ("dense", "even_numbers")
         for share in (0.5, 1.0)
     ]
-    figure = plot_frontier(rows, {"en": "English"}, "tiny", Look(dpi=40))
+    figure = plot_frontier(rows, {"en": "English"}, "tiny")
     assert "even numbers" in [text.get_text() for text in figure.legends[0].get_texts()]
     path = tmp_path / "config.schema.yaml"
     path.write_text(yaml.safe_dump(schema()), encoding="utf-8")

@@ -12,7 +12,7 @@ def main(smk):
     distances, claims = read_models(smk.input, smk.params.models, smk.params.languages)
     agreement = compare_all(distances, smk.params.seed)
     write_models(smk.output, agreement, claims)
-    figures = model_figures(agreement, distances, languages, look)
+    figures = model_figures(agreement, distances, languages)
     save_figures(figures, [*smk.output.png, *smk.output.svg], look)
 
 

@@ -9,7 +9,7 @@ from babelscope.study.job import run_job
 def main(smk):
     look = Look(**smk.params.look)
     layers = read_layer_sse(smk.input.layers, smk.wildcards.model)
-    figure = plot_clustering(layers, smk.wildcards.model, look)
+    figure = plot_clustering(layers, smk.wildcards.model)
     save_figure(figure, [smk.output.png, smk.output.svg], look)
 
 

@@ -9,7 +9,7 @@ from babelscope.study.job import run_job
 def main(smk):
     look = Look(**smk.params.look)
     results = [read_json(path) for path in smk.input]
-    figure = plot_losses(results, smk.params.names, smk.wildcards.model, look)
+    figure = plot_losses(results, smk.params.names, smk.wildcards.model)
     save_figure(figure, [smk.output.svg, smk.output.png], look)
 
 

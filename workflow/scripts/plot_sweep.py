@@ -9,7 +9,7 @@ from babelscope.study.job import run_job
 def main(smk):
     look = Look(**smk.params.look)
     sweep, claims = read_table(smk.input.sweep), read_table(smk.input.claims)
-    figure = plot_robustness(sweep, claims, smk.wildcards.model, look)
+    figure = plot_robustness(sweep, claims, smk.wildcards.model)
     save_figure(figure, [smk.output.png, smk.output.svg], look)
 
 

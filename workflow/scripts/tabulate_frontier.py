@@ -11,7 +11,7 @@ def main(smk):
     rows = [row for path in smk.input for row in read_json(path)]
     write_text(smk.output.table, frontier_table(rows))
     look = Look(**smk.params.look)
-    figure = plot_frontier(rows, smk.params.names, smk.wildcards.model, look)
+    figure = plot_frontier(rows, smk.params.names, smk.wildcards.model)
     save_figure(figure, [smk.output.svg, smk.output.png], look)
 
 

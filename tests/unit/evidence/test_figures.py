@@ -134,7 +134,7 @@ def test_a_verdict_that_flips_is_framed(figures):
 
 def test_a_sweep_is_drawn_as_robustness_is():
     rows = [{"id": "c.s", "variant": "top_20", "statistic": "s", "verdict": "undecided", "change": "loses"}]
-    figure = plot_robustness(rows, [{"id": "c.s", "verdict": "holds"}], "tiny", Look())
+    figure = plot_robustness(rows, [{"id": "c.s", "verdict": "holds"}], "tiny")
     assert not figure.axes[0].lines
     plt.close(figure)
 
@@ -143,7 +143,7 @@ def test_two_models_are_laid_on_each_other(study):
     distance = study[3]["euclidean"]
     agreement = [compare_models("a", "b", "euclidean", distance, 3 * distance, 0)]
     distances = {"a": {"euclidean": distance}, "b": {"euclidean": 3 * distance}}
-    ((name, figure),) = model_figures(agreement, distances, PAPER_LANGUAGES, Look())
+    ((name, figure),) = model_figures(agreement, distances, PAPER_LANGUAGES)
     assert name == "a_b"
     left, right = figure.axes[:2]
     assert {text.get_text() for text in left.texts} == set(NAMES)

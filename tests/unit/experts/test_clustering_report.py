@@ -73,7 +73,7 @@ def test_the_figure_shows_percent_below_random(tmp_path):
     layers = LayerSse(
         "balanced_kmeans", np.array([90.0, 60.0]), np.array([100.0, 80.0]), np.array([85.0, 56.0])
     )
-    figure = plot_clustering(layers, "tiny", Look())
+    figure = plot_clustering(layers, "tiny")
     free, equal, random = figure.axes[0].get_lines()
     np.testing.assert_allclose(equal.get_ydata(), [10, 25])
     np.testing.assert_allclose(free.get_ydata(), [15, 30])

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from babelscope.experts.layer_file import LayerSse
-from babelscope.figures.style import PALETTE, Look, new_figure
+from babelscope.figures.style import PALETTE, new_figure
 
 
-def plot_clustering(layers: LayerSse, model: str, look: Look) -> Figure:
+def plot_clustering(layers: LayerSse, model: str) -> Figure:
     """SSE of every layer's experts below that of random experts, beside what free sizes would reach.
 
     Parameters

@@ -41,7 +41,7 @@ def method_titles() -> dict[str, str]:
     return {first: shares[first], "most_frequent_compensated": "", **shares, **METHOD_TITLES}
 
 
-def plot_losses(results: Sequence[Mapping[str, Any]], names: Sequence[str], model: str, look: Look) -> Figure:
+def plot_losses(results: Sequence[Mapping[str, Any]], names: Sequence[str], model: str) -> Figure:
     """Held-out loss of each language: dense, compensated, plain removal, random control."""
     figure, axes = new_figure(max(3.6, 1.6 + 0.62 * len(names)), 3.9)
     x = np.arange(len(names))
@@ -117,9 +117,7 @@ def plot_matrix(
     return figure
 
 
-def plot_frontier(
-    rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], model: str, look: Look
-) -> Figure:
+def plot_frontier(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], model: str) -> Figure:
     """Held-out loss against kept parameters, one panel a language, one line a method."""
     languages = list(dict.fromkeys(row["language"] for row in rows))
     n_columns = min(3, len(languages))

@@ -63,19 +63,19 @@ def evidence_figures(
         figure = plot_dendrogram(tree, distances[measure], floor, languages, measure, model, look)
         yield f"evidence_dendrogram_{measure}", figure
         own = [row for row in pairs if row["measure"] == measure]
-        yield f"evidence_distances_{measure}", plot_distances(own, languages, measure, model, look)
+        yield f"evidence_distances_{measure}", plot_distances(own, languages, measure, model)
     euclidean = distances["euclidean"] + np.diag(np.full(len(codes), np.inf))
     nearest = dict(zip(codes, euclidean.min(axis=1).tolist(), strict=True))
     curve = [_numbers(row) for row in tables["curve"]]
-    yield "evidence_learning_curve", plot_learning_curve(curve, nearest, languages, model, look)
-    yield "evidence_families", plot_family_tests(tests, model, look)
+    yield "evidence_learning_curve", plot_learning_curve(curve, nearest, languages, model)
+    yield "evidence_families", plot_family_tests(tests, model)
     layers = [LayerRow(**{**_numbers(row), "layer": int(row["layer"])}) for row in tables["layers"]]
-    yield "evidence_layers", plot_layers(layers, languages, model, look)
+    yield "evidence_layers", plot_layers(layers, languages, model)
     experts = tables["experts"]
     layer = np.array([int(row["layer"]) for row in experts])
     kind, group = ([row[name] for row in experts] for name in ("class", "group"))
     yield "evidence_experts", plot_experts(layer, kind, group, languages, model, look)
-    yield "evidence_robustness", plot_robustness(tables["robustness"], tables["claims"], model, look)
+    yield "evidence_robustness", plot_robustness(tables["robustness"], tables["claims"], model)
 
 
 def read_evidence(

@@ -35,7 +35,7 @@ _VERDICT_COLOURS = {HOLDS: PALETTE[0], UNDECIDED: "0.85", FAILS: PALETTE[1]}
 _VERDICT_MARKS = {HOLDS: "✓", UNDECIDED: "?", FAILS: "✗"}
 
 
-def plot_layers(rows: Sequence[LayerRow], languages: Sequence[Language], model: str, look: Look) -> Figure:
+def plot_layers(rows: Sequence[LayerRow], languages: Sequence[Language], model: str) -> Figure:
     """Similarity, sharing and inequality from the first layer to the last, with 95 % intervals."""
     figure, (top, middle, bottom) = new_figure(6.8, 7.4, nrows=3, sharex=True)
     _draw(top, rows, "pearson", "all", PALETTE[0], "o", "")
@@ -114,7 +114,7 @@ def plot_experts(
 
 
 def plot_robustness(
-    rows: Sequence[Mapping[str, str]], main: Sequence[Mapping[str, str]], model: str, look: Look
+    rows: Sequence[Mapping[str, str]], main: Sequence[Mapping[str, str]], model: str
 ) -> Figure:
     """Verdict of every statistic in every variant; a frame marks a verdict that flips.
 
@@ -164,7 +164,6 @@ def model_figures(
     agreement: Sequence[ModelAgreement],
     distances: Mapping[str, Mapping[str, np.ndarray]],
     languages: Sequence[Language],
-    look: Look,
 ) -> Iterator[tuple[str, Figure]]:
     """One figure for every two models, with its name: ``{first}_{second}``."""
     for a, b in itertools.combinations(distances, 2):
@@ -175,7 +174,7 @@ def model_figures(
         note = f"Procrustes fit {found.procrustes:.2f} (p = {found.procrustes_p:.2g}), "
         note += f"rank correlation {found.spearman:.2f}"
         both = {name: distances[name]["euclidean"] for name in (a, b)}
-        yield f"{a}_{b}", plot_models({a: first, b: second}, both, languages, note, look)
+        yield f"{a}_{b}", plot_models({a: first, b: second}, both, languages, note)
 
 
 def plot_models(
@@ -183,7 +182,6 @@ def plot_models(
     distances: Mapping[str, np.ndarray],
     languages: Sequence[Language],
     note: str,
-    look: Look,
 ) -> Figure:
     """Two models: their maps of the languages laid on each other, and their distances pair by pair.
 

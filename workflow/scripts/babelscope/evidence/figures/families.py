@@ -94,7 +94,7 @@ def plot_dendrogram(
 
 
 def plot_distances(
-    rows: Sequence[Mapping[str, Any]], languages: Sequence[Language], measure: str, model: str, look: Look
+    rows: Sequence[Mapping[str, Any]], languages: Sequence[Language], measure: str, model: str
 ) -> Figure:
     """For every language its distance to each other one, with intervals, over its noise floor.
 
@@ -153,7 +153,6 @@ def plot_learning_curve(
     nearest: Mapping[str, float],
     languages: Sequence[Language],
     model: str,
-    look: Look,
 ) -> Figure:
     """Distance between two sets of documents of one language, by their tokens.
 
@@ -197,7 +196,7 @@ def plot_learning_curve(
     return figure
 
 
-def plot_family_tests(tests: Sequence[FamilyTest], model: str, look: Look) -> Figure:
+def plot_family_tests(tests: Sequence[FamilyTest], model: str) -> Figure:
     """Effect size of every test by measure; filled where significant after correction."""
     measures = list(dict.fromkeys(test.measure for test in tests))
     questions = list(dict.fromkeys((test.test, test.predictor, test.controls) for test in tests))
