@@ -53,7 +53,9 @@ class Bench:
         files = {"main": "experts.h5"} | {
             name: f"variants/{name}/experts.h5" for name in ("random", "contiguous")
         }
-        partitions = {name: read_partition(self.results / file, self.info) for name, file in files.items()}
+        partitions = {
+            name: read_partition(self.results / file, self.info, name) for name, file in files.items()
+        }
         self.variants = make_variants(partitions, TOP_FRACTION)
 
     def batches(self, repeats: int = 1) -> Iterator[Batch]:

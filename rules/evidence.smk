@@ -385,7 +385,7 @@ if SWEPT:
                 variant=SWEEP_PARTITIONS,
             ),
         output:
-            recorded(SWEPT, "{lang}.h5"),
+            **recorded(SWEPT, "{lang}.h5"),
         log:
             "logs/{model}/record_sweep/{lang}.log",
         benchmark:

@@ -24,8 +24,10 @@ RECORDING_FULL = collect(
 
 
 def recorded(variants, pattern):
-    """Files of some variants, all other wildcards left open."""
-    return [f"results/{{model}}/variants/{v}/activations/{pattern}" for v in variants]
+    """Files of some variants by name, all other wildcards left open."""
+    return {
+        v: f"results/{{model}}/variants/{v}/activations/{pattern}" for v in variants
+    }
 
 
 def recording_settings(wildcards):
@@ -95,13 +97,12 @@ rule record_activations:
             otherwise=[],
         ),
         experts="results/{model}/experts.h5",
-        controls=collect(
+        partitions=collect(
             "results/{{model}}/variants/{variant}/experts.h5", variant=CONTROLS
         ),
     output:
+        **recorded([*CONTROLS, *SWEEP], RECORDED),
         main=f"results/{{model}}/activations/{RECORDED}",
-        controls=recorded(CONTROLS, RECORDED),
-        sweep=recorded(SWEEP, RECORDED),
     log:
         f"logs/{{model}}/record_activations/{RECORDED.removesuffix('.h5')}.log",
     benchmark:
@@ -118,7 +119,8 @@ rule record_activations:
         compute=compute_settings,
         recording=recording_settings,
         top_fraction=RECORDING["top_fraction"],
-        top_fractions=list(SWEEP.values()),
+        top_fractions=SWEEP,
+        partitions=CONTROLS,
         documents_per_shard=RECORDING["documents_per_shard"],
         code=code_of("record_activations"),
     script:
@@ -133,18 +135,17 @@ if SHARDED:
 
     rule merge_shards:
         input:
+            **{
+                variant: [path.replace("{shard}", shard) for shard in SHARDS]
+                for variant, path in recorded([*CONTROLS, *SWEEP], RECORDED).items()
+            },
             tokens="results/{model}/tokens/{lang}.h5",
             main=collect(
                 "results/{{model}}/activations/{{lang}}/shard_{shard}.h5", shard=SHARDS
             ),
-            variants=collect(
-                "results/{{model}}/variants/{variant}/activations/{{lang}}/shard_{shard}.h5",
-                variant=[*CONTROLS, *SWEEP],
-                shard=SHARDS,
-            ),
         output:
+            **recorded([*CONTROLS, *SWEEP], "{lang}.h5"),
             main="results/{model}/activations/{lang}.h5",
-            variants=recorded([*CONTROLS, *SWEEP], "{lang}.h5"),
         log:
             "logs/{model}/merge_shards/{lang}.log",
         benchmark:

@@ -10,6 +10,7 @@ from babelscope.experts.partition import read_partition
 from babelscope.files.hdf5 import read_h5
 from babelscope.model.info import read_model_info
 from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.recording.counts import ACTIVATIONS
 from babelscope.recording.record import RecordingSettings, make_variants, record_activations
 from babelscope.text.tokens import read_tokens
 
@@ -26,7 +27,7 @@ def counts_of_one_job(study):
     info = read_model_info(study / "results/tiny/model.json")
     corpus = read_tokens(study / "results/tiny/tokens/en.h5", "tiny", "en")
     partitions = {"main": read_partition(study / "results/tiny/experts.h5", info)}
-    partitions["random"] = read_partition(study / "results/tiny/variants/random/experts.h5", info)
+    partitions["random"] = read_partition(study / "results/tiny/variants/random/experts.h5", info, "random")
     model = load_model(info, device="cpu")
     torch.set_num_threads(2)
     return record_activations(
@@ -34,7 +35,7 @@ def counts_of_one_job(study):
         find_ffn_layers(model),
         corpus,
         corpus.profile_idx,
-        make_variants(partitions, 0.25, [0.5]),
+        make_variants(partitions, 0.25, {"top_50": 0.5}),
         RecordingSettings(5, 10, 1024, max_blocks=4),
     ).counts
 
@@ -42,7 +43,7 @@ def counts_of_one_job(study):
 def assert_same_as_one_job(study):
     counts = counts_of_one_job(study)
     for name, path in OUTPUTS.items():
-        datasets, attrs = read_h5(study / path, "activations")
+        datasets, attrs = read_h5(study / path, ACTIVATIONS)
         np.testing.assert_array_equal(datasets["n_active"], counts[name].n_active)
         np.testing.assert_array_equal(datasets["n_tokens"], counts[name].n_tokens)
         assert attrs["top_k"] == counts[name].top_k

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
 import pytest
 from tests.support import assert_same_datasets, make_study, run_snakemake
 
@@ -32,20 +31,26 @@ def empty(path: Path) -> None:
 
 def another_model(path: Path) -> None:
     from babelscope.files.hdf5 import read_h5, write_h5
+    from babelscope.recording.counts import ACTIVATIONS
 
-    datasets, attrs = read_h5(path, "activations")
+    datasets, attrs = read_h5(path, ACTIVATIONS)
     kept = {name: value for name, value in attrs.items() if not name.startswith(("format", "created"))}
-    write_h5(path, "activations", datasets, **(kept | {"model": "another"}))
+    write_h5(path, ACTIVATIONS, datasets, **(kept | {"model": "another"}))
 
 
 def another_version(path: Path) -> None:
-    with h5py.File(path, "r") as file:
-        copy = {name: file[name][()] for name in file}
-        attrs = dict(file.attrs)
-    with h5py.File(path, "w") as file:
-        for name, value in copy.items():
-            file[name] = value
-        file.attrs.update(attrs | {"format_version": 99})
+    from dataclasses import replace
+
+    from babelscope.files.hdf5 import read_h5, write_h5
+    from babelscope.recording.counts import ACTIVATIONS
+
+    datasets, attrs = read_h5(path, ACTIVATIONS)
+    kept = {name: value for name, value in attrs.items() if not name.startswith(("format", "created"))}
+    write_h5(path, replace(ACTIVATIONS, version=99), datasets, **kept)
+
+
+def another_language(path: Path) -> None:
+    path.write_bytes(path.with_name("fr.h5").read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,7 @@ def another_version(path: Path) -> None:
         (empty, "damaged or no HDF5 file"),
         (another_model, "made with model = 'another', this run has 'tiny'"),
         (another_version, "format_version is 99"),
+        (another_language, "made with language = 'fr', this run has 'en'"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )

@@ -9,7 +9,7 @@ from babelscope.study.job import run_job
 def main(smk):
     info = read_model_info(smk.input.model)
     partition, attrs = assemble_layers(smk.input.layers, info)
-    write_partition(smk.output[0], partition, info.name, **attrs)
+    write_partition(smk.output[0], partition, model=info.name, **attrs)
 
 
 if "snakemake" in globals():

@@ -2,13 +2,13 @@
 
 from babelscope.comparison.frequency import write_frequency
 from babelscope.comparison.similarity import compare_languages, stack_frequencies, write_similarity
-from babelscope.recording.counts import read_activations
+from babelscope.recording.counts import read_recordings
 from babelscope.study.job import run_job
 
 
 def main(smk):
     languages, model = list(smk.params.languages), smk.wildcards.model
-    counts = [read_activations(path, model) for path in smk.input.activations]
+    counts = read_recordings(smk.input.activations, model, languages)
     frequency, n_tokens = stack_frequencies(counts)
     similarity = compare_languages(frequency, n_tokens)
     write_frequency(smk.output.frequency, frequency, languages, model)

@@ -15,14 +15,18 @@ def main(smk):
     corpora = [
         read_tokens(path, info.name, lang) for path, lang in zip(smk.input.tokens, languages, strict=True)
     ]
-    frequencies = [read_activations(path, info.name).frequency for path in smk.input.activations]
+    partition = read_partition(smk.input.experts, info)
+    frequencies = [
+        read_activations(path, model=info.name, language=lang, partition=partition, corpus=corpus).frequency
+        for path, lang, corpus in zip(smk.input.activations, languages, corpora, strict=True)
+    ]
     choice = dict(smk.params.choice)
     n_documents = smk.params.documents
     plan, fits = plan_pruning(
         info,
         dict(smk.params.compute),
         corpora,
-        read_partition(smk.input.experts, info),
+        partition,
         frequencies,
         Choice(**choice),
         n_documents,

@@ -14,8 +14,9 @@ from babelscope.text.tokens import read_tokens
 def main(smk):
     info = read_model_info(smk.input.model)
     languages = smk.params.languages
+    partition = read_partition(smk.input.experts, info)
     frequency = {
-        lang: read_activations(path, info.name).frequency
+        lang: read_activations(path, model=info.name, language=lang, partition=partition).frequency
         for lang, path in zip(languages, smk.input.activations, strict=True)
     }
     choices = {
@@ -29,7 +30,7 @@ def main(smk):
         info,
         dict(smk.params.compute),
         read_tokens(smk.input.tokens, info.name, smk.wildcards.lang),
-        read_partition(smk.input.experts, info),
+        partition,
         choices,
         {
             target: read_plan(path, info, target)

@@ -12,7 +12,7 @@ def main(smk):
         read_main(smk.input, model, codes),
     )
     counts = read_recordings(smk.input.activations, model, codes)
-    controls = {name: read_recordings(smk.input[name], model, codes) for name in smk.params.controls}
+    controls = {name: read_recordings(smk.input[name], model, codes, name) for name in smk.params.controls}
     write_verdicts(smk.output, judge_study(main_study, counts, controls, judges, **settings))
 
 

@@ -16,7 +16,7 @@ def main(smk):
         "normalize_rows": smk.params.normalize_rows,
     }
     partition = cut_all_layers(info, n_experts=variant["n_experts"], n_threads=smk.threads, **options)
-    write_partition(smk.output[0], partition, info.name, **options)
+    write_partition(smk.output[0], partition, model=info.name, variant=smk.wildcards.variant, **options)
 
 
 if "snakemake" in globals():

@@ -7,13 +7,12 @@ from babelscope.text.token_file import open_tokens
 
 
 def main(smk):
-    model, lang, n = smk.wildcards.model, smk.wildcards.lang, len(smk.input.main)
-    shards = [*smk.input.main, *smk.input.variants]
-    with open_tokens(smk.input.tokens, model, lang) as corpus:
-        for number, path in enumerate(smk.output):
-            own = shards[number * n : (number + 1) * n]
-            counts, attrs = merge_shards(own, corpus, model=model, **smk.params.cut)
-            write_activations(path, counts, model, lang, **attrs)
+    said = {"model": smk.wildcards.model, "language": smk.wildcards.lang}
+    with open_tokens(smk.input.tokens, **said) as corpus:
+        for variant, path in smk.output.items():
+            own = said | {"variant": variant}
+            counts, attrs = merge_shards(smk.input[variant], corpus, **smk.params.cut, **own)
+            write_activations(path, counts, **own, **attrs)
 
 
 if "snakemake" in globals():

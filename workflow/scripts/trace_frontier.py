@@ -11,12 +11,15 @@ from babelscope.text.tokens import read_tokens
 
 def main(smk):
     info = read_model_info(smk.input.model)
+    corpus = read_tokens(smk.input.tokens, info.name, smk.wildcards.lang)
+    partition = read_partition(smk.input.experts, info)
+    said = {"model": info.name, "language": smk.wildcards.lang, "partition": partition, "corpus": corpus}
     rows = trace_frontier(
         info,
         dict(smk.params.compute),
-        read_tokens(smk.input.tokens, info.name, smk.wildcards.lang),
-        read_partition(smk.input.experts, info),
-        read_activations(smk.input.activations, info.name).frequency,
+        corpus,
+        partition,
+        read_activations(smk.input.activations, **said).frequency,
         **smk.params.frontier,
     )
     write_json(smk.output[0], [{"language": smk.wildcards.lang, **row} for row in rows])

@@ -7,7 +7,13 @@ import pytest
 
 from babelscope.experts.clustering import cluster_neurons, reference_sse
 from babelscope.experts.figures import plot_clustering
-from babelscope.experts.layer_file import LayerSse, assemble_layers, read_layer_sse, write_layer_experts
+from babelscope.experts.layer_file import (
+    LAYER_EXPERTS,
+    LayerSse,
+    assemble_layers,
+    read_layer_sse,
+    write_layer_experts,
+)
 from babelscope.figures.style import Look, save_figure
 from babelscope.files.hdf5 import read_h5
 from babelscope.model.info import ModelInfo
@@ -33,7 +39,7 @@ def tiny_info() -> ModelInfo:
 
 def test_a_layer_file_tells_how_it_was_made(tmp_path):
     paths, results = write_layers(tmp_path)
-    datasets, attrs = read_h5(paths[1], "layer_experts", model="tiny", layer=1)
+    datasets, attrs = read_h5(paths[1], LAYER_EXPERTS, model="tiny", layer=1)
     result, reference = results[1]
     np.testing.assert_array_equal(datasets["labels"], result.labels)
     assert datasets["sse"] == result.sse

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
 import babelscope
-from babelscope.files.hdf5 import read_h5, write_h5
-from babelscope.files.kinds import KINDS
+from babelscope.comparison.frequency import FREQUENCY as KIND
+from babelscope.comparison.sharing import SHARING
+from babelscope.files.hdf5 import open_h5, read_h5, write_h5
+from babelscope.files.page import find_kinds
 from babelscope.files.whole import read_json, whole_file, write_json, write_text
 from babelscope.study.errors import BabelscopeError
 
@@ -19,7 +22,7 @@ FREQUENCY = np.linspace(0, 1, 24).reshape(2, 3, 4)
 
 def write(path, model="tiny", **datasets):
     content = {"frequency": FREQUENCY, "languages": ["en", "zh-Hans"]} | datasets
-    write_h5(path, "frequency", content, model=model, shares=[0.5, 0.25], seed=3)
+    write_h5(path, KIND, content, model=model, shares=[0.5, 0.25], seed=3)
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def file(tmp_path):
 
 
 def test_content_and_attributes_come_back(file):
-    datasets, attrs = read_h5(file, "frequency", model="tiny", seed=3)
+    datasets, attrs = read_h5(file, KIND, model="tiny", seed=3)
     np.testing.assert_array_equal(datasets["frequency"], FREQUENCY)
     assert datasets["languages"].tolist() == ["en", "zh-Hans"]
     assert attrs == {
@@ -45,17 +48,17 @@ def test_content_and_attributes_come_back(file):
 
 def test_every_dataset_says_what_its_axes_are_and_what_it_means(file):
     with h5py.File(file) as content:
-        for name, spec in KINDS["frequency"].datasets.items():
+        for name, spec in KIND.datasets.items():
             assert content[name].attrs["description"] == spec.description
             assert tuple(content[name].attrs["dims"]) == spec.dims
         assert [dim.label for dim in content["frequency"].dims] == ["language", "layer", "expert"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", find_kinds(), ids=lambda kind: kind.name)
 def test_every_kind_names_an_adaptor_that_remakes_it(kind):
     from tests.support import ROOT
 
-    assert (ROOT / "workflow" / "scripts" / f"{KINDS[kind].rule}.py").exists()
+    assert (ROOT / "workflow" / "scripts" / f"{kind.rule}.py").exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
@@ -63,7 +66,7 @@ def test_a_truncated_file_is_refused(file, share):
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
     with pytest.raises(BabelscopeError, match=r"frequency\.h5: .*rule compare_languages remakes it"):
-        read_h5(file, "frequency")
+        read_h5(file, KIND)
 
 
 def test_a_flipped_byte_is_refused_wherever_it_is(file):
@@ -73,48 +76,45 @@ def test_a_flipped_byte_is_refused_wherever_it_is(file):
         damaged[position] ^= 0x10
         file.write_bytes(bytes(damaged))
         with pytest.raises(BabelscopeError, match=r"frequency\.h5: .*rule compare_languages remakes it"):
-            read_h5(file, "frequency")
+            read_h5(file, KIND)
 
 
-def test_without_a_user_block_the_content_is_still_checked(file):
+def test_a_file_without_its_seal_is_refused_by_every_reader(file):
     """A file that another program has copied dataset by dataset."""
     plain = file.with_name("plain.h5")
     with h5py.File(file) as source, h5py.File(plain, "w") as copy:
         copy.attrs.update(source.attrs)
         for name in source:
             source.copy(name, copy)
-    np.testing.assert_array_equal(read_h5(plain, "frequency")[0]["frequency"], FREQUENCY)
-    with h5py.File(plain, "r+") as content:
-        content["frequency"][0, 0, 0] = 0.5
-    with pytest.raises(BabelscopeError, match="does not match its SHA-256"):
-        read_h5(plain, "frequency")
+    with pytest.raises(BabelscopeError, match=r"plain\.h5: .*bytes do not match its SHA-256\); delete it"):
+        read_h5(plain, KIND)
+    with pytest.raises(BabelscopeError, match=r"plain\.h5: .*bytes do not match"), open_h5(plain, KIND):
+        pass
 
 
 def test_a_value_changed_with_hdf5_itself_is_refused(file):
     with h5py.File(file, "r+") as content:
         content["frequency"][0, 0, 0] = 0.5
     with pytest.raises(BabelscopeError, match=r"bytes do not match its SHA-256\); delete it"):
-        read_h5(file, "frequency")
+        read_h5(file, KIND)
 
 
 def test_a_file_of_another_model_is_refused_with_both_names(file):
     with pytest.raises(BabelscopeError, match=r"made with model = 'tiny', this run has 'other'; delete it"):
-        read_h5(file, "frequency", model="other")
+        read_h5(file, KIND, model="other")
 
 
 def test_a_file_of_another_kind_or_version_is_refused(file):
     with pytest.raises(BabelscopeError, match=r"format is 'babelscope/frequency', need 'babelscope/sharing'"):
-        read_h5(file, "sharing")
-    other = file.with_name("other.h5")
-    with h5py.File(file) as source, h5py.File(other, "w") as copy:
-        copy.attrs.update({**source.attrs, "format_version": 99})
-    with pytest.raises(BabelscopeError, match="format_version is 99, this Babelscope reads 1; delete it"):
-        read_h5(other, "frequency")
+        read_h5(file, SHARING)
+    newer = replace(KIND, version=99)
+    with pytest.raises(BabelscopeError, match="format_version is 1, this Babelscope reads 99; delete it"):
+        read_h5(file, newer)
 
 
 def test_a_missing_file_names_the_rule_that_makes_it(tmp_path):
     with pytest.raises(BabelscopeError, match=r"none\.h5: no such file; rule compare_languages makes it"):
-        read_h5(tmp_path / "none.h5", "frequency")
+        read_h5(tmp_path / "none.h5", KIND)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_what_breaks_the_contract_is_not_written(tmp_path, changes, message):
 
 def test_a_file_needs_its_model_and_all_datasets(tmp_path):
     with pytest.raises(BabelscopeError, match="needs the attribute 'model'"):
-        write_h5(tmp_path / "a.h5", "frequency", {})
+        write_h5(tmp_path / "a.h5", KIND, {})
     with pytest.raises(BabelscopeError, match=r"lacks \['frequency', 'languages'\]"):
-        write_h5(tmp_path / "a.h5", "frequency", {}, model="tiny")
+        write_h5(tmp_path / "a.h5", KIND, {}, model="tiny")
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path):

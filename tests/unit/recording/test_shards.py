@@ -19,15 +19,16 @@ from babelscope.model.info import describe_model
 from babelscope.model.load import find_ffn_layers, load_model
 from babelscope.recording.counts import write_activations
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
-from babelscope.recording.resume import RunningCounts, documents_digest
+from babelscope.recording.resume import RunningCounts
 from babelscope.recording.shard_names import shard_names
 from babelscope.recording.shards import merge_shards, shard_documents
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.token_file import open_tokens
-from babelscope.text.tokens import write_tokens
+from babelscope.text.tokens import documents_digest, write_tokens
 
 LENGTHS = [7, 3, 12, 5, 5, 9, 2, 20, 11, 4, 6, 8, 13, 1, 3, 5, 7, 9, 11, 2, 4, 6, 8]
 PER_SHARD = 8
+SAID = {"model": "tiny", "language": "en", "variant": "main"}
 
 
 def variant():
@@ -48,8 +49,10 @@ def write_shards(folder, corpus, max_blocks):
     for shard in shard_names(len(corpus.profile_idx), PER_SHARD):
         idx = shard_documents(corpus, shard, PER_SHARD)
         counts = record(corpus, idx, max_blocks).counts["main"]
-        attrs = {"n_skipped_documents": 0, "documents_sha256": documents_digest(corpus, idx)}
-        write_activations(folder / f"shard_{shard}.h5", counts, "tiny", "en", partition="main", **attrs)
+        attrs = SAID | {"n_skipped_documents": 0, "documents_sha256": documents_digest(corpus, idx)}
+        write_activations(
+            folder / f"shard_{shard}.h5", counts, experts_sha256=variant().partition.sha256, **attrs
+        )
         paths.append(folder / f"shard_{shard}.h5")
     return paths
 
@@ -59,7 +62,7 @@ def test_shards_add_up_to_one_job(tmp_path, max_blocks):
     corpus = make_corpus(LENGTHS, n_heldout=2)
     paths = write_shards(tmp_path, corpus, max_blocks)
     assert len(paths) == 3
-    merged, attrs = merge_shards(paths, corpus, PER_SHARD, 2, max_blocks, "tiny")
+    merged, attrs = merge_shards(paths, corpus, PER_SHARD, 2, max_blocks, **SAID)
     whole = record(corpus, corpus.profile_idx, max_blocks).counts["main"]
     np.testing.assert_array_equal(merged.n_active, whole.n_active)
     np.testing.assert_array_equal(merged.n_tokens, whole.n_tokens)
@@ -87,7 +90,7 @@ def test_a_changed_document_is_noticed(tmp_path):
     paths = write_shards(tmp_path, corpus, 100)
     other = make_corpus(LENGTHS, seed=1)
     with pytest.raises(BabelscopeError, match=r"shard_000\.h5: recorded from other documents"):
-        merge_shards(paths, other, PER_SHARD, 2, 100, "tiny")
+        merge_shards(paths, other, PER_SHARD, 2, 100, **SAID)
 
 
 def test_the_digest_looks_at_documents_not_at_where_they_stand():

@@ -8,14 +8,28 @@ from pathlib import Path
 import numpy as np
 
 from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
+
+FREQUENCY = Kind(
+    "frequency",
+    "frequency.h5",
+    "compare_languages",
+    ("model",),
+    {
+        "frequency": DatasetSpec(
+            "float64", ("language", "layer", "expert"), "n_active / n_tokens", low=0, high=1
+        ),
+        "languages": LANGUAGES,
+    },
+)
 
 
 def write_frequency(path: str | Path, frequency: np.ndarray, languages: Sequence[str], model: str) -> None:
     """Write ``frequency.h5``."""
-    write_h5(path, "frequency", {"frequency": frequency, "languages": list(languages)}, model=model)
+    write_h5(path, FREQUENCY, {"frequency": frequency, "languages": list(languages)}, model=model)
 
 
 def read_frequency(path: str | Path, model: str) -> tuple[np.ndarray, list[str]]:
     """Read ``frequency.h5``: float64 (n_languages, n_layers, n_experts), and the language codes."""
-    datasets, _ = read_h5(path, "frequency", model=model)
+    datasets, _ = read_h5(path, FREQUENCY, model=model)
     return datasets["frequency"], list(datasets["languages"])

@@ -9,7 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
 from babelscope.files.whole import write_text
+
+SHARING = Kind(
+    "sharing",
+    "sharing.h5",
+    "count_sharing",
+    ("model", "threshold"),
+    {
+        "n_languages_high": DatasetSpec(
+            "int32", ("layer", "expert"), "languages in which the expert is high-frequency", low=0
+        ),
+        "high": DatasetSpec("bool", ("language", "layer", "expert"), "frequency >= threshold"),
+        "languages": LANGUAGES,
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -51,12 +66,12 @@ def write_sharing(
         "high": sharing.high,
         "languages": list(languages),
     }
-    write_h5(path, "sharing", datasets, model=model, threshold=threshold)
+    write_h5(path, SHARING, datasets, model=model, threshold=threshold)
     lines = [f"{m},{n}" for m, n in enumerate(sharing.n_experts_by_languages)]
     write_text(table, "\n".join(["n_languages,n_experts", *lines]) + "\n")
 
 
 def read_sharing(path: str | Path, model: str) -> tuple[np.ndarray, list[str], float]:
     """Read ``sharing.h5``: languages an expert is high-frequency in, the codes, the threshold."""
-    datasets, attrs = read_h5(path, "sharing", model=model)
+    datasets, attrs = read_h5(path, SHARING, model=model)
     return datasets["n_languages_high"], list(datasets["languages"]), attrs["threshold"]

@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from babelscope.comparison.measures import MEASURES, compare_layers, total_measures
 from babelscope.files.hdf5 import read_h5, write_h5
-from babelscope.files.kinds import KINDS, DatasetSpec
+from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
 from babelscope.files.whole import write_text
 from babelscope.recording.counts import ActivationCounts
 from babelscope.study.errors import BabelscopeError
+
+
+def similarity_kind() -> Kind:
+    """``similarity.h5``: one dataset per measure that the table has now."""
+    pairs = ("language", "language")
+    measures = {
+        name: DatasetSpec("float64", pairs, f"{m.title}; {m.unit}", low=m.low, high=m.high)
+        for name, m in MEASURES.items()
+    }
+    missing = DatasetSpec("int32", pairs, "layers left out of pearson: constant rows", low=0)
+    datasets = {**measures, "n_missing_layers": missing, "languages": LANGUAGES}
+    return Kind("similarity", "similarity.h5", "compare_languages", ("model",), datasets)
+
+
+SIMILARITY = similarity_kind()
 
 
 @dataclass(frozen=True)
@@ -81,8 +95,7 @@ def write_similarity(
         "n_missing_layers": similarity.n_missing_layers,
         "languages": list(languages),
     }
-    _declare()
-    write_h5(path, "similarity", datasets, model=model)
+    write_h5(path, similarity_kind(), datasets, model=model)
     for table, (_, matrix) in zip(tables, similarity.matrices.items(), strict=True):
         lines = [
             f"{code},{','.join(f'{v:.6g}' for v in row)}" for code, row in zip(languages, matrix, strict=True)
@@ -92,17 +105,7 @@ def write_similarity(
 
 def read_similarity(path: str | Path, model: str) -> tuple[Similarity, list[str]]:
     """Read ``similarity.h5``: all measures, and the language codes."""
-    _declare()
-    datasets, _ = read_h5(path, "similarity", model=model)
+    datasets, _ = read_h5(path, similarity_kind(), model=model)
     languages = list(datasets.pop("languages"))
     n_missing = datasets.pop("n_missing_layers")
     return Similarity({name: datasets[name] for name in MEASURES}, n_missing), languages
-
-
-def _declare() -> None:
-    """Give the kind of file a dataset for every measure that the table has now."""
-    specs: Any = KINDS["similarity"].datasets
-    for name, measure in MEASURES.items():
-        text = f"{measure.title}; {measure.unit}"
-        pairs = ("language", "language")
-        specs.setdefault(name, DatasetSpec("float64", pairs, text, low=measure.low, high=measure.high))

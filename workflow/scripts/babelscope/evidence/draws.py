@@ -11,10 +11,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
 from babelscope.recording.counts import ActivationCounts
 from babelscope.statistics.bootstrap import LEVEL, Estimate, draw_weights, estimate, estimate_count
 from babelscope.study.errors import BabelscopeError
 
+FREQUENCY_INTERVALS = Kind(
+    "frequency_intervals",
+    "evidence/frequency_intervals.h5",
+    "bootstrap_languages",
+    ("model",),
+    {
+        "low": DatasetSpec("float64", ("language", "layer", "expert"), "lower end", low=0, high=1),
+        "high": DatasetSpec("float64", ("language", "layer", "expert"), "upper end", low=0, high=1),
+        "languages": LANGUAGES,
+    },
+)
 _CHUNK_CELLS = 4_000_000  # frequencies held at a time: 32 MB
 
 Statistic = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]

@@ -12,10 +12,29 @@ from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control
 
 from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.statistics.permutation import PermutationTest, compare_groups, mantel
 from babelscope.study.languages import Language
 from babelscope.text.tokens import TokenizedCorpus, read_tokens
 
+FAMILY_TESTS = Kind(
+    "family_tests",
+    "evidence/families.h5",
+    "relate_families",
+    ("model",),
+    {
+        "measure": DatasetSpec("str", ("test",), "measure of similarity"),
+        "test": DatasetSpec("str", ("test",), "groups, mantel or partial_mantel"),
+        "predictor": DatasetSpec("str", ("test",), "what should explain the distance"),
+        "controls": DatasetSpec("str", ("test",), "predictors held constant, joined by +"),
+        "statistic": DatasetSpec("float64", ("test",), "what was permuted"),
+        "effect": DatasetSpec("float64", ("test",), "effect size", low=-1.000001, high=1.000001),
+        "p_value": DatasetSpec("float64", ("test",), "one-sided", low=0, high=1),
+        "p_adjusted": DatasetSpec("float64", ("test",), "controls the false discoveries", low=0, high=1),
+        "n_assignments": DatasetSpec("int64", ("test",), "assignments looked at", low=1),
+        "exact": DatasetSpec("bool", ("test",), "true: these are all"),
+    },
+)
 FAMILY_COLUMNS = (
     "measure", "test", "predictor", "controls", "statistic",
     "effect", "p_value", "p_adjusted", "n_assignments", "exact",
@@ -230,12 +249,12 @@ def write_family_tests(path: str | Path, tests: Sequence[FamilyTest], model: str
     columns = {name: [getattr(test, name) for test in tests] for name in FAMILY_COLUMNS}
     dtypes = {"n_assignments": "int64", "exact": "bool"} | dict.fromkeys(FAMILY_COLUMNS[:4], "object")
     datasets = {name: np.array(column, dtypes.get(name, "float64")) for name, column in columns.items()}
-    write_h5(path, "family_tests", datasets, model=model)
+    write_h5(path, FAMILY_TESTS, datasets, model=model)
 
 
 def read_family_tests(path: str | Path, model: str) -> list[FamilyTest]:
     """Read ``evidence/families.h5`` of this model."""
-    found, _ = read_h5(path, "family_tests", model=model)
+    found, _ = read_h5(path, FAMILY_TESTS, model=model)
     rows = zip(*(found[name].tolist() for name in FAMILY_COLUMNS), strict=True)
     return [FamilyTest(*row) for row in rows]
 

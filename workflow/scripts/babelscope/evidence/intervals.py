@@ -10,7 +10,7 @@ import numpy as np
 
 from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.claims import paper_table_3
-from babelscope.evidence.draws import Replicates, draw, frequency_intervals
+from babelscope.evidence.draws import FREQUENCY_INTERVALS, Replicates, draw, frequency_intervals
 from babelscope.evidence.families import Dendrogram, cluster_languages
 from babelscope.evidence.layers import tabulate_layers
 from babelscope.evidence.noise_floor import (
@@ -191,7 +191,7 @@ def write_bootstrap(
     write_replicates(out.replicates, replicates, codes, model)
     low, high = frequency_intervals(draws)
     datasets = {"low": low, "high": high, "languages": codes}
-    write_h5(out.frequency, "frequency_intervals", datasets, model=model, level=LEVEL)
+    write_h5(out.frequency, FREQUENCY_INTERVALS, datasets, model=model, level=LEVEL)
     floor = measure_noise_floor(counts, codes, n_splits, seed)
     curve = learning_curve(counts, codes, n_splits, seed)
     noise, points = tabulate_noise(floor, curve, corrected_distances(replicates)["euclidean"], codes)

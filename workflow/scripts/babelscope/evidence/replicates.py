@@ -15,10 +15,22 @@ from babelscope.evidence.claim_statistics import RANGES, Setting, claim_counts, 
 from babelscope.evidence.draws import Draws, Replicates, bootstrap
 from babelscope.evidence.layers import gini, layer_shares, layer_statistics
 from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
 from babelscope.statistics.bootstrap import Estimate, estimate
 from babelscope.study.errors import require
 from babelscope.study.languages import Language
 
+REPLICATES = Kind(
+    "replicates",
+    "evidence/replicates.h5",
+    "bootstrap_languages",
+    ("model",),
+    {
+        "languages": LANGUAGES,
+        "measures": DatasetSpec("str", ("measure",), "measures of similarity"),
+        "distances": DatasetSpec(
+            "float64", ("measure", "language", "language"), "symmetric distances of the data"
+)
 MAIN = "main"
 
 
@@ -125,7 +137,7 @@ def write_replicates(path: str | Path, replicates: Replicates, codes: Sequence[s
         "counted": counted,
         "noisier": np.array([replicates.noisier[name] for name in counted], dtype=np.float64),
     }
-    write_h5(path, "replicates", datasets, model=model)
+    write_h5(path, REPLICATES, datasets, model=model)
 
 
 def read_replicates(path: str | Path, model: str, codes: Sequence[str]) -> Replicates:
@@ -136,7 +148,7 @@ def read_replicates(path: str | Path, model: str, codes: Sequence[str]) -> Repli
     BabelscopeError
         Where the file is of another model or of other languages.
     """
-    found, _ = read_h5(path, "replicates", model=model)
+    found, _ = read_h5(path, REPLICATES, model=model)
     require(
         list(found["languages"]) == list(codes),
         f"{path}: has languages {', '.join(found['languages'])}, this run has {', '.join(codes)}",

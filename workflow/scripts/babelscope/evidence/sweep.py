@@ -66,7 +66,9 @@ def read_points(
     paths: Mapping[str, Sequence[str]], scales: Mapping[str, float], model: str, codes: Sequence[str]
 ) -> dict[str, SweepPoint]:
     """Points of the sweep by name: ``paths`` are the recordings of the languages."""
-    return {name: SweepPoint(read_recordings(paths[name], model, codes), scales[name]) for name in scales}
+    return {
+        name: SweepPoint(read_recordings(paths[name], model, codes, name), scales[name]) for name in scales
+    }
 
 
 def write_sweep(out: Any, rows: Sequence[RobustnessRow], agreement: Sequence[ModelAgreement]) -> None:

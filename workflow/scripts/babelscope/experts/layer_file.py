@@ -11,11 +11,27 @@ import numpy as np
 
 from babelscope.experts.partition import ExpertPartition
 from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.model.info import ModelInfo
 from babelscope.study.errors import BabelscopeError
 
 if TYPE_CHECKING:
     from babelscope.experts.clustering import ClusteringResult, ReferenceSse
+
+LAYER_EXPERTS = Kind(
+    "layer_experts",
+    "experts/layer_{layer}.h5",
+    "cluster_layer",
+    ("model", "layer"),
+    {
+        "labels": DatasetSpec("int32", ("neuron",), "expert of each neuron", low=0),
+        "sse": DatasetSpec("float64", (), "sum of squared distances to the expert centroids", low=0),
+        "sse_random": DatasetSpec("float64", (), "the same for a random balanced partition", low=0),
+        "sse_unconstrained": DatasetSpec(
+            "float64", (), "the same where sizes are free, starting from labels", low=0
+        ),
+    },
+)
 
 
 def write_layer_experts(
@@ -37,7 +53,7 @@ def write_layer_experts(
     names = (*asked, "n_steps", "n_swaps", "n_moves", "seconds")
     attrs: dict[str, Any] = {name: getattr(result, name) for name in names}
     attrs |= {"layer": layer, "matrix": matrix, "n_experts": int(result.labels.max()) + 1}
-    write_h5(path, "layer_experts", datasets, model=model, **attrs)
+    write_h5(path, LAYER_EXPERTS, datasets, model=model, **attrs)
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,7 @@ class LayerSse:
 
 def read_layer_sse(paths: Sequence[str], model: str) -> LayerSse:
     """Read the sums of squared errors out of the ``experts/layer_{layer}.h5`` of all layers, in order."""
-    found = [read_h5(path, "layer_experts", model=model, layer=layer) for layer, path in enumerate(paths)]
+    found = [read_h5(path, LAYER_EXPERTS, model=model, layer=layer) for layer, path in enumerate(paths)]
     names = ("sse", "sse_random", "sse_unconstrained")
     columns = [np.array([float(datasets[name]) for datasets, _ in found]) for name in names]
     return LayerSse(found[0][1]["method"], *columns)
@@ -81,7 +97,7 @@ def assemble_layers(paths: Sequence[str], info: ModelInfo) -> tuple[ExpertPartit
     rows = []
     shared: dict[str, Any] = {}
     for layer, path in enumerate(paths):
-        datasets, attrs = read_h5(path, "layer_experts", model=info.name, layer=layer)
+        datasets, attrs = read_h5(path, LAYER_EXPERTS, model=info.name, layer=layer)
         if datasets["labels"].shape != (info.d_ff,):
             raise BabelscopeError(f"{path}: {len(datasets['labels'])} neurons, the model has {info.d_ff}")
         own = {name: attrs[name] for name in shared_names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,18 @@ from typing import Any
 import numpy as np
 
 from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.model.info import ModelInfo
 from babelscope.study.errors import BabelscopeError, require
+
+EXPERTS = Kind(
+    "experts",
+    "experts.h5",
+    "assemble_partition",
+    ("model", "variant"),
+    {"labels": DatasetSpec("int32", ("layer", "neuron"), "expert of each neuron", low=0)},
+    version=2,
+)
 
 
 @dataclass(frozen=True)
@@ -54,16 +65,25 @@ class ExpertPartition:
         """Neurons of every expert, int64 (n_layers, n_experts)."""
         return np.stack([np.bincount(row, minlength=self.n_experts) for row in self.labels])
 
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the labels and the number of experts."""
+        digest = hashlib.sha256(f"{self.labels.shape} {self.n_experts};".encode())
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i4").tobytes())
+        return digest.hexdigest()
 
-def write_partition(path: str | Path, partition: ExpertPartition, model: str, **attrs: Any) -> None:
-    """Write ``experts.h5``."""
-    attrs = {**attrs, "n_experts": partition.n_experts}
-    write_h5(path, "experts", {"labels": partition.labels}, model=model, **attrs)
+
+def write_partition(
+    path: str | Path, partition: ExpertPartition, *, model: str, variant: str = "main", **attrs: Any
+) -> None:
+    """Write ``experts.h5``; ``variant`` names the partition, ``main`` is the study's own."""
+    attrs |= {"variant": variant, "n_experts": partition.n_experts}
+    write_h5(path, EXPERTS, {"labels": partition.labels}, model=model, **attrs)
 
 
-def read_partition(path: str | Path, info: ModelInfo) -> ExpertPartition:
-    """Read ``experts.h5`` of this model."""
-    datasets, attrs = read_h5(path, "experts", model=info.name)
+def read_partition(path: str | Path, info: ModelInfo, variant: str = "main") -> ExpertPartition:
+    """Read ``experts.h5`` of this model and variant."""
+    datasets, attrs = read_h5(path, EXPERTS, model=info.name, variant=variant)
     labels = datasets["labels"]
     if labels.shape != (info.n_layers, info.d_ff):
         raise BabelscopeError(

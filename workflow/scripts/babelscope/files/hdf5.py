@@ -1,10 +1,10 @@
-"""HDF5 files of the study: a written contract, checked on writing and on reading.
+"""HDF5 files of the study: a written contract, checked when a file is written.
 
-Every file has a kind: ``kinds.KINDS`` says which datasets it has, of which type, with which axes, and which
-rule makes it. A file is written beside its target under a temporary name and renamed when whole; every
-dataset carries a Fletcher-32 checksum, and the root a SHA-256 of all content, both checked on reading. The
-first 512 bytes (HDF5's user block) hold a SHA-256 of all bytes behind them. It is checked before HDF5 opens
-the file: on damaged metadata the library can crash or never return.
+Every file has a ``Kind``: which datasets it has, of which type, with which axes, and which rule makes it. A
+file is written beside its target under a temporary name and renamed when whole. Its first 512 bytes (HDF5's
+user block) are the seal: a SHA-256 of all bytes behind them. The seal is checked before HDF5 opens the file
+(on damaged metadata the library can crash or never return), and it is the only check of the content on
+reading: what is sealed has been checked by the writer. A file without it is refused.
 """
 
 from __future__ import annotations
@@ -20,96 +20,96 @@ import h5py
 import numpy as np
 
 import babelscope
-from babelscope.files.kinds import KINDS, DatasetSpec
+from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.files.whole import whole_file
 from babelscope.study.errors import BabelscopeError
 
 _FORMAT = "babelscope/"
 _SEAL_SIZE = 512  # the smallest user block that HDF5 allows
 _OVERHEAD = 1 << 15  # bytes of a file beside its data, at least
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-def write_h5(path: str | Path, kind: str, datasets: Mapping[str, Any], **attrs: Any) -> None:
+def write_h5(path: str | Path, kind: Kind, datasets: Mapping[str, Any], **attrs: Any) -> None:
     """Write one file of a kind, whole or not at all.
 
     Parameters
     ----------
     path : path of the target; a temporary file is made beside it and renamed.
-    kind : a key of ``KINDS``.
+    kind : what the file is.
     datasets : arrays by name, as the kind asks for.
-    attrs : parameters that made the file (str, int, float, bool, or a list of these); at least ``model``.
+    attrs : what the file says about itself (``kind.says``) and the parameters that made it: str, int, float,
+        bool, or a list of these.
 
     Raises
     ------
     BabelscopeError
-        Where a dataset is missing, unknown, of the wrong type or shape, or out of its range.
+        Where a dataset or attribute is missing, or a dataset unknown, of the wrong type or shape, or out of
+        its range.
     """
-    spec = KINDS[kind]
-    if "model" not in attrs:
-        raise BabelscopeError(f"{path}: a file of kind {kind} needs the attribute 'model'")
+    kind.check_says(attrs, path)
     arrays = _check(datasets, kind, str(path))
     header = {
-        "format": _FORMAT + kind,
-        "format_version": spec.version,
+        "format": _FORMAT + kind.name,
+        "format_version": kind.version,
         "created_by": f"babelscope {babelscope.__version__}",
         **attrs,
     }
     with whole_file(path) as temporary:
         _reserve(temporary, sum(array.nbytes for array in arrays.values() if array.dtype != object))
         with h5py.File(temporary, "w", userblock_size=_SEAL_SIZE) as file:
-            for name, value in header.items():
-                file.attrs[name] = value
-            file.attrs["sha256"] = _digest(header, arrays)
+            file.attrs.update(header)
             for name, array in arrays.items():
-                _write_dataset(file, name, array, spec.datasets[name])
+                _write_dataset(file, name, array, kind.datasets[name])
         with open(temporary, "r+b") as file:
             seal = _seal(file)
             file.seek(0)
             file.write(seal)
 
 
-def read_h5(path: str | Path, kind: str, **expected: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read one file of a kind and check all of it.
+def read_h5(path: str | Path, kind: Kind, **asked: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read one file of a kind.
 
     Parameters
     ----------
     path, kind : as for ``write_h5``.
-    expected : attributes that must have these values, for instance ``model="gemma-3-270m"``.
+    asked : attributes that must have these values, for instance ``model="gemma-3-270m", language="en"``.
 
     Returns
     -------
-    datasets : arrays by name. attrs : root attributes, without ``sha256``.
+    datasets : arrays by name. attrs : root attributes.
 
     Raises
     ------
     BabelscopeError
-        Where the file is missing, damaged, of another kind, version or model, or breaks its contract. The
-        message names the file and the rule that remakes it.
+        Where the file is missing, damaged, without its seal, of another kind or version, or not the one
+        asked for. The message names the file and the rule that remakes it.
     """
-    spec = KINDS[kind]
-    remake = f"delete it and run again: rule {spec.rule} remakes it"
+    with open_h5(path, kind, **asked) as file:
+        attrs = {name: _plain(value) for name, value in file.attrs.items()}
+        return {name: _read_dataset(file[name]) for name in file}, attrs
+
+
+@contextmanager
+def open_h5(path: str | Path, kind: Kind, **asked: Any) -> Iterator[h5py.File]:
+    """Open one file of a kind to read parts of it, for datasets that are too large to be read whole.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``read_h5``.
+    """
     if not Path(path).exists():
-        raise BabelscopeError(f"{path}: no such file; rule {spec.rule} makes it")
-    _check_seal(Path(path), remake)
+        raise BabelscopeError(f"{path}: no such file; rule {kind.rule} makes it")
+    _check_seal(Path(path), kind)
     try:
-        with h5py.File(path, "r") as file:
-            attrs = {name: _plain(value) for name, value in file.attrs.items()}
-            _check_header(attrs, kind, str(path), remake)
-            raw = {name: _read_dataset(file[name]) for name in file}
-    except BabelscopeError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, UnicodeDecodeError) as error:
-        raise BabelscopeError(f"{path}: damaged or no HDF5 file ({error}); {remake}") from error
-    stored = attrs.pop("sha256", None)
-    try:
-        arrays = _check(raw, kind, str(path))
-    except BabelscopeError as error:
-        raise BabelscopeError(f"{error}; {remake}") from None
-    if stored != _digest(attrs, arrays):
-        raise BabelscopeError(f"{path}: its content does not match its SHA-256, it was damaged; {remake}")
-    _check_expected(attrs, expected, str(path), remake)
-    return arrays, attrs
+        file = h5py.File(path, "r")
+    except (OSError, RuntimeError) as error:
+        raise BabelscopeError(f"{path}: damaged or no HDF5 file ({error}); {kind.remake}") from error
+    with file:
+        attrs = {name: _plain(value) for name, value in file.attrs.items()}
+        _check_header(attrs, kind, str(path))
+        kind.check_asked(attrs, asked, path)
+        yield file
 
 
 def _reserve(path: Path, n_bytes: int) -> None:
@@ -122,29 +122,6 @@ def _reserve(path: Path, n_bytes: int) -> None:
             os.posix_fallocate(file.fileno(), 0, n_bytes + _OVERHEAD)
 
 
-@contextmanager
-def open_h5(path: str | Path, kind: str, **expected: Any) -> Iterator[h5py.File]:
-    """Open one file of a kind to read parts of it, for datasets that are too large to be read whole.
-
-    The bytes, kind, version and expected attributes are checked; the values are those that were checked when
-    the file was written.
-
-    Raises
-    ------
-    BabelscopeError
-        As ``read_h5``.
-    """
-    remake = f"delete it and run again: rule {KINDS[kind].rule} remakes it"
-    if not Path(path).exists():
-        raise BabelscopeError(f"{path}: no such file; rule {KINDS[kind].rule} makes it")
-    _check_seal(Path(path), remake)
-    with h5py.File(path, "r") as file:
-        attrs = {name: _plain(value) for name, value in file.attrs.items()}
-        _check_header(attrs, kind, str(path), remake)
-        _check_expected(attrs, expected, str(path), remake)
-        yield file
-
-
 def _seal(file: BinaryIO) -> bytes:
     """The user block of a file: a line with the SHA-256 of all bytes behind it."""
     file.seek(_SEAL_SIZE)
@@ -154,30 +131,28 @@ def _seal(file: BinaryIO) -> bytes:
     return f"babelscope sha256 {digest.hexdigest()}\n".encode().ljust(_SEAL_SIZE, b"\0")
 
 
-def _check_seal(path: Path, remake: str) -> None:
-    """Refuse a file whose bytes have changed; one without a user block is left to the checks of content."""
+def _check_seal(path: Path, kind: Kind) -> None:
+    """Refuse a file whose bytes have changed, and one that has no seal."""
     try:
         with open(path, "rb") as file:
-            found = file.read(_SEAL_SIZE)
-            whole = found.startswith(_HDF5_SIGNATURE) or found == _seal(file)
+            whole = file.read(_SEAL_SIZE) == _seal(file)
     except OSError as error:
         raise BabelscopeError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not whole:
         raise BabelscopeError(
-            f"{path}: damaged or no HDF5 file (its bytes do not match its SHA-256); {remake}"
+            f"{path}: damaged or no HDF5 file (its bytes do not match its SHA-256); {kind.remake}"
         )
 
 
-def _check(datasets: Mapping[str, Any], kind: str, where: str) -> dict[str, np.ndarray]:
-    spec = KINDS[kind]
-    missing = set(spec.datasets) - set(datasets)
-    unknown = set(datasets) - set(spec.datasets)
+def _check(datasets: Mapping[str, Any], kind: Kind, where: str) -> dict[str, np.ndarray]:
+    missing = set(kind.datasets) - set(datasets)
+    unknown = set(datasets) - set(kind.datasets)
     if missing or unknown:
-        raise BabelscopeError(f"{where}: {kind} lacks {sorted(missing)}, has unknown {sorted(unknown)}")
+        raise BabelscopeError(f"{where}: {kind.name} lacks {sorted(missing)}, has unknown {sorted(unknown)}")
     arrays: dict[str, np.ndarray] = {}
     axis_sizes: dict[str, int] = {}
     for name, value in datasets.items():
-        arrays[name] = _check_array(np.asarray(value), spec.datasets[name], f"{where}: {name}", axis_sizes)
+        arrays[name] = _check_array(np.asarray(value), kind.datasets[name], f"{where}: {name}", axis_sizes)
     return arrays
 
 
@@ -202,35 +177,21 @@ def _check_array(array: np.ndarray, spec: DatasetSpec, where: str, axis_sizes: d
     return array
 
 
-def _check_header(attrs: Mapping[str, Any], kind: str, where: str, remake: str) -> None:
+def _check_header(attrs: Mapping[str, Any], kind: Kind, where: str) -> None:
     found = attrs.get("format")
-    if found != _FORMAT + kind:
-        raise BabelscopeError(f"{where}: format is {found!r}, need {_FORMAT + kind!r}; {remake}")
-    version = KINDS[kind].version
-    if attrs.get("format_version") != version:
+    if found != _FORMAT + kind.name:
+        raise BabelscopeError(f"{where}: format is {found!r}, need {_FORMAT + kind.name!r}; {kind.remake}")
+    if attrs.get("format_version") != kind.version:
         raise BabelscopeError(
             f"{where}: format_version is {attrs.get('format_version')}, "
-            f"this Babelscope reads {version}; {remake}"
+            f"this Babelscope reads {kind.version}; {kind.remake}"
         )
-
-
-def _check_expected(attrs: Mapping[str, Any], expected: Mapping[str, Any], where: str, remake: str) -> None:
-    for name, value in expected.items():
-        if attrs.get(name) != value:
-            raise BabelscopeError(
-                f"{where}: made with {name} = {attrs.get(name)!r}, this run has {value!r}; {remake}"
-            )
 
 
 def _write_dataset(file: h5py.File, name: str, array: np.ndarray, spec: DatasetSpec) -> None:
     options: dict[str, Any] = {}
-    if array.ndim and array.size:
-        options = {
-            "chunks": True,
-            "compression": "gzip",
-            "compression_opts": 1,
-            "fletcher32": spec.dtype != "str",
-        }
+    if array.ndim and array.size and spec.compressed:
+        options = {"chunks": True, "compression": "gzip", "compression_opts": 1}
     dtype = h5py.string_dtype() if spec.dtype == "str" else array.dtype
     dataset = file.create_dataset(name, data=array, dtype=dtype, **options)
     dataset.attrs["dims"] = list(spec.dims) if spec.dims else ""
@@ -251,16 +212,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return value
-
-
-def _digest(attrs: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(attrs):
-        value = _plain(np.asarray(attrs[name])) if isinstance(attrs[name], (list, tuple)) else attrs[name]
-        digest.update(f"{name}={_plain(value)!r};".encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name}:{array.shape};".encode())
-        content = "\0".join(array.tolist()).encode() if array.dtype == object else array.tobytes()
-        digest.update(content)
-    return digest.hexdigest()

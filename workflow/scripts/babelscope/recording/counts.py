@@ -9,8 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from babelscope.experts.partition import ExpertPartition
 from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.study.errors import require
+from babelscope.text.tokens import Documents, documents_digest
+
+ACTIVATIONS = Kind(
+    "activations",
+    "activations/{lang}.h5",
+    "record_activations",
+    ("model", "language", "variant", "experts_sha256", "documents_sha256"),
+    {
+        "n_active": DatasetSpec(
+            "int64", ("block", "layer", "expert"), "tokens for which the expert was active", low=0
+        ),
+        "n_tokens": DatasetSpec("int64", ("block",), "tokens of each block of whole documents", low=0),
+    },
+    version=2,
+)
 
 
 @dataclass(frozen=True)
@@ -74,25 +91,66 @@ def count_top_k(top_fraction: float, n_layers: int, n_experts: int) -> int:
 
 
 def write_activations(
-    path: str | Path, counts: ActivationCounts, model: str, language: str, **attrs: Any
+    path: str | Path,
+    counts: ActivationCounts,
+    *,
+    model: str,
+    language: str,
+    variant: str,
+    experts_sha256: str,
+    documents_sha256: str,
+    **attrs: Any,
 ) -> None:
-    """Write ``activations/{lang}.h5`` or one shard of it, with attributes that say what was recorded."""
+    """Write ``activations/{lang}.h5`` or one shard of it.
+
+    Parameters
+    ----------
+    counts : what was counted.
+    model, language, variant : what the file is; ``main`` is the study's own variant.
+    experts_sha256, documents_sha256 : digests of the partition and of the documents that made the counts.
+    attrs : further attributes.
+    """
     datasets = {"n_active": counts.n_active, "n_tokens": counts.n_tokens}
-    write_h5(path, "activations", datasets, model=model, language=language, top_k=counts.top_k, **attrs)
+    attrs |= {"language": language, "variant": variant, "top_k": counts.top_k}
+    attrs |= {"experts_sha256": experts_sha256, "documents_sha256": documents_sha256}
+    write_h5(path, ACTIVATIONS, datasets, model=model, **attrs)
 
 
-def read_activations(path: str | Path, model: str) -> ActivationCounts:
-    """Read ``activations/{lang}.h5`` of this model."""
-    datasets, attrs = read_h5(path, "activations", model=model)
+def read_activations(
+    path: str | Path,
+    *,
+    model: str,
+    language: str,
+    variant: str = "main",
+    partition: ExpertPartition | None = None,
+    corpus: Documents | None = None,
+) -> ActivationCounts:
+    """Read ``activations/{lang}.h5`` of this model, language and variant.
+
+    Parameters
+    ----------
+    partition, corpus : where they are given, the counts must have been made with these experts and with the
+        profile documents of this corpus.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is wrong or not the one asked for; the message names what it is and what was asked.
+    """
+    asked: dict[str, Any] = {"model": model, "language": language, "variant": variant}
+    if partition is not None:
+        asked["experts_sha256"] = partition.sha256
+    if corpus is not None:
+        asked["documents_sha256"] = documents_digest(corpus, corpus.profile_idx)
+    datasets, attrs = read_h5(path, ACTIVATIONS, **asked)
     return ActivationCounts(datasets["n_active"], datasets["n_tokens"], attrs["top_k"])
 
 
 def read_recordings(
-    paths: Sequence[str | Path], model: str, languages: Sequence[str]
+    paths: Sequence[str | Path], model: str, languages: Sequence[str], variant: str = "main"
 ) -> list[ActivationCounts]:
-    """Read the recordings of these languages; a file of another language is refused, and both are named."""
-    counts = []
-    for path, language in zip(paths, languages, strict=True):
-        datasets, attrs = read_h5(path, "activations", model=model, language=language)
-        counts.append(ActivationCounts(datasets["n_active"], datasets["n_tokens"], attrs["top_k"]))
-    return counts
+    """Read the counts of several languages, one file each, in the order of ``languages``."""
+    return [
+        read_activations(path, model=model, language=language, variant=variant)
+        for path, language in zip(paths, languages, strict=True)
+    ]

@@ -28,7 +28,7 @@ from babelscope.recording.tap import ExpertTap, to_device
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger, progress
 from babelscope.text.batches import Batch, make_batches
-from babelscope.text.token_file import Documents
+from babelscope.text.tokens import Documents
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,21 @@ class Recording:
 
 
 def make_variants(
-    partitions: Mapping[str, ExpertPartition], top_fraction: float, other_fractions: Sequence[float] = ()
+    partitions: Mapping[str, ExpertPartition],
+    top_fraction: float,
+    other_fractions: Mapping[str, float] | None = None,
 ) -> list[Variant]:
-    """One variant a partition with the same share of active experts, then the first one with other shares."""
-    first, main = next(iter(partitions.items()))
+    """One variant per partition with the same share of active experts, then others of the first partition.
+
+    Parameters
+    ----------
+    partitions : by name of their variant, the study's own first.
+    top_fraction : share of active experts.
+    other_fractions : other shares for the first partition, by name of their variant.
+    """
+    main = next(iter(partitions.values()))
     chosen = [(name, partition, top_fraction) for name, partition in partitions.items()]
-    chosen += [(f"{first}, top {fraction:g}", main, fraction) for fraction in other_fractions]
+    chosen += [(name, main, fraction) for name, fraction in (other_fractions or {}).items()]
     return [
         Variant(name, partition, count_top_k(fraction, partition.n_layers, partition.n_experts))
         for name, partition, fraction in chosen

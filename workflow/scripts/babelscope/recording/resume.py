@@ -14,10 +14,7 @@ import numpy as np
 from babelscope.files.whole import whole_file
 from babelscope.recording.counts import ActivationCounts
 from babelscope.study.progress import logger
-from babelscope.text.token_file import Documents
-
-# Documents read from their file at a time.
-_DIGEST_DOCUMENTS = 1000
+from babelscope.text.tokens import Documents, documents_digest
 
 
 @dataclass
@@ -99,21 +96,6 @@ class RunningCounts:
         n_done = found.n_documents + int(found.done.sum())
         logger.info(f"going on after {n_done} documents that an earlier job finished")
         return found
-
-
-def documents_digest(corpus: Documents, document_idx: np.ndarray) -> str:
-    """SHA-256 of the tokens of some documents, in order, and of the BOS token put before each.
-
-    The same for the same documents wherever they stand in a corpus.
-    """
-    digest = hashlib.sha256(f"bos {corpus.bos_token_id}".encode())
-    for start in range(0, len(document_idx), _DIGEST_DOCUMENTS):
-        part = corpus.take(document_idx[start : start + _DIGEST_DOCUMENTS])
-        for idx in range(len(part.heldout)):
-            tokens = part.document(idx)
-            digest.update(f";{len(tokens)}:".encode())
-            digest.update(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
-    return digest.hexdigest()
 
 
 def recording_key(corpus: Documents, document_idx: np.ndarray, *parts: Any) -> str:

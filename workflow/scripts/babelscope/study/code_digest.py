@@ -21,7 +21,7 @@ INFRASTRUCTURE = {PACKAGE} | {
     f"{PACKAGE}.{name}"
     for name in (
         "files.hdf5",
-        "files.kinds",
+        "files.kind",
         "files.whole",
         "study.code_digest",
         "study.errors",

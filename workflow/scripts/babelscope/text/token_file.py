@@ -6,24 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from babelscope.files.hdf5 import open_h5
-from babelscope.text.tokens import TokenizedCorpus
-
-
-class Documents(Protocol):
-    """What recording needs of a language: a ``TokenizedCorpus``, or a ``TokenFile`` that stays on disk."""
-
-    @property
-    def offsets(self) -> np.ndarray: ...
-
-    @property
-    def bos_token_id(self) -> int: ...
-
-    def take(self, document_idx: np.ndarray) -> TokenizedCorpus: ...
+from babelscope.text.tokens import TOKENS, TokenizedCorpus
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,7 @@ class TokenFile:
 @contextmanager
 def open_tokens(path: str | Path, model: str, language: str) -> Iterator[TokenFile]:
     """Open ``tokens/{lang}.h5`` of this model and language."""
-    with open_h5(path, "tokens", model=model, language=language) as file:
+    with open_h5(path, TOKENS, model=model, language=language) as file:
         yield TokenFile(
             offsets=file["offsets"][()],
             heldout=file["heldout"][()],

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from babelscope.files.hdf5 import read_h5, write_h5
+from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.study.errors import require
+
+TOKENS = Kind(
+    "tokens",
+    "tokens/{lang}.h5",
+    "tokenize_corpus",
+    ("model", "language"),
+    {
+        "token_ids": DatasetSpec(
+            "int32", ("token",), "token ids without special tokens", low=0, compressed=False
+        ),
+        "offsets": DatasetSpec("int64", ("document_edge",), "first token of each document", low=0),
+        "heldout": DatasetSpec("bool", ("document",), "true: kept for evaluation"),
+        "n_bytes": DatasetSpec("int32", ("document",), "UTF-8 bytes that the tokens stand for", low=1),
+    },
+)
+# Documents read from their file at a time.
+_DIGEST_DOCUMENTS = 1000
+
+
+class Documents(Protocol):
+    """Documents as tokens: a ``TokenizedCorpus``, or a ``TokenFile`` that stays on disk."""
+
+    @property
+    def offsets(self) -> np.ndarray: ...
+
+    @property
+    def bos_token_id(self) -> int: ...
+
+    @property
+    def profile_idx(self) -> np.ndarray: ...
+
+    def take(self, document_idx: np.ndarray) -> TokenizedCorpus: ...
 
 
 @dataclass(frozen=True)
@@ -96,16 +131,31 @@ def join_profiles(corpora: Sequence[TokenizedCorpus], n_documents: int) -> Token
     )
 
 
+def documents_digest(corpus: Documents, document_idx: np.ndarray) -> str:
+    """SHA-256 of the tokens of some documents, in order, and of the BOS token put before each.
+
+    The same for the same documents wherever they stand in a corpus.
+    """
+    digest = hashlib.sha256(f"bos {corpus.bos_token_id}".encode())
+    for start in range(0, len(document_idx), _DIGEST_DOCUMENTS):
+        part = corpus.take(document_idx[start : start + _DIGEST_DOCUMENTS])
+        for idx in range(len(part.heldout)):
+            tokens = part.document(idx)
+            digest.update(f";{len(tokens)}:".encode())
+            digest.update(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
+    return digest.hexdigest()
+
+
 def write_tokens(
     path: str | Path, corpus: TokenizedCorpus, model: str, language: str, max_tokens: int
 ) -> None:
     """Write ``tokens/{lang}.h5``."""
     datasets = {name: getattr(corpus, name) for name in ("token_ids", "offsets", "heldout", "n_bytes")}
     attrs = {"language": language, "max_tokens": max_tokens, "bos_token_id": corpus.bos_token_id}
-    write_h5(path, "tokens", datasets, model=model, **attrs)
+    write_h5(path, TOKENS, datasets, model=model, **attrs)
 
 
 def read_tokens(path: str | Path, model: str, language: str) -> TokenizedCorpus:
     """Read ``tokens/{lang}.h5`` of this model and language."""
-    datasets, attrs = read_h5(path, "tokens", model=model, language=language)
+    datasets, attrs = read_h5(path, TOKENS, model=model, language=language)
     return TokenizedCorpus(**datasets, bos_token_id=attrs["bos_token_id"])

@@ -1,0 +1,71 @@
+"""One recording of a language, written as one file of counts per variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from babelscope.experts.partition import ExpertPartition, read_partition
+from babelscope.model.info import ModelInfo
+from babelscope.recording.counts import write_activations
+from babelscope.recording.record import RecordingSettings, Variant, record_language
+from babelscope.text.token_file import TokenFile
+from babelscope.text.tokens import documents_digest
+
+
+def read_partitions(
+    info: ModelInfo, main: str, others: Sequence[str], names: Sequence[str]
+) -> dict[str, ExpertPartition]:
+    """The study's own partition and others by name; each file must say that it is the one of that name."""
+    rest = {name: read_partition(path, info, name) for name, path in zip(names, others, strict=True)}
+    return {"main": read_partition(main, info), **rest}
+
+
+def record_to_files(
+    info: ModelInfo,
+    compute: Mapping[str, Any],
+    recording: Mapping[str, Any],
+    corpus: TokenFile,
+    document_idx: np.ndarray,
+    variants: Sequence[Variant],
+    outputs: Mapping[str, str],
+    language: str,
+    resume_key: str,
+) -> None:
+    """Record documents of one language and write the counts of every variant that has an output.
+
+    Parameters
+    ----------
+    info, compute : the prepared model, keyword arguments of ``load_model``, and ``tokens_per_batch``.
+    recording : keyword arguments of ``RecordingSettings``.
+    corpus, document_idx : documents of the language, and which of them.
+    variants : partitions and numbers of active experts.
+    outputs : path of ``activations/{lang}.h5`` by name of the variant; the counts of an unfinished job are
+        kept beside the main one.
+    language, resume_key : code of the language; what else decides the counts.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``record_activations``.
+    """
+    options = dict(compute)
+    settings = RecordingSettings(tokens_per_batch=options.pop("tokens_per_batch"), **recording)
+    chosen = [variant for variant in variants if variant.name in outputs]
+    first = Path(outputs.get("main") or outputs[chosen[0].name])
+    found = record_language(info, options, corpus, document_idx, chosen, settings, first, resume_key)
+    documents_sha256 = documents_digest(corpus, document_idx)
+    for variant in chosen:
+        write_activations(
+            outputs[variant.name],
+            found.counts[variant.name],
+            model=info.name,
+            language=language,
+            variant=variant.name,
+            experts_sha256=variant.partition.sha256,
+            documents_sha256=documents_sha256,
+            n_skipped_documents=len(found.skipped_documents),
+        )
