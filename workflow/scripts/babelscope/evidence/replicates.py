@@ -30,6 +30,16 @@ REPLICATES = Kind(
         "measures": DatasetSpec("str", ("measure",), "measures of similarity"),
         "distances": DatasetSpec(
             "float64", ("measure", "language", "language"), "symmetric distances of the data"
+        ),
+        "drawn_distances": DatasetSpec(
+            "float64", ("replicate", "measure", "language", "language"), "those of the replicates"
+        ),
+        "statistics": DatasetSpec("str", ("statistic",), "setting/name of statistics of claims"),
+        "values": DatasetSpec("float64", ("statistic",), "statistics of the data"),
+        "drawn": DatasetSpec("float64", ("replicate", "statistic"), "those of the replicates"),
+        "counted": DatasetSpec("str", ("counted",), "statistics that count experts over a threshold"),
+        "noisier": DatasetSpec("float64", ("counted",), "their means with once more of the noise"),
+    },
 )
 MAIN = "main"
 
