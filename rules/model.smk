@@ -13,6 +13,7 @@ def definition(wildcards):
 def compute_settings(wildcards):
     """How one model computes: type, device, size of batches."""
     keys = ("dtype", "device", "device_map", "compile", "tokens_per_batch")
+    keys += ("gpu_memory_gb",)
     return {key: definition(wildcards)[key] for key in keys}
 
 

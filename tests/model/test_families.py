@@ -180,7 +180,7 @@ def test_unknown_family_names_the_modules_and_the_table(tmp_path):
     save_model(tmp_path / "m", "llama")
     config = tmp_path / "m" / "config.json"
     config.write_text(config.read_text().replace('"model_type": "llama"', '"model_type": "novel"'))
-    with pytest.raises(BabelscopeError, match=r"'novel'.*FAMILIES in .*ffn.py.*model.layers.0.mlp.down_proj"):
+    with pytest.raises(BabelscopeError, match=r"'novel'.*FAMILIES in .*families.py.*model.layers.0.mlp"):
         describe_model("m", tmp_path / "m", n_layers=3, origin="path")
 
 

@@ -50,6 +50,13 @@ def test_a_mistake_of_the_user_ends_the_job_with_its_message_alone(tmp_path):
     assert "Traceback" not in log + result.stderr
 
 
+def test_running_out_of_gpu_memory_is_no_defect_and_says_what_to_do(tmp_path):
+    result, log = run(tmp_path, "import torch; raise torch.OutOfMemoryError('CUDA out of memory. Tried')")
+    assert result.returncode == 1
+    assert "out of GPU memory (CUDA out of memory. Tried); a lower tokens_per_batch" in log
+    assert "defect" not in log + result.stderr
+
+
 def test_a_defect_keeps_its_traceback_in_the_log(tmp_path):
     result, log = run(tmp_path, "[][1]")
     assert result.returncode != 0

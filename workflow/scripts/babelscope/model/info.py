@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.files.whole import read_json, write_json
-from babelscope.model.checkpoint import read_model_config
 from babelscope.model.families import find_family
+from babelscope.model.folder import read_model_config
 from babelscope.model.weights import count_layers, ffn_shape, read_index
 from babelscope.study.errors import BabelscopeError
 

@@ -52,6 +52,7 @@ def load_model(
     device: str = "auto",
     device_map: Any = None,
     compile: bool = False,
+    gpu_memory_gb: float | None = None,
     **options: Any,
 ) -> nn.Module:
     """Load a prepared model for inference, from local files alone.
@@ -62,6 +63,7 @@ def load_model(
     dtype : ``float32``, ``bfloat16`` or ``float16``.
     device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ignored with a ``device_map``.
     device_map : passed to transformers, to spread a big model over several GPUs.
+    gpu_memory_gb : most memory that this process takes of each GPU, 10^9 bytes; None: what is free.
     compile : fuse what lies between the matrix products, see ``compile_norms``.
     options : further keyword arguments of ``from_pretrained``, for instance ``attn_implementation``.
 
@@ -78,8 +80,13 @@ def load_model(
 
     if dtype not in DTYPES:
         raise BabelscopeError(f"dtype {dtype!r}: allowed are {', '.join(DTYPES)}")
+    place = resolve_device(device) if device_map is None else None
+    if gpu_memory_gb is not None:
+        limit_gpu_memory(gpu_memory_gb)
     if device_map is not None:
         options["device_map"] = device_map
+    elif place is not None and place.type == "cuda":
+        options["device_map"] = {"": place}  # weights go straight there, without a copy on the host
     model = AutoModelForCausalLM.from_pretrained(
         info.path,
         dtype=DTYPES[dtype],
@@ -88,12 +95,22 @@ def load_model(
         trust_remote_code=info.trust_remote_code,
         **options,
     )
-    if device_map is None:
-        model.to(resolve_device(device))  # type: ignore[arg-type]
     model.eval().requires_grad_(False)
     if compile:
         compile_norms(model)
     return model
+
+
+def limit_gpu_memory(gpu_memory_gb: float) -> None:
+    """Let this process take at most so much of every GPU, in 10^9 bytes; without a GPU nothing happens.
+
+    Beyond it torch raises ``OutOfMemoryError``, although the card may have more.
+    """
+    if not torch.cuda.is_available():
+        return
+    for number in range(torch.cuda.device_count()):
+        total = torch.cuda.get_device_properties(number).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_memory_gb * 1e9 / total), number)
 
 
 def compile_norms(model: nn.Module) -> None:

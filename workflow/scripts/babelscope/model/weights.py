@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from babelscope.model.checkpoint import read_header
 from babelscope.model.families import FfnFamily, find_family
+from babelscope.model.folder import read_header
 from babelscope.study.errors import BabelscopeError
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}

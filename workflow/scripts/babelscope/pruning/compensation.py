@@ -17,8 +17,7 @@ A bias was tried and made held-out loss worse, as did statistics of the dense mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,9 @@ from torch import nn
 
 from babelscope.model.load import FfnLayer, base_model, find_blocks, input_device
 from babelscope.pruning.cut import prune
-from babelscope.text.batches import make_batches
+from babelscope.study.progress import logger
+from babelscope.text.batches import Batch
+from babelscope.text.fitting import fits, halve_budget, run_batches
 from babelscope.text.tokens import TokenizedCorpus
 
 RIDGES = (1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)
@@ -61,14 +62,15 @@ def prune_and_compensate(
 ) -> list[LayerFit]:
     """Prune the model in place, and correct the kept columns of every down projection.
 
-    The hidden states of all documents are kept in memory: n_tokens x d_model values.
+    The hidden states of all documents wait in the host's memory: n_tokens x d_model values. What does not fit
+    on the GPU is worked through in smaller parts; moments that do not fit are solved on the host.
 
     Parameters
     ----------
     model, layers : with all neurons; changed in place.
     corpus, document_idx : profile documents that the statistics are taken from.
     neuron_idx : neurons to keep in each layer, int64 (n_kept,), ascending.
-    tokens_per_batch : rows x length of a batch.
+    tokens_per_batch : rows x length of a batch; a batch that does not fit is cut in two.
     on_progress : called with tokens done; in all, each token is counted once for every layer.
 
     Returns
@@ -76,25 +78,115 @@ def prune_and_compensate(
     The fit of every layer, in order.
     """
     blocks = find_blocks(model)
-    fits = []
+    found = []
     with torch.inference_mode():
-        batches = list(_catch(model, blocks, corpus, document_idx, tokens_per_batch))
+        catcher = _Catcher(model, blocks)
+        rank = {int(idx): number for number, idx in enumerate(document_idx)}
+        batches: list[_CaughtBatch] = []
+
+        def catch(batch: Batch) -> None:
+            validation = [rank[int(idx)] % VALIDATION_SHARE == 0 for idx in batch.document_idx]
+            batches.append(catcher.catch(batch.token_ids, batch.real_mask(), np.array(validation)))
+
+        run_batches(corpus, document_idx, tokens_per_batch, catch)
         for number, (block, layer, idx) in enumerate(zip(blocks, layers, neuron_idx, strict=True)):
-            fits.append(_fit_layer(block, number, layer, idx, batches))
-            for batch in batches:
-                batch.hidden = _call(block, batch, number)
-                on_progress(int(batch.real.sum()))
-    return fits
+            fit, batches = _fit_layer(catcher, block, number, layer, idx, batches)
+            found.append(fit)
+
+            def pass_on(batch: _CaughtBatch, block: nn.Module = block, number: int = number) -> None:
+                batch.hidden.copy_(_call(block, batch, number))
+
+            batches = _each(catcher, batches, pass_on)
+            on_progress(sum(int(batch.real.sum()) for batch in batches))
+    return found
 
 
 @dataclass
 class _CaughtBatch:
     """Hidden states on their way through the blocks, with the arguments that each block is called with."""
 
-    hidden: torch.Tensor  # (document, position, d_model)
-    real: torch.Tensor  # bool (document, position)
-    validation: torch.Tensor  # bool (document,)
+    token_ids: np.ndarray  # int64 (document, position)
+    hidden: torch.Tensor  # (document, position, d_model), on the host
+    device: torch.device  # where the blocks take it
+    real: np.ndarray  # bool (document, position)
+    validation: np.ndarray  # bool (document,)
     arguments: list[tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+class _Catcher:
+    """Gives the hidden states that enter the first block, and the arguments of every block."""
+
+    def __init__(self, model: nn.Module, blocks: nn.ModuleList) -> None:
+        self.model, self.blocks, self.device = model, blocks, input_device(model)
+        outputs: list[Any] = []
+        probe = blocks[0].register_forward_hook(lambda _module, _args, output: outputs.append(output))
+        try:
+            self._run(torch.zeros((1, 1), dtype=torch.long, device=self.device))
+        finally:
+            probe.remove()
+        # what a block returns beside the hidden states; None where it returns these alone
+        self._beside = outputs[0][1:] if isinstance(outputs[0], tuple) else None
+
+    def _run(self, token_ids: torch.Tensor) -> None:
+        base_model(self.model)(input_ids=token_ids, use_cache=False)
+
+    def catch(self, token_ids: np.ndarray, real: np.ndarray, validation: np.ndarray) -> _CaughtBatch:
+        """Let the blocks pass their input on and note their arguments, which do not depend on it."""
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            calls.append((args, kwargs))
+            hidden = args[0] if args else kwargs["hidden_states"]
+            return hidden if self._beside is None else (hidden, *self._beside)
+
+        own = [block.__dict__.get("forward") for block in self.blocks]  # accelerate puts one there
+        for block in self.blocks:
+            block.forward = forward
+        try:
+            self._run(torch.from_numpy(token_ids).to(self.device))
+        finally:
+            for block, before in zip(self.blocks, own, strict=True):
+                del block.forward
+                if before is not None:
+                    block.forward = before
+        args, kwargs = calls[0]
+        hidden = args[0] if args else kwargs["hidden_states"]
+        arguments = [_without_hidden(*call) for call in calls]
+        # pinned: copies to and from a GPU run several times faster
+        host = torch.empty(hidden.shape, dtype=hidden.dtype, pin_memory=hidden.device.type == "cuda")
+        return _CaughtBatch(token_ids, host.copy_(hidden), hidden.device, real, validation, arguments)
+
+    def halves(self, batch: _CaughtBatch) -> list[_CaughtBatch]:
+        """The batch as two of half its documents, as far on their way as it is.
+
+        Raises
+        ------
+        BabelscopeError
+            Where it holds one document alone.
+        """
+        n_documents, length = batch.token_ids.shape
+        # smaller than two documents is the end of halving
+        halve_budget(n_documents * length, length)
+        parts = []
+        for rows in (slice(None, n_documents // 2), slice(n_documents // 2, None)):
+            part = self.catch(batch.token_ids[rows], batch.real[rows], batch.validation[rows])
+            part.hidden.copy_(batch.hidden[rows])
+            parts.append(part)
+        return parts
+
+
+def _each(
+    catcher: _Catcher, batches: Sequence[_CaughtBatch], run: Callable[[_CaughtBatch], object]
+) -> list[_CaughtBatch]:
+    """Run every batch, those that do not fit in halves; return the batches that were run, in order."""
+    waiting, done = list(reversed(batches)), []
+    while waiting:
+        batch = waiting.pop()
+        if fits(run, batch):
+            done.append(batch)
+        else:
+            waiting += reversed(catcher.halves(batch))
+    return done
 
 
 class _Moments:
@@ -105,27 +197,38 @@ class _Moments:
         self.target = torch.zeros((n_kept, d_model), dtype=torch.float64, device=device)
         self.lost = torch.zeros((), dtype=torch.float64, device=device)
 
-    def add(self, kept: torch.Tensor, lost: torch.Tensor) -> None:
-        """Add tokens: kept activations (n_tokens, n_kept), lost output (n_tokens, d_model), float32."""
-        self.gram += kept.T @ kept
-        self.target += kept.T @ lost
-        self.lost += lost.square().sum()
+    def add(self, products: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+        """Add what ``products`` made of some tokens."""
+        for total, new in zip((self.gram, self.target, self.lost), products, strict=True):
+            total += new
 
-    def __add__(self, other: _Moments) -> _Moments:
-        n_kept, d_model = self.target.shape
-        total = _Moments(n_kept, d_model, self.gram.device)
-        total.gram = self.gram + other.gram
-        total.target = self.target + other.target
-        total.lost = self.lost + other.lost
+    @staticmethod
+    def products(kept: torch.Tensor, lost: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of kept activations (n_tokens, n_kept) and lost output (n_tokens, d_model), float32."""
+        return kept.T @ kept, kept.T @ lost, lost.square().sum()
+
+    @classmethod
+    def sum_of(cls, one: _Moments, other: _Moments) -> _Moments:
+        """The moments of the tokens of both."""
+        total = cls(0, 0, one.gram.device)
+        total.gram, total.target = one.gram + other.gram, one.target + other.target
+        total.lost = one.lost + other.lost
         return total
+
+    def to(self, device: torch.device | str) -> None:
+        """Move to a device, in place, one table after the other."""
+        self.gram = self.gram.to(device)
+        self.target = self.target.to(device)
+        self.lost = self.lost.to(device)
 
     def solve(self, ridge: float) -> torch.Tensor:
         """Corrections of the kept columns, float64 (n_kept, d_model)."""
         own = self.gram.diagonal()
         floor = 1e-6 * own.mean().clamp_min(1e-30)  # a neuron that never fires has no moment of its own
         penalty = (own.clamp_min(floor) * own.mean().clamp_min(1e-30)).sqrt()
-        factor = torch.linalg.cholesky(self.gram + torch.diag(ridge * penalty))
-        return torch.cholesky_solve(self.target, factor)
+        ridged = self.gram.clone()
+        ridged.diagonal().add_(ridge * penalty)
+        return torch.cholesky_solve(self.target, torch.linalg.cholesky(ridged))
 
     def unexplained(self, correction: torch.Tensor) -> float:
         """Squared error of the output with this correction, relative to plain removal."""
@@ -134,81 +237,56 @@ class _Moments:
 
 
 def _fit_layer(
-    block: nn.Module, number: int, layer: FfnLayer, idx: np.ndarray, batches: Sequence[_CaughtBatch]
-) -> LayerFit:
-    """Cut one layer and put the corrected columns in place."""
+    catcher: _Catcher,
+    block: nn.Module,
+    number: int,
+    layer: FfnLayer,
+    idx: np.ndarray,
+    batches: list[_CaughtBatch],
+) -> tuple[LayerFit, list[_CaughtBatch]]:
+    """Cut one layer and put the corrected columns in place; also returns the batches that fitted."""
     if len(idx) in (0, layer.d_ff):
         prune([layer], [idx])
-        return LayerFit()
+        return LayerFit(), batches
     weight = layer.down.weight
     kept = torch.from_numpy(np.asarray(idx, dtype=np.int64)).to(weight.device)
     removed = torch.ones(layer.d_ff, dtype=torch.bool, device=weight.device).index_fill(0, kept, False)
     removed_columns = weight[:, removed].float()  # (d_model, n_removed)
     moments = [_Moments(len(kept), weight.shape[0], weight.device) for _ in range(2)]
-    for batch in batches:
+
+    def add(batch: _CaughtBatch) -> None:
         activations = _activations(block, layer, batch, number)
-        for part, chosen in enumerate((~batch.validation, batch.validation)):
-            rows = activations[(batch.real & chosen[:, None]).to(activations.device)].float()
-            if len(rows):
-                moments[part].add(rows[:, kept], rows[:, removed] @ removed_columns.T)
+        new = []
+        for chosen in (~batch.validation, batch.validation):
+            mask = torch.from_numpy(batch.real & chosen[:, None]).to(activations.device)
+            rows = activations[mask].float()
+            lost = rows[:, removed] @ removed_columns.T
+            new.append(_Moments.products(rows[:, kept], lost) if len(rows) else None)
+        # nothing is added before all of it is there: a batch that runs out of memory comes again
+        for total, products in zip(moments, new, strict=True):
+            if products is not None:
+                total.add(products)
+
+    batches = _each(catcher, batches, add)
     fit, validation = moments
-    unexplained, ridge = min((validation.unexplained(fit.solve(ridge)), ridge) for ridge in RIDGES)
-    columns = weight[:, kept].double() + (fit + validation).solve(ridge).T
+    solution: list[tuple[float, float, torch.Tensor]] = []
+    if not fits(lambda pair: solution.append(_choose(*pair)), (fit, validation)):
+        logger.info("out of GPU memory: layer %d is solved on the host", number)
+        for part in moments:
+            part.to("cpu")
+        solution.append(_choose(fit, validation))
+    unexplained, ridge, correction = solution[0]
+    columns = weight[:, kept].double() + correction.T.to(weight.device)
     prune([layer], [idx])
     layer.down.weight = nn.Parameter(columns.to(weight.dtype), requires_grad=False)
-    return LayerFit(ridge, unexplained)
+    return LayerFit(ridge, unexplained), batches
 
 
-def _catch(
-    model: nn.Module,
-    blocks: nn.ModuleList,
-    corpus: TokenizedCorpus,
-    document_idx: np.ndarray,
-    tokens_per_batch: int,
-) -> Iterator[_CaughtBatch]:
-    """The first block's hidden states and every block's arguments, for each batch."""
-    device = input_device(model)
-    rank = {int(idx): number for number, idx in enumerate(document_idx)}
-    with _stepped_over(model, blocks) as calls:
-        for batch in make_batches(corpus, document_idx, tokens_per_batch):
-            calls.clear()
-            base_model(model)(input_ids=torch.from_numpy(batch.token_ids).to(device), use_cache=False)
-            args, kwargs = calls[0]
-            hidden = args[0] if args else kwargs["hidden_states"]
-            arguments = [_without_hidden(*call) for call in calls]
-            validation = [rank[int(idx)] % VALIDATION_SHARE == 0 for idx in batch.document_idx]
-            real = torch.from_numpy(batch.real_mask()).to(device)
-            yield _CaughtBatch(hidden, real, torch.tensor(validation, device=device), arguments)
-
-
-@contextmanager
-def _stepped_over(
-    model: nn.Module, blocks: nn.ModuleList
-) -> Iterator[list[tuple[tuple[Any, ...], dict[str, Any]]]]:
-    """Let the blocks pass their input on and note their arguments, which do not depend on hidden states."""
-    outputs: list[Any] = []
-    probe = blocks[0].register_forward_hook(lambda _module, _args, output: outputs.append(output))
-    try:
-        base_model(model)(
-            input_ids=torch.zeros((1, 1), dtype=torch.long, device=input_device(model)), use_cache=False
-        )
-    finally:
-        probe.remove()
-    in_tuple = isinstance(outputs[0], tuple)
-    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        calls.append((args, kwargs))
-        hidden = args[0] if args else kwargs["hidden_states"]
-        return (hidden, *outputs[0][1:]) if in_tuple else hidden
-
-    for block in blocks:
-        block.forward = forward
-    try:
-        yield calls
-    finally:
-        for block in blocks:
-            del block.forward
+def _choose(fit: _Moments, validation: _Moments) -> tuple[float, float, torch.Tensor]:
+    """Unexplained share and ridge of the best ridge, and the correction fitted to all tokens with it."""
+    unexplained, ridge = min((validation.unexplained(fit.solve(ridge)), ridge) for ridge in RIDGES)
+    total = _Moments.sum_of(fit, validation)
+    return unexplained, ridge, total.solve(ridge)
 
 
 def _without_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -217,7 +295,7 @@ def _without_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tupl
 
 def _call(block: nn.Module, batch: _CaughtBatch, number: int) -> torch.Tensor:
     args, kwargs = batch.arguments[number]
-    output = block(batch.hidden, *args, **kwargs)
+    output = block(batch.hidden.to(batch.device), *args, **kwargs)
     return output[0] if isinstance(output, tuple) else output
 
 

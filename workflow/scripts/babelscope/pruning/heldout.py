@@ -10,7 +10,8 @@ from torch import nn
 
 from babelscope.model.load import base_model, input_device
 from babelscope.pruning.losses import DocumentLosses
-from babelscope.text.batches import make_batches
+from babelscope.text.batches import Batch
+from babelscope.text.fitting import run_batches
 from babelscope.text.tokens import TokenizedCorpus
 
 _VOCABULARY_SLICE = 4096
@@ -32,7 +33,7 @@ def evaluate_documents(
     ----------
     model : with its output layer.
     corpus, document_idx : the documents, and which of them.
-    tokens_per_batch : rows x length of a batch.
+    tokens_per_batch : rows x length of a batch; halved where memory runs out.
     on_progress : called with the number of tokens done.
     """
     device = input_device(model)
@@ -42,7 +43,8 @@ def evaluate_documents(
     n_predicted = lengths - (0 if corpus.bos_token_id >= 0 else 1)
     n_bytes = np.round(corpus.n_bytes[document_idx] * (n_predicted / lengths)).astype(np.int64)
     nll = np.zeros(n_documents)
-    for batch in make_batches(corpus, document_idx, tokens_per_batch):
+
+    def run(batch: Batch) -> None:
         token_ids = torch.from_numpy(batch.token_ids).to(device)
         predicted = torch.from_numpy(batch.real_mask(count_special=True)[:, 1:]).to(device)
         with torch.inference_mode():
@@ -54,6 +56,8 @@ def evaluate_documents(
         table[predicted.cpu()] = loss.double().cpu()
         nll[[row_of[int(idx)] for idx in batch.document_idx]] = table.sum(dim=1).numpy()
         on_progress(int(batch.n_real.sum()))
+
+    run_batches(corpus, document_idx, tokens_per_batch, run)
     return DocumentLosses(nll, n_predicted.astype(np.int64), np.maximum(n_bytes, 1))
 
 

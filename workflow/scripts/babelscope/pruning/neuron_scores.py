@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from babelscope.model.load import FfnLayer, base_model, input_device
-from babelscope.text.batches import make_batches
+from babelscope.text.batches import Batch
+from babelscope.text.fitting import run_batches
 from babelscope.text.tokens import TokenizedCorpus
 
 
@@ -47,7 +48,7 @@ def output_norms(
     ----------
     model, layers : dense; back as it was on return.
     corpus, document_idx : documents whose tokens count, all alike.
-    tokens_per_batch : rows x length of a batch.
+    tokens_per_batch : rows x length of a batch; halved where memory runs out.
 
     Returns
     -------
@@ -58,25 +59,25 @@ def output_norms(
         torch.zeros(layer.d_ff, dtype=torch.float64, device=layer.down.weight.device) for layer in layers
     ]
     real = torch.zeros(0)
+    caught: list[torch.Tensor] = []  # of this batch, by layer
 
-    def listen(total: torch.Tensor):
-        def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            rows = args[0].reshape(-1, len(total))[real.flatten().to(total.device)]
-            total.add_(rows.float().square().sum(dim=0))
+    def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        rows = args[0].reshape(-1, args[0].shape[-1])[real.flatten().to(args[0].device)]
+        caught.append(rows.float().square().sum(dim=0))
 
-        return before_down
+    def run(batch: Batch) -> None:
+        nonlocal real
+        real = torch.from_numpy(batch.real_mask())
+        caught.clear()
+        with torch.inference_mode():
+            base_model(model)(input_ids=torch.from_numpy(batch.token_ids).to(device), use_cache=False)
+        for total, new in zip(squares, caught, strict=True):
+            total += new.to(total.device)
 
-    hooks = [
-        layer.down.register_forward_pre_hook(listen(total))
-        for layer, total in zip(layers, squares, strict=True)
-    ]
-    n_tokens = 0
+    hooks = [layer.down.register_forward_pre_hook(before_down) for layer in layers]
+    n_tokens = int(np.diff(corpus.offsets)[document_idx].sum())
     try:
-        for batch in make_batches(corpus, document_idx, tokens_per_batch):
-            real = torch.from_numpy(batch.real_mask())
-            n_tokens += int(real.sum())
-            with torch.inference_mode():
-                base_model(model)(input_ids=torch.from_numpy(batch.token_ids).to(device), use_cache=False)
+        run_batches(corpus, document_idx, tokens_per_batch, run)
     finally:
         for hook in hooks:
             hook.remove()

@@ -26,8 +26,9 @@ from babelscope.recording.resume import RunningCounts, recording_key
 from babelscope.recording.scores import count_active
 from babelscope.recording.tap import ExpertTap, to_device
 from babelscope.study.errors import BabelscopeError
-from babelscope.study.progress import logger, progress
+from babelscope.study.progress import progress
 from babelscope.text.batches import Batch, make_batches
+from babelscope.text.fitting import fits, halve_budget
 from babelscope.text.tokens import Documents
 
 
@@ -252,10 +253,10 @@ class _Segment:
         """Record what is not done; return the size of batches that the GPU has the memory for."""
         saved = time.monotonic()
         while not self.done.all():
-            fits = True
+            all_fit = True
             for batch in make_batches(self.corpus, np.flatnonzero(~self.done), tokens_per_batch):
-                fits = self._record_batch(batch)
-                if not fits:
+                all_fit = fits(self._record_batch, batch)
+                if not all_fit:
                     break
                 self.done[batch.document_idx] = True
                 n_real = int(batch.n_real.sum())
@@ -265,7 +266,7 @@ class _Segment:
                     self.flush()
                     save()
                     saved = time.monotonic()
-            if not fits:
+            if not all_fit:
                 tokens_per_batch = self._halve(tokens_per_batch)
         self.flush()
         self.counts.n_documents += len(self.document_idx)
@@ -274,27 +275,15 @@ class _Segment:
 
     def _halve(self, tokens_per_batch: int) -> int:
         self.tap.release()
-        torch.cuda.empty_cache()
-        longest = int(np.diff(self.corpus.offsets)[~self.done].max())
-        if tokens_per_batch <= longest:
-            raise BabelscopeError(
-                f"out of GPU memory with one document of {longest} tokens at a time; a smaller dtype, a "
-                "lower corpus.max_tokens, or device_map: auto with more GPUs need less for each"
-            )
-        logger.info(f"out of GPU memory: batches of {tokens_per_batch // 2} tokens from here on")
-        return tokens_per_batch // 2
+        return halve_budget(tokens_per_batch, int(np.diff(self.corpus.offsets)[~self.done].max()))
 
-    def _record_batch(self, batch: Batch) -> bool:
-        """Add the counts of one batch; where the GPU runs out of memory add nothing and return False."""
-        try:
-            bad, row, n_tokens, n_active = self._count(batch)
-        except torch.OutOfMemoryError:
-            return False
+    def _record_batch(self, batch: Batch) -> None:
+        """Add the counts of one batch; where the GPU runs out of memory, nothing is added."""
+        bad, row, n_tokens, n_active = self._count(batch)
         self.bad[row] = bad
         self.n_tokens += n_tokens
         for total, new in zip(self.n_active, n_active, strict=True):
             total += new
-        return True
 
     def _count(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
         device = self.tap.device

@@ -51,7 +51,14 @@ def run_job(main: Callable[[Any], None], smk: Any, *, network: bool = False) -> 
     except BabelscopeError as error:
         logger.error("error: %s", error)
         sys.exit(1)
-    except BaseException:
+    except BaseException as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            logger.error(
+                "error: out of GPU memory (%s); a lower tokens_per_batch, a smaller dtype, a higher "
+                "gpu_memory_gb, or device_map: auto with more GPUs need less of each",
+                str(error).partition("\n")[0],
+            )
+            sys.exit(1)
         logger.exception("unexpected error: this is a defect of Babelscope, please report it with this log")
         raise
     finally:

@@ -120,6 +120,9 @@ class ModelDefinition(Section):
         max_length=100,
         description="Token before each document; empty: none. Left out: as the tokenizer does.",
     )
+    gpu_memory_gb: float | None = Field(
+        None, gt=0, le=10_000, description="Most memory a job takes of a GPU, in GB; null: what is free."
+    )
     allow_pickle: bool = Field(False, description="Convert pickled weights; loading them can run code.")
     trust_remote_code: bool = Field(False, description="Run code that comes with the model.")
 

@@ -1,0 +1,107 @@
+"""A GPU that holds few tokens at a time: everything that runs the model goes on in smaller batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny import make_corpus, make_model
+
+from babelscope.model.load import find_blocks, find_ffn_layers
+from babelscope.pruning.compensation import prune_and_compensate
+from babelscope.pruning.cut import restored
+from babelscope.pruning.heldout import evaluate_documents
+from babelscope.pruning.neuron_scores import output_norms
+from babelscope.study.errors import BabelscopeError
+
+LENGTHS = [12, 7, 7, 9, 3, 12, 5, 8, 8, 11] * 3
+BUDGET = 400
+
+
+def hold(model, n_tokens, layer=1):
+    """Let one block, and so the pass through the model, fail with more tokens than this at a time."""
+
+    def limit(_module, args, kwargs):
+        hidden = args[0] if args else kwargs["hidden_states"]
+        if hidden.shape[0] * hidden.shape[1] > n_tokens:
+            raise torch.OutOfMemoryError("no more")
+
+    return find_blocks(model)[layer].register_forward_pre_hook(limit, with_kwargs=True)
+
+
+@pytest.mark.parametrize("n_tokens", [13, 30, 50])
+def test_held_out_losses_are_the_same_in_smaller_batches(caplog, n_tokens):
+    model, corpus, seen = make_model("llama"), make_corpus(LENGTHS), []
+    idx = np.arange(len(LENGTHS))
+    expected = evaluate_documents(model, corpus, idx, BUDGET)
+    hold(model, n_tokens)
+    with caplog.at_level("INFO", logger="babelscope"):
+        found = evaluate_documents(model, corpus, idx, BUDGET, seen.append)
+    np.testing.assert_allclose(found.nll, expected.nll, rtol=1e-5)
+    assert "out of GPU memory: batches of 200 tokens from here on" in caplog.text
+    assert sum(seen) == sum(LENGTHS) + len(LENGTHS)
+
+
+@pytest.mark.parametrize("n_tokens", [13, 50])
+def test_norms_of_outputs_count_every_token_once_in_smaller_batches(n_tokens):
+    model, corpus = make_model("llama"), make_corpus(LENGTHS)
+    layers, idx = find_ffn_layers(model), np.arange(len(LENGTHS))
+    expected = output_norms(model, layers, corpus, idx, BUDGET)
+    hold(model, n_tokens, layer=2)  # the first two blocks have said theirs by then
+    np.testing.assert_allclose(output_norms(model, layers, corpus, idx, BUDGET), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "bloom", "opt"])
+@pytest.mark.parametrize("n_tokens", [13, 50])
+def test_compensation_fits_the_same_columns_in_smaller_batches(family, n_tokens):
+    columns = []
+    for limited in (False, True):
+        model, corpus, seen = make_model(family), make_corpus(LENGTHS), []
+        layers = find_ffn_layers(model)
+        if limited:
+            hold(model, n_tokens)
+        idx = [np.arange(0, layer.d_ff, 2) for layer in layers]
+        with restored(layers):
+            prune_and_compensate(model, layers, corpus, corpus.profile_idx, idx, BUDGET, seen.append)
+            columns.append([layer.down.weight for layer in layers])
+        assert sum(seen) == 3 * sum(LENGTHS)
+    for found, expected in zip(*columns, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_moments_that_do_not_fit_are_solved_on_the_host(monkeypatch, caplog):
+    from babelscope.pruning import compensation
+
+    model, corpus = make_model("llama"), make_corpus(LENGTHS)
+    layers = find_ffn_layers(model)
+    choose, calls = compensation._choose, []
+
+    def full(fit, validation):
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("no more")
+        return choose(fit, validation)
+
+    monkeypatch.setattr(compensation, "_choose", full)
+    idx = [np.arange(0, layer.d_ff, 2) for layer in layers]
+    with restored(layers), caplog.at_level("INFO", logger="babelscope"):
+        fits = prune_and_compensate(model, layers, corpus, corpus.profile_idx, idx, BUDGET)
+    assert len(fits) == 3
+    assert len(calls) == 4
+    assert "layer 0 is solved on the host" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["losses", "norms", "compensation"])
+def test_one_document_that_does_not_fit_is_an_error_that_says_what_to_do(what):
+    model, corpus = make_model("llama"), make_corpus(LENGTHS)
+    layers, idx = find_ffn_layers(model), np.arange(len(LENGTHS))
+    run = {
+        "losses": lambda: evaluate_documents(model, corpus, idx, BUDGET),
+        "norms": lambda: output_norms(model, layers, corpus, idx, BUDGET),
+        "compensation": lambda: prune_and_compensate(
+            model, layers, corpus, idx, [np.arange(12)] * len(layers), BUDGET
+        ),
+    }[what]
+    hold(model, 5)
+    with pytest.raises(BabelscopeError, match=r"one document of 1[23] tokens at a time.*device_map: auto"):
+        run()
