@@ -5,6 +5,10 @@ pruning/{lang}.json, pruning_speed.csv; for `full` pruning_frontier.csv. Makes: 
 claims.csv and claims.html under results/{model}/, and results/models/ where there are two models or more.
 """
 
+
+include: "inputs/evidence.smk"
+
+
 import yaml
 
 EVIDENCE = config["evidence"]
@@ -44,18 +48,6 @@ RECORDING_TARGETS = [
         "results/{model}/figures/{figure}.png", model=MODELS, figure=EVIDENCE_FIGURES
     ),
 ]
-
-
-def recordings_of(variants):
-    """Recordings of all languages, one named input per variant."""
-    return {
-        variant: collect(
-            "results/{{model}}/variants/{variant}/activations/{lang}.h5",
-            variant=variant,
-            lang=LANGUAGES,
-        )
-        for variant in variants
-    }
 
 
 EVIDENCE_FULL = collect("results/{model}/evidence/frontier_claims.csv", model=MODELS)

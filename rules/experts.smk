@@ -4,20 +4,15 @@ Needs: results/{model}/model.json. Makes: results/{model}/experts/layer_{layer}.
 results/{model}/experts.h5, results/{model}/variants/{variant}/experts.h5 for control partitions.
 """
 
+
+include: "inputs/experts.smk"
+
+
 CONTROLS = config["recording"]["controls"]
 VARIANTS = {
     name: {"method": name, "n_experts": config["experts"]["n_experts"]}
     for name in CONTROLS
 }
-
-
-def layer_files(wildcards):
-    """One file a layer of the model."""
-    n_layers = definition(wildcards)["n_layers"]
-    return [
-        f"results/{wildcards.model}/experts/layer_{layer:02d}.h5"
-        for layer in range(n_layers)
-    ]
 
 
 rule cluster_layer:

@@ -5,6 +5,10 @@ Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5. Makes: p
 pruning_matrix.csv (each language under every language's experts) and pruning_frontier.csv, under results/{model}/.
 """
 
+
+include: "inputs/pruning.smk"
+
+
 # What a pruned model serves: one language, or several together.
 TARGETS = {**{lang: [lang] for lang in LANGUAGES}, **config["pruning"]["unions"]}
 CHOICE = {
@@ -12,13 +16,6 @@ CHOICE = {
     "threshold": config["sharing"]["threshold"],
     "share": config["pruning"]["share"],
 }
-
-
-def of_members(pattern):
-    """One file for each language that a pruned model serves."""
-    return lambda wildcards: collect(
-        pattern, model=wildcards.model, lang=TARGETS[wildcards.target]
-    )
 
 
 rule compensate:

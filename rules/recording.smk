@@ -6,6 +6,10 @@ activations/{lang}/shard_{shard}.h5 (and .json, what decides it) where recording
 them; check.json.
 """
 
+
+include: "inputs/recording.smk"
+
+
 import json
 
 from babelscope.recording.shard_names import shard_names
@@ -21,43 +25,6 @@ RECORDING_FULL = collect(
     variant=SWEEP,
     lang=LANGUAGES,
 )
-
-
-def recorded(variants, pattern):
-    """Files of some variants by name, all other wildcards left open."""
-    return {
-        v: f"results/{{model}}/variants/{v}/activations/{pattern}" for v in variants
-    }
-
-
-def recording_settings(wildcards):
-    """What decides the counts beside the documents."""
-    keys = ("documents_per_block", "documents_per_segment", "max_blocks")
-    keys += ("count_special_tokens", "on_nonfinite")
-    return {key: RECORDING[key] for key in keys}
-
-
-def shard_plan(wildcards):
-    """All that decides the counts of a shard, as one line: the same however many documents come after it."""
-    per_shard = RECORDING["documents_per_shard"]
-    first = int(wildcards.shard) * per_shard
-    size = ("profile_documents", "allow_fewer", "sources")
-    plan = {
-        "documents": [
-            first,
-            min(first + per_shard, config["corpus"]["profile_documents"]),
-        ],
-        "source": corpus_source(wildcards),
-        "sampling": {k: v for k, v in config["corpus"].items() if k not in size},
-        "seed": config["seed"],
-        "recording": [RECORDING["top_fraction"], SWEEP, recording_settings(wildcards)],
-        "compute": compute_settings(wildcards),
-        "code": [
-            code_of(rule_name)
-            for rule_name in ("sample_corpus", "tokenize_corpus", "record_activations")
-        ],
-    }
-    return json.dumps(plan, sort_keys=True)
 
 
 if SHARDED:

@@ -13,7 +13,7 @@ GPUS = visible_gpus()
 SUBMITS = workflow.is_main_process and workflow.resource_settings.nodes is not None
 if not SUBMITS:
     # The processes of the jobs need not look again.
-    os.environ["BABELSCOPE_GPUS"] = ",".join(GPUS)
+    os.environ.update(BABELSCOPE_GPUS=",".join(GPUS))
     GPU_LIMIT = workflow.global_resources.get("gpu").value
     if GPUS and (GPU_LIMIT is None or GPU_LIMIT > len(GPUS) * JOBS_PER_GPU):
         workflow.register_resource("gpu", len(GPUS) * JOBS_PER_GPU)
@@ -22,11 +22,11 @@ if SUBMITS or workflow.remote_exec:
     os.environ.setdefault("BABELSCOPE_THREADS", "8")
 # Of a job that runs the model: four at once with few threads each are half as fast again as one with all.
 THREADS = int(
-    os.environ.get("BABELSCOPE_THREADS")
+    os.getenv("BABELSCOPE_THREADS")
     or max(1, (workflow.resource_settings.cores or 16) // 4)
 )
 # Of a job that should have the machine to itself.
-ALL_THREADS = int(os.environ.get("BABELSCOPE_THREADS", 16))
+ALL_THREADS = int(os.getenv("BABELSCOPE_THREADS", "16"))
 
 
 def scheduler_has_gpus():
@@ -77,5 +77,5 @@ def at_gpu_nodes(with_gpu, without):
 # Partition and model of GPU nodes, from the profile of a cluster that has them.
 GPU_NODES = {
     name: at_gpu_nodes(*values)
-    for name, values in json.loads(os.environ.get("BABELSCOPE_GPU_NODES", "{}")).items()
+    for name, values in json.loads(os.getenv("BABELSCOPE_GPU_NODES", "{}")).items()
 }

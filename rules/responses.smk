@@ -5,10 +5,7 @@ responses/{lang}.jsonl, responses.csv, annotation/{lang}.html, annotations.csv u
 """
 
 
-def annotation_files(wildcards):
-    """Files that annotators of a model have exported from their pages."""
-    pattern = config["responses"]["annotations"].replace("{model}", wildcards.model)
-    return sorted(glob.glob(pattern, recursive=True))
+include: "inputs/responses.smk"
 
 
 rule generate_responses:

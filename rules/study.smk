@@ -16,8 +16,8 @@ ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 # Jobs use the library beside their scripts, whatever else of its name is installed.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(
+    PYTHONPATH=os.pathsep.join([str(SCRIPTS), *filter(None, [os.getenv("PYTHONPATH")])])
 )
 
 from babelscope.study.code_digest import code_digest

@@ -4,27 +4,11 @@ Needs: corpus.sources, results/{model}/model.json. Makes: results/corpora/{lang}
 results/{model}/tokens/{lang}.h5.
 """
 
+
+include: "inputs/text.smk"
+
+
 from babelscope.text.sources import ending_of
-
-
-def corpus_source(wildcards):
-    """The source of one language: its own, or the default."""
-    sources = config["corpus"]["sources"]
-    return sources.get(wildcards.lang, sources["default"])
-
-
-def corpus_files(wildcards):
-    """Local files of one language: an edited file makes its documents anew."""
-    pattern = corpus_source(wildcards).get("files", "")
-    paths = sorted(
-        path
-        for path in glob.glob(pattern.replace("{lang}", wildcards.lang), recursive=True)
-        if Path(path).is_file()
-    )
-    if "columns" not in corpus_source(wildcards):
-        for path in paths:
-            ending_of(Path(path))
-    return paths
 
 
 rule sample_corpus:

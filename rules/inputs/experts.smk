@@ -1,0 +1,10 @@
+"""What the rules of stage experts are given: functions of wildcards, no rules."""
+
+
+def layer_files(wildcards):
+    """One file a layer of the model."""
+    n_layers = definition(wildcards)["n_layers"]
+    return [
+        f"results/{wildcards.model}/experts/layer_{layer:02d}.h5"
+        for layer in range(n_layers)
+    ]

@@ -1,0 +1,13 @@
+"""What the rules of stage model are given: functions of wildcards, no rules."""
+
+
+def definition(wildcards):
+    """The configuration of one model."""
+    return config["model_definitions"][wildcards.model]
+
+
+def compute_settings(wildcards):
+    """How one model computes: type, device, size of batches."""
+    keys = ("dtype", "device", "device_map", "compile", "tokens_per_batch")
+    keys += ("gpu_memory_gb",)
+    return {key: definition(wildcards)[key] for key in keys}

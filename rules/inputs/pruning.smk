@@ -1,0 +1,8 @@
+"""What the rules of stage pruning are given: functions of wildcards, no rules."""
+
+
+def of_members(pattern):
+    """One file for each language that a pruned model serves."""
+    return lambda wildcards: collect(
+        pattern, model=wildcards.model, lang=TARGETS[wildcards.target]
+    )

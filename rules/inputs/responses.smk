@@ -1,0 +1,7 @@
+"""What the rules of stage responses are given: functions of wildcards, no rules."""
+
+
+def annotation_files(wildcards):
+    """Files that annotators of a model have exported from their pages."""
+    pattern = config["responses"]["annotations"].replace("{model}", wildcards.model)
+    return sorted(glob.glob(pattern, recursive=True))
