@@ -31,6 +31,7 @@ def test_every_h5_file_says_what_it_is(finished_study):
     files = sorted(results(finished_study).rglob("*.h5"))
     assert len(files) > 10
     for path in files:
+        assert path.read_bytes().startswith(b"babelscope sha256 "), path
         with h5py.File(path) as file:
             assert file.attrs["format"].startswith("babelscope/"), path
             assert file.attrs["format_version"] >= 1
@@ -39,8 +40,6 @@ def test_every_h5_file_says_what_it_is(finished_study):
             for dataset in file.values():
                 assert len(dataset.attrs["dims"]) == dataset.ndim or dataset.ndim == 0
                 assert dataset.attrs["description"]
-                if dataset.ndim and dataset.size and dataset.dtype != object:
-                    assert dataset.fletcher32
 
 
 def test_corpora_hold_disjoint_documents(finished_study):
@@ -147,7 +146,8 @@ def test_run_config_is_the_merged_configuration(finished_study):
 
 def test_nothing_is_left_elsewhere_or_half_written(finished_study):
     made = {path.name for path in finished_study.iterdir()}
-    parts = {"Snakefile", "rules", "workflow", "config", "profiles", "envs", "tiny-model", "text"}
+    parts = {"Snakefile", "rules", "workflow", "config", "resources", "profiles", "envs"}
+    parts |= {"tiny-model", "text"}
     assert made - parts <= {"results", "logs", "benchmarks", ".snakemake"}
     left = [path for path in finished_study.rglob("*") if path.suffix in (".part", ".npz")]
     assert not left
