@@ -160,6 +160,8 @@ class PlannedJob:
 def plan_of(dry_run: str) -> list[PlannedJob]:
     """The jobs that the output of ``snakemake --dry-run`` announces."""
     plan: list[PlannedJob] = []
+    # jobs of a group are indented once more
+    dry_run = re.sub(r"(?m)^ {4}(?= {4}|(?:local)?(?:rule|checkpoint) \w+:)", "", dry_run)
     for block in re.split(r"\n(?=(?:local)?(?:rule|checkpoint) \w+:)", dry_run)[1:]:
         rule = re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", block)[1]
         found = dict(re.findall(r"^    (input|output|wildcards): (.*)$", block, re.MULTILINE))

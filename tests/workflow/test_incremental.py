@@ -1,9 +1,11 @@
-"""What a change makes anew: exactly the jobs that it concerns and those that read what they make."""
+"""What a change has made again: exactly the jobs that it concerns and those that read what they make."""
 
 from __future__ import annotations
 
 import pytest
 from tests.support import change_config, job, planned_jobs, whole_plan, with_followers
+
+from babelscope.study.code_digest import code_digest
 
 LIBRARY = "workflow/scripts/babelscope"
 CONFIG = job("save_config")  # writes the configuration of the run down
@@ -88,34 +90,44 @@ def test_touched_comments_run_nothing(study):
     for path in (
         "workflow/scripts/record_activations.py",
         "workflow/scripts/plot_sharing.py",
-        f"{LIBRARY}/scoring.py",
-        f"{LIBRARY}/store.py",
+        f"{LIBRARY}/recording/scores.py",
+        f"{LIBRARY}/files/hdf5.py",
         "rules/comparison.smk",
         "Snakefile",
     ):
         file = study / path
         file.write_text(file.read_text(encoding="utf-8") + "\n# a remark\n", encoding="utf-8")
-    edit(
-        study, f"{LIBRARY}/similarity.py", '"""Compare all pairs of languages.', '"""All pairs of languages.'
-    )
     assert planned_jobs(study) == set()
 
 
+def rules_changed_by(study, path, old, new):
+    """Edit the library; the rules whose digest of code the edit changes."""
+    scripts = sorted((study / "workflow" / "scripts").glob("*.py"))
+    before = {script.stem: code_digest(script) for script in scripts}
+    edit(study, path, old, new)
+    return {script.stem for script in scripts if code_digest(script) != before[script.stem]}
+
+
 def test_a_change_in_the_library_remakes_what_can_reach_it_and_what_follows(study, plan):
-    edit(study, f"{LIBRARY}/similarity.py", "[:, None, None] + 0.5", "[:, None, None] + 0.25")
-    expected = with_followers(plan, of_rules(plan, {"compare_languages"}))
-    assert planned_jobs(study) == expected
-    assert not {rule for rule, _ in expected} & {"record_activations", "compensate", "cluster_layer"}
+    changed = rules_changed_by(study, f"{LIBRARY}/comparison/measures.py", "+ 0.5", "+ 0.25")
+    assert planned_jobs(study) == with_followers(plan, of_rules(plan, changed))
+    assert "compare_languages" in changed
+    assert not changed & {"record_activations", "cluster_layer", "sample_corpus"}
 
 
-def test_a_change_of_how_experts_are_scored_records_all_languages_anew(study, plan):
-    edit(study, f"{LIBRARY}/scoring.py", "eps=_TINY_VARIANCE", "eps=2 * _TINY_VARIANCE")
-    assert planned_jobs(study) == with_followers(plan, of_rules(plan, {"record_activations", "check_model"}))
+def test_a_change_of_how_experts_are_scored_records_all_languages_again(study, plan):
+    path = f"{LIBRARY}/recording/scores.py"
+    changed = rules_changed_by(study, path, "eps=_TINY_VARIANCE", "eps=2 * _TINY_VARIANCE")
+    assert planned_jobs(study) == with_followers(plan, of_rules(plan, changed))
+    assert {"record_activations", "check_model"} <= changed
+    assert not changed & {"cluster_layer", "compare_languages"}
 
 
-def test_a_change_of_the_look_of_one_figure_draws_that_one_anew(study, plan):
-    edit(study, f"{LIBRARY}/figures/heatmaps.py", 'label="number of languages"', 'label="languages"')
-    assert planned_jobs(study) == with_followers(plan, of_rules(plan, {"plot_sharing"}))
+def test_a_change_of_the_look_of_one_figure_draws_its_stage_again(study, plan):
+    path = f"{LIBRARY}/comparison/figures.py"
+    changed = rules_changed_by(study, path, 'label="number of languages"', 'label="languages"')
+    assert planned_jobs(study) == with_followers(plan, of_rules(plan, changed))
+    assert "plot_sharing" in changed and all(rule.startswith("plot_") for rule in changed)
 
 
 def test_an_edited_text_remakes_its_language_and_the_fan_ins(study, plan):

@@ -129,5 +129,7 @@ def test_the_catalog_finds_what_it_asks_for():
     assert set(catalog["usage"]["mandatory-flags"]) == {"desc", "flags"}
     for file in ("Snakefile", "config/README.md", "config/config.yaml", "README.md", "LICENSE"):
         assert (ROOT / file).exists(), file
-    environments = set(re.findall(r'conda:\s+"(.+?)"', "".join(p.read_text() for p in ROOT.glob("rules/*.smk"))))
+    environments = set(
+        re.findall(r'conda:\s+"(.+?)"', "".join(p.read_text() for p in ROOT.glob("rules/*.smk")))
+    )
     assert all((ROOT / "rules" / environment).exists() for environment in environments)
