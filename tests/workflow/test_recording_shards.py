@@ -18,7 +18,7 @@ MAIN = "results/tiny/activations/en.h5"
 OUTPUTS = {
     "main": MAIN,
     "random": "results/tiny/variants/random/activations/en.h5",
-    "main, top 0.5": "results/tiny/variants/top_50/activations/en.h5",
+    "top_50": "results/tiny/variants/top_50/activations/en.h5",
 }
 
 
