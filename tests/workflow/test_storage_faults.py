@@ -50,7 +50,7 @@ def another_version(path: Path) -> None:
 
 
 def another_language(path: Path) -> None:
-    path.write_bytes(path.with_name("fr.h5").read_bytes())
+    path.write_bytes(path.with_name("hi.h5").read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def another_language(path: Path) -> None:
         (empty, "damaged or no HDF5 file"),
         (another_model, "made with model = 'another', this run has 'tiny'"),
         (another_version, "format_version is 99"),
-        (another_language, "made with language = 'fr', this run has 'en'"),
+        (another_language, "made with language = 'hi', this run has 'en'"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
