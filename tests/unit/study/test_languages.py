@@ -34,7 +34,7 @@ def test_codes_can_be_names_of_files_and_scripts_are_iso_15924():
         (HEADER + "de\tGerman\tIndo-European\tGermanic\n", "line 2: every column needs a value"),
         (HEADER + "de\tGerman\t\tGermanic\tLatn\n", "line 2: every column needs a value"),
         (HEADER + "de\tGerman\tX\tY\tLatn\tmore\n", "line 2: every column needs a value"),
-        (HEADER + 2 * "de\tGerman\tX\tY\tLatn\n", "line 3: de stands twice"),
+        (HEADER + 2 * "de\tGerman\tX\tY\tLatn\n", "line 3: de is given twice"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, text, message):

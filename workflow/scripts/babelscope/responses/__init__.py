@@ -1,0 +1,6 @@
+"""Continuations by the dense and the pruned model, and what measures and people say of them.
+
+Takes: held-out tokens, a loaded model, a `PruningPlan`; judgements that annotators exported.
+Gives: `responses/{lang}.jsonl`, measures, the page for annotators, their agreement.
+Never imports: matplotlib, h5py.
+"""

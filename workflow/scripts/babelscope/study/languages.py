@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from babelscope.study.errors import BabelscopeError
+from babelscope.study.resources import resource_path
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,19 @@ class Language:
     script: str
 
 
-def read_languages(path: str | Path) -> dict[str, Language]:
+def read_languages(path: str | Path | None = None) -> dict[str, Language]:
     """Read the table, by code.
+
+    Parameters
+    ----------
+    path : of the table; None: the one that comes with the library.
 
     Raises
     ------
     BabelscopeError
-        For missing columns, empty cells or a code that stands twice; file and line are named.
+        For missing columns, empty cells or a code given twice; file and line are named.
     """
+    path = resource_path("languages.tsv") if path is None else path
     columns = [field.name for field in fields(Language)]
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t")
@@ -40,7 +46,7 @@ def read_languages(path: str | Path) -> dict[str, Language]:
                 raise BabelscopeError(f"{path}, line {number}: every column needs a value")
             language = Language(**row)
             if language.code in table:
-                raise BabelscopeError(f"{path}, line {number}: {language.code} stands twice")
+                raise BabelscopeError(f"{path}, line {number}: {language.code} is given twice")
             table[language.code] = language
     return table
 
