@@ -1,4 +1,8 @@
-"""Tables as CSV: a row is a dataclass or mapping, numbers have six digits, what is missing is empty."""
+"""Tables as CSV: a row is a dataclass or mapping, numbers have six digits, what is missing is empty.
+
+The standard library's ``csv`` serves: rows are written once and read as text. pandas would add a second of
+import (1.2 s against 0.2 s of numpy alone) to each job that touches a table, and replace no code but this.
+"""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import norm
-from statsmodels.stats import inter_rater
+from krippendorff import alpha
+from statsmodels.stats.inter_rater import fleiss_kappa as statsmodels_kappa
+from statsmodels.stats.proportion import proportion_confint
 
 from babelscope.responses.page import Annotation, read_annotation
 from babelscope.study.errors import BabelscopeError
@@ -75,20 +76,10 @@ def krippendorff_alpha(ratings: np.ndarray, level: Literal["nominal", "ordinal"]
     """
     if ratings.ndim != 2:
         raise BabelscopeError(f"ratings have shape {ratings.shape}, need (n_annotators, n_items)")
-    values = np.unique(ratings[~np.isnan(ratings)])
-    per_item = (ratings[:, :, None] == values).sum(axis=0).astype(float)  # (n_items, n_values)
-    n_ratings = per_item.sum(axis=1)
-    per_item, n_ratings = per_item[n_ratings >= 2], n_ratings[n_ratings >= 2]
-    # Every item gives its pairs of ratings the weight of its ratings: 1 / (n_ratings - 1) a pair.
-    weighted = per_item / np.maximum(n_ratings - 1, 1)[:, None]
-    # A value paired with itself is counted too often here, but lies at distance zero.
-    coincidences = weighted.T @ per_item  # (n_values, n_values)
-    n_of_value = per_item.sum(axis=0)
-    distance = _squared_distance(n_of_value, level)
-    expected = float((np.outer(n_of_value, n_of_value) * distance).sum())
-    if expected == 0:
+    paired = ratings[:, (~np.isnan(ratings)).sum(axis=0) >= 2]
+    if len(np.unique(paired[~np.isnan(paired)])) < 2:
         return None
-    return float(1 - (n_of_value.sum() - 1) * (coincidences * distance).sum() / expected)
+    return float(alpha(paired, level_of_measurement=level))
 
 
 def fleiss_kappa(counts: np.ndarray) -> float | None:
@@ -109,7 +100,7 @@ def fleiss_kappa(counts: np.ndarray) -> float | None:
         return None
     if (counts.sum(axis=0) > 0).sum() < 2:
         return None
-    return float(inter_rater.fleiss_kappa(counts, method="fleiss"))
+    return float(statsmodels_kappa(counts, method="fleiss"))
 
 
 def share_interval(
@@ -150,11 +141,8 @@ def share_interval(
         variance = n_items / (n_items - 1) * float((residuals**2).sum()) / n_total**2
         n_effective = share * (1 - share) / variance if variance > 0 else float(n_total)
     n_effective = min(max(n_effective, n_items), n_total)
-    z = float(norm.ppf(0.5 + level / 2))
-    centre = (share + z**2 / (2 * n_effective)) / (1 + z**2 / n_effective)
-    spread = share * (1 - share) / n_effective + z**2 / (4 * n_effective**2)
-    half = z * np.sqrt(spread) / (1 + z**2 / n_effective)
-    return share, max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    low, high = proportion_confint(share * n_effective, n_effective, alpha=1 - level, method="wilson")
+    return share, max(0.0, float(low)), min(1.0, float(high))
 
 
 def _summarise(language: str, annotations: Sequence[Annotation]) -> dict[str, Any]:
@@ -216,11 +204,3 @@ def _check_beside(
 
 def _same_person(annotator: str) -> str:
     return annotator.casefold()
-
-
-def _squared_distance(n_of_value: np.ndarray, level: str) -> np.ndarray:
-    """Squared difference of any two values, float64 (n_values, n_values), zero on the diagonal."""
-    if level == "nominal":
-        return 1 - np.eye(len(n_of_value))
-    middle_rank = np.cumsum(n_of_value) - n_of_value / 2
-    return (middle_rank[:, None] - middle_rank[None, :]) ** 2

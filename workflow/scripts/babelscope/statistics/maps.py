@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import permutation_test
 
 from babelscope.statistics.permutation import N_RANDOM
 
@@ -29,13 +30,30 @@ def scale_to_map(distance: np.ndarray, n_axes: int = N_AXES) -> np.ndarray:
 def compare_maps(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     """Procrustes fit of two maps and its permutation p value.
 
+    Parameters
+    ----------
+    first, second : float64 (n, n_axes), the same objects in the same order.
+    rng : draws permutations of the objects where there are more than ``N_RANDOM``; otherwise all are seen.
+
     Returns
     -------
-    fit : in [0, 1], one less the disparity of ``scipy.spatial.procrustes``. p_value : in (0, 1].
+    fit : in [0, 1], one less the disparity of ``scipy.spatial.procrustes``.
+    p_value : share of permutations, the data's own among them, that fit as well or better; in (0, 1].
     """
     a, b = (points - points.mean(axis=0) for points in (first, second))
     a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
-    orders = np.vstack([np.arange(len(b)), rng.permuted(np.tile(np.arange(len(b)), (N_RANDOM, 1)), axis=1)])
-    products = np.einsum("ni,rnj->rij", a, b[orders])
-    fits = np.linalg.svd(products, compute_uv=False).sum(axis=1) ** 2
-    return float(fits[0]), float((fits >= fits[0] - 1e-12).mean())
+
+    def fit(order: np.ndarray, axis: int = -1) -> np.ndarray:
+        products = np.einsum("ni,...nj->...ij", a, b[order])
+        return np.linalg.svd(products, compute_uv=False).sum(axis=axis) ** 2
+
+    test = permutation_test(
+        (np.arange(len(b)),),
+        fit,
+        permutation_type="pairings",
+        alternative="greater",
+        vectorized=True,
+        n_resamples=N_RANDOM,
+        rng=rng,
+    )
+    return float(test.statistic), float(test.pvalue)
