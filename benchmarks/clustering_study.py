@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +26,12 @@ from babelscope.comparison.sharing import count_sharing
 from babelscope.comparison.similarity import compare_languages, stack_frequencies
 from babelscope.experts.clustering import cluster_neurons, partition_sse
 from babelscope.experts.partition import ExpertPartition
+from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo, read_model_info
-from babelscope.model.load import base_model, find_ffn_layers, input_device, load_model
+from babelscope.model.load import load_model
 from babelscope.model.weights import read_rows
 from babelscope.pruning.choice import keep_frequent
-from babelscope.pruning.cut import kept_neurons, prune, restored
+from babelscope.pruning.cut import kept_neurons, prune
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.recording.counts import ActivationCounts
 from babelscope.recording.record import RecordingSettings, make_variants, record_activations
@@ -68,25 +69,15 @@ def tokens_of(info: ModelInfo, language: str) -> TokenizedCorpus:
 def sample_activations(info: ModelInfo) -> Iterator[list[np.ndarray]]:
     """Yield for each seed: for each layer float32 (n_neurons, n_tokens), tokens of all languages."""
     model = load_model(info)
-    layers = find_ffn_layers(model, info.family)
-    seen: list[list[np.ndarray]] = [[] for _ in layers]
+    seen: list[list[np.ndarray]] = [[] for _ in model.layers]
     inputs: dict[int, torch.Tensor] = {}
-
-    def keep_input(number: int) -> Callable[..., None]:
-        return lambda _module, arguments: inputs.update({number: arguments[0].flatten(0, 1)})
-
-    hooks = [layer.down.register_forward_pre_hook(keep_input(i)) for i, layer in enumerate(layers)]
-    for language in LANGUAGES:
-        corpus = tokens_of(info, language)
-        for batch in make_batches(corpus, corpus.profile_idx[:SAMPLED_DOCUMENTS], TOKENS_PER_BATCH):
-            with torch.inference_mode():
-                base_model(model)(
-                    input_ids=torch.from_numpy(batch.token_ids).to(input_device(model)), use_cache=False
-                )
-            for number, parts in enumerate(seen):
-                parts.append(inputs[number].cpu().numpy()[batch.real_mask().ravel()])
-    for hook in hooks:
-        hook.remove()
+    with model.activations(lambda layer, rows: inputs.update({layer: rows})):
+        for language in LANGUAGES:
+            corpus = tokens_of(info, language)
+            for batch in make_batches(corpus, corpus.profile_idx[:SAMPLED_DOCUMENTS], TOKENS_PER_BATCH):
+                model.hidden(batch.token_ids)
+                for number, parts in enumerate(seen):
+                    parts.append(inputs[number].cpu().numpy()[batch.real_mask().ravel()])
     stacked = [np.concatenate(parts) for parts in seen]
     for part in np.array_split(np.random.default_rng(0).permutation(len(stacked[0])), len(SEEDS)):
         yield [layer[part].T for layer in stacked]
@@ -154,12 +145,10 @@ def record(info: ModelInfo, work: Path, language: str) -> None:
     file = work / f"counts_{language}.npz"
     if file.exists():
         return
-    model = load_model(info)
+    model = load_model(info, Compute(tokens_per_batch=TOKENS_PER_BATCH))
     corpus = tokens_of(info, language)
     variants = make_variants(read_partitions(work), TOP_FRACTION)
-    settings = RecordingSettings(tokens_per_batch=TOKENS_PER_BATCH)
-    layers = find_ffn_layers(model, info.family)
-    recording = record_activations(model, layers, corpus, corpus.profile_idx, variants, settings)
+    recording = record_activations(model, corpus, corpus.profile_idx, variants, RecordingSettings())
     counts = {name: count.n_active.sum(axis=0) for name, count in recording.counts.items()}
     any_count = next(iter(recording.counts.values()))
     np.savez(file, n_tokens=any_count.n_tokens.sum(), top_k=any_count.top_k, **counts)
@@ -181,8 +170,8 @@ def keep_most_frequent(frequency: np.ndarray, n_kept: int) -> np.ndarray:
 
 def evaluate(info: ModelInfo, work: Path, language: str) -> None:
     """Held-out NLL of the dense model and of every partition's pruned models, each kept in a file."""
-    corpus, model = tokens_of(info, language), load_model(info)
-    layers = find_ffn_layers(model, info.family)
+    corpus = tokens_of(info, language)
+    model = load_model(info, Compute(tokens_per_batch=TOKENS_PER_BATCH))
     partitions = read_partitions(work)
     frequency = {name: read_counts(work, language, name).frequency for name in NAMES}
     choices = {("dense", NAMES[0]): np.ones_like(frequency[NAMES[0]], dtype=bool)}
@@ -192,9 +181,9 @@ def evaluate(info: ModelInfo, work: Path, language: str) -> None:
     for (kind, name), keep in choices.items():
         file = work / f"nll_{language}_{kind}_{name}.txt"
         if not file.exists():
-            with restored(layers):
-                prune(layers, kept_neurons(keep, partitions[name]))
-                losses = evaluate_documents(model, corpus, corpus.heldout_idx, TOKENS_PER_BATCH)
+            with model.restored():
+                prune(model.layers, kept_neurons(keep, partitions[name]))
+                losses = evaluate_documents(model, corpus, corpus.heldout_idx)
             file.write_text(f"{losses.mean_nll} {keep.mean()}\n", encoding="utf-8")
             print(f"{language}, {kind}, {name}: {losses.mean_nll:.3f} nats", flush=True)
 

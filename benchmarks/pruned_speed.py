@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from babelscope.model.load import StudyModel
 from babelscope.pruning.pruned_model import PruningPlan
 from babelscope.pruning.speed import SpeedSettings, measure_speed, speed_table
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    model = build_stack(options.layers)
+    model = StudyModel(build_stack(options.layers))
     token_ids = np.random.default_rng(0).integers(3, 32000, 4096)
     rows = []
     for name, multiple in (("as they fall", 1), ("rounded up to multiples of 64", 64)):

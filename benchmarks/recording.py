@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from recording_variants import VARIANTS, Bench, prepare
 
-from babelscope.model.load import DTYPES, base_model, find_ffn_layers
+from babelscope.model.load import StudyModel
 from babelscope.recording.check import check_model
 from babelscope.recording.record import RecordingSettings, record_activations
 from babelscope.recording.tap import ExpertTap
@@ -156,12 +156,11 @@ def measure_agreement(options: argparse.Namespace) -> None:
     """Decisions of the fast path against the float64 reference, on real text of three languages."""
     for dtype in options.dtypes:
         bench = Bench(options, dtype, options.reference_documents)
-        model, variant = bench.load(), bench.variants[0]
+        model, variant = StudyModel(bench.load()), bench.variants[0]
         checks = {
             check.name: check.value
             for check in check_model(
                 model,
-                find_ffn_layers(model),
                 bench.info,
                 bench.corpus,
                 variant.partition,
@@ -191,11 +190,10 @@ def record_many(options: argparse.Namespace, dtype: str, n_tokens: int) -> None:
         bench.corpus.n_bytes[idx],
         bench.corpus.bos_token_id,
     )
-    model, settings = bench.load(), RecordingSettings(tokens_per_batch=options.tokens_per_batch)
-    layers = find_ffn_layers(model)
-    record_activations(model, layers, corpus, np.arange(20), bench.variants, settings)
+    model, settings = StudyModel(bench.load(), options.tokens_per_batch), RecordingSettings()
+    record_activations(model, corpus, np.arange(20), bench.variants, settings)
     begin = time.perf_counter()
-    record_activations(model, layers, corpus, np.arange(n_documents), bench.variants, settings)
+    record_activations(model, corpus, np.arange(n_documents), bench.variants, settings)
     seconds = time.perf_counter() - begin
     row = {"model": options.model, "dtype": dtype, "tokens": int(lengths.sum()) + n_documents}
     row |= {"seconds": round(seconds, 2), "tokens_per_second": round(row["tokens"] / seconds, 1)}
@@ -224,8 +222,8 @@ def measure_floor(options: argparse.Namespace) -> None:
     """Operations and bytes of a token, the machine's matrix rate, and what the bare model reaches of it."""
     for dtype in options.dtypes:
         bench = Bench(options, dtype)
-        model = bench.load()
-        a, b = (torch.randn(2048, 2048, device=bench.device).to(DTYPES[dtype]) for _ in range(2))
+        model = StudyModel(bench.load())
+        a, b = (torch.randn(2048, 2048, device=bench.device).to(getattr(torch, dtype)) for _ in range(2))
         times = []
         for _ in range(20):
             begin = time.perf_counter()
@@ -238,11 +236,11 @@ def measure_floor(options: argparse.Namespace) -> None:
         run(partial(note, ends), options.repeats + 1)
         times = np.diff(ends[n_batches - 1 :: n_batches]).tolist()  # the first round warms up
         begin = now()
-        with ExpertTap(model, find_ffn_layers(model), [bench.variants[0].partition]):
+        with ExpertTap(model, [bench.variants[0].partition]):
             pass
         setup_seconds = now() - begin
         tokens_per_second = bench.n_tokens / statistics.median(times)
-        linear = sum(m.weight.numel() for m in base_model(model).modules() if isinstance(m, torch.nn.Linear))
+        linear = sum(m.weight.numel() for m in model.base.modules() if isinstance(m, torch.nn.Linear))
         n_activations = bench.info.n_layers * bench.info.d_ff
         row = {
             "model": options.model,

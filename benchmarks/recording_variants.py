@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from babelscope.experts.partition import read_partition
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
-from babelscope.model.load import DTYPES, base_model, find_ffn_layers, load_model
+from babelscope.model.layers import find_ffn_layers
+from babelscope.model.load import StudyModel, load_model
 from babelscope.recording.record import RecordingSettings, Variant, make_variants, record_activations
 from babelscope.recording.scores import ExpertLayout, count_active, score_experts, standardise
 from babelscope.text.batches import Batch, make_batches
@@ -80,23 +82,20 @@ class Bench:
         return sum(int(batch.n_real.sum()) for batch in self.batches())
 
     def load(self) -> torch.nn.Module:
-        return load_model(self.info, self.dtype, self.device)
+        return load_model(self.info, Compute(self.dtype, self.device)).module
 
     def ids(self, batch: Batch) -> torch.Tensor:
         return torch.from_numpy(batch.token_ids).to(self.device)
 
     def record(self, model: torch.nn.Module, variants: Sequence[Variant]) -> Run:
-        layers = find_ffn_layers(model)
-
         def run(after_batch: AfterBatch, repeats: int) -> np.ndarray:
             n_documents = len(self.corpus.profile_idx)
             recording = record_activations(
-                model,
-                layers,
+                StudyModel(model, self.tokens_per_batch),
                 self.corpus,
                 np.tile(self.corpus.profile_idx, repeats),
                 variants,
-                RecordingSettings(min(20, n_documents), n_documents, self.tokens_per_batch),
+                RecordingSettings(min(20, n_documents), n_documents),
                 on_progress=lambda n_tokens: after_batch(),
             )
             return recording.counts["main"].n_active.sum(axis=0)
@@ -145,7 +144,7 @@ def prepare(variant: str, bench: Bench) -> Run:
         with torch.inference_mode():
             for batch in bench.batches_of_a_user(repeats) if by_user else bench.batches(repeats):
                 if variant == "bare":
-                    base_model(model)(input_ids=bench.ids(batch), use_cache=False)
+                    model.base_model(input_ids=bench.ids(batch), use_cache=False)
                 else:
                     mask = torch.from_numpy(batch.real_mask(count_special=True).astype(np.int64))
                     model(input_ids=bench.ids(batch), attention_mask=mask.to(bench.device))
@@ -182,7 +181,7 @@ def prepare_nnsight(bench: Bench) -> Run:
         bench.info.path,
         task="text-generation",
         dispatch=True,
-        dtype=DTYPES[bench.dtype],
+        dtype=getattr(torch, bench.dtype),
         device_map=bench.device,
     )
 
@@ -208,7 +207,7 @@ def prepare_transformer_lens(bench: Bench) -> Run:
     from transformer_lens.model_bridge import TransformerBridge
 
     model = TransformerBridge.boot_transformers(
-        bench.info.path, device=bench.device, dtype=DTYPES[bench.dtype]
+        bench.info.path, device=bench.device, dtype=getattr(torch, bench.dtype)
     )
     names = [f"blocks.{layer}.mlp.hook_post" for layer in range(bench.info.n_layers)]
 

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 
 from babelscope.experts.partition import ExpertPartition
-from babelscope.model.load import base_model, compile_norms, find_ffn_layers, take_neurons
+from babelscope.model.layers import find_ffn_layers, take_neurons
+from babelscope.model.load import StudyModel, compile_norms
 from babelscope.recording.record import RecordingSettings, Variant, make_variants, record_activations
 from babelscope.text.batches import make_batches
 from babelscope.text.tokens import TokenizedCorpus
@@ -128,7 +129,7 @@ def random_partition(n_layers: int, d_ff: int, n_experts: int, seed: int) -> Exp
 def flops_per_token(model: torch.nn.Module, length: int) -> float:
     """Multiply-adds x 2 of the linear modules below the output layer, and of causal attention."""
     config = model.config
-    linear = sum(m.weight.numel() for m in base_model(model).modules() if isinstance(m, torch.nn.Linear))
+    linear = sum(m.weight.numel() for m in model.base_model.modules() if isinstance(m, torch.nn.Linear))
     attention = config.num_hidden_layers * 2 * (length / 2) * config.hidden_size
     return 2.0 * (linear + attention)
 
@@ -141,8 +142,8 @@ def bench_recording(
     First as the model comes, then with compiled normalisations, then one long run of the latter.
     """
     model = build_llama(tiny)
-    layers = find_ffn_layers(model)
-    n_layers, d_ff = len(layers), layers[0].d_ff
+    study = StudyModel(model, tokens_per_batch)
+    n_layers, d_ff = len(study.layers), study.layers[0].d_ff
     length = 200
     corpus = make_corpus(max(40, int((0.002 if tiny else 0.1) * 1e6 / length)), length, 32000, ragged=False)
     partitions = {
@@ -150,7 +151,7 @@ def bench_recording(
         for seed in range(3)
     }
     variants = make_variants(partitions, 800 / 8192)
-    settings = RecordingSettings(50, 1000, tokens_per_batch)
+    settings = RecordingSettings(50, 1000)
     batches = [
         torch.from_numpy(b.token_ids).to(device())
         for b in make_batches(corpus, corpus.profile_idx, tokens_per_batch)
@@ -160,10 +161,10 @@ def bench_recording(
     def bare() -> None:
         with torch.inference_mode():
             for batch in batches:
-                base_model(model)(input_ids=batch, use_cache=False)
+                model.base_model(input_ids=batch, use_cache=False)
 
     def record(chosen: list[Variant]) -> Callable[[], Any]:
-        return lambda: record_activations(model, layers, corpus, corpus.profile_idx, chosen, settings)
+        return lambda: record_activations(study, corpus, corpus.profile_idx, chosen, settings)
 
     runs = {"bare": bare, "recording": record(variants[:1]), "recording_3_partitions": record(variants)}
     flops = flops_per_token(model, length)
@@ -182,7 +183,7 @@ def bench_recording(
         line.append((seen, time.perf_counter() - begin))
 
     record_activations(
-        model, layers, long_corpus, long_corpus.profile_idx, variants[:1], settings, on_progress=on_progress
+        study, long_corpus, long_corpus.profile_idx, variants[:1], settings, on_progress=on_progress
     )
     synchronise()
     seconds = time.perf_counter() - begin
@@ -250,7 +251,7 @@ def bench_forward_options(tiny: bool, rates: dict[str, float], tokens_per_batch:
         except Exception as error:
             table[name] = {"failed": f"{type(error).__name__}: {error}"[:200]}
 
-    body = base_model(model)
+    body = model.base_model
     measure("sdpa", lambda: body(input_ids=batch, use_cache=False), batch.numel())
     if torch.cuda.is_available():
         from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -387,7 +388,7 @@ def time_inference(model: torch.nn.Module, tiny: bool) -> dict[str, float]:
     for batch in (1, 32):
         prompt = torch.randint(3, 32000, (batch, length), device=device())
         with torch.inference_mode():
-            prefill = captured(partial(base_model(model), input_ids=prompt, use_cache=False))
+            prefill = captured(partial(model.base_model, input_ids=prompt, use_cache=False))
             seconds = median_seconds(prefill, 7, 3)
             entry[f"prefill_{batch}"] = prompt.numel() / seconds
             entry[f"decode_{batch}"] = decode_rate(model, batch, 16 if tiny else 64, context)
@@ -465,6 +466,7 @@ def bench_selection() -> dict[str, Any]:
 
 def bench_parity(model_dir: Path) -> dict[str, Any]:
     """Decisions of Gemma 3 270M in float32 on the GPU against those on the CPU."""
+    from babelscope.model.compute import Compute
     from babelscope.model.info import describe_model
     from babelscope.model.load import load_model
 
@@ -476,14 +478,13 @@ def bench_parity(model_dir: Path) -> dict[str, Any]:
         partition = ExpertPartition(file["labels"], int(file["labels"].max()) + 1)
     variants = make_variants({"main": partition}, 800 / 8192)
     # one document a block: a decision that differs shows in the count of its document
-    settings = RecordingSettings(1, 1000, 4096)
+    settings = RecordingSettings(1, 1000)
     counts = {}
     for where in ("cpu", str(device())):
         torch.backends.cuda.matmul.allow_tf32 = False
-        model = load_model(info, "float32", where)
-        layers = find_ffn_layers(model, info.family)
+        model = load_model(info, Compute("float32", where, tokens_per_batch=4096))
         begin = time.perf_counter()
-        recording = record_activations(model, layers, corpus, corpus.profile_idx, variants, settings)
+        recording = record_activations(model, corpus, corpus.profile_idx, variants, settings)
         counts[where] = recording.counts["main"]
         print(where, time.perf_counter() - begin, "s", file=sys.stderr)
     a, b = counts.values()

@@ -13,9 +13,9 @@ from tests.tiny import N_TOKENS, make_corpus, make_model, save_model
 
 from babelscope.model.families import FAMILIES
 from babelscope.model.info import describe_model
-from babelscope.model.load import find_ffn_layers
+from babelscope.model.layers import restored
+from babelscope.model.load import StudyModel
 from babelscope.pruning.compensation import LayerFit
-from babelscope.pruning.cut import restored
 from babelscope.pruning.export import export_pruned, load_exported
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan, read_plan, write_plan
 from babelscope.responses.generate import choose_prompts, continue_prompts
@@ -25,7 +25,7 @@ IDS = torch.tensor([[1, 5, 9, 30, 7, 11]])
 
 
 def make_plan(model, corrected=True, seed=0):
-    layers = find_ffn_layers(model)
+    layers = StudyModel(model).layers
     rng = np.random.default_rng(seed)
     keep = rng.random((len(layers), layers[0].d_ff)) < 0.5
     keep[:, 0] = True
@@ -38,7 +38,7 @@ def make_plan(model, corrected=True, seed=0):
 
 def masked_logits(model, plan):
     """The dense model with the other activations set to zero and the corrected columns in place."""
-    layers = find_ffn_layers(model)
+    layers = StudyModel(model).layers
     with restored(layers):
         for layer, row, columns in zip(layers, plan.keep, plan.down, strict=True):
             weight = torch.zeros_like(layer.down.weight)
@@ -57,9 +57,9 @@ def test_masked_is_sliced_is_exported_and_reloaded(tmp_path, family, padded):
     folder = tmp_path / "export"
     if padded and family == "bloom":
         with pytest.raises(BabelscopeError, match="bloom: the width is fixed"):
-            export_pruned(model, plan, source, folder, "# about", padded)
+            export_pruned(StudyModel(model), plan, source, folder, "# about", padded)
         return
-    export_pruned(model, plan, source, folder, "# about", padded)
+    export_pruned(StudyModel(model), plan, source, folder, "# about", padded)
     torch.testing.assert_close(model(input_ids=IDS).logits, expected, rtol=1e-4, atol=1e-4)
     if padded:
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -67,13 +67,13 @@ def test_masked_is_sliced_is_exported_and_reloaded(tmp_path, family, padded):
         found = AutoModelForCausalLM.from_pretrained(folder)
         here, there = (AutoTokenizer.from_pretrained(f)("word1").input_ids for f in (folder, source))
         assert here == there
-        assert {layer.d_ff for layer in find_ffn_layers(found)} == {64}
+        assert {layer.d_ff for layer in StudyModel(found).layers} == {64}
     else:
         fast = load_exported(folder)
-        assert {layer.d_ff for layer in find_ffn_layers(fast)} == {64}
+        assert {layer.d_ff for layer in StudyModel(fast).layers} == {64}
         torch.testing.assert_close(fast(input_ids=IDS).logits, expected, rtol=1e-4, atol=1e-4)
         found = load_exported(folder, width_multiple=1)
-        assert [layer.d_ff for layer in find_ffn_layers(found)] == plan.keep.sum(axis=1).tolist()
+        assert [layer.d_ff for layer in StudyModel(found).layers] == plan.keep.sum(axis=1).tolist()
     torch.testing.assert_close(found(input_ids=IDS).logits, expected, rtol=1e-4, atol=1e-4)
     assert "parameters" in (folder / "README.md").read_text()
 
@@ -161,7 +161,7 @@ def test_columns_that_do_not_fit_are_refused():
     with pytest.raises(BabelscopeError, match="corrected columns of"):
         PruningPlan(~plan.keep, plan.down)
     with pytest.raises(BabelscopeError, match=r"a plan for \(2, 24\)"):
-        apply_plan(find_ffn_layers(model), PruningPlan(plan.keep[:2]))
+        apply_plan(StudyModel(model).layers, PruningPlan(plan.keep[:2]))
 
 
 def test_continuations_are_the_same_for_the_same_seed_and_greedy_for_none():
@@ -170,9 +170,9 @@ def test_continuations_are_the_same_for_the_same_seed_and_greedy_for_none():
     chosen = choose_prompts(corpus, 3, 6)
     assert [(number, len(ids)) for number, ids in chosen] == [(0, 6), (2, 6), (3, 4)]
     prompts = [ids for _, ids in chosen]
-    sampled = [continue_prompts(model, prompts, 1, 8, True, seed) for seed in (0, 0, 1)]
+    sampled = [continue_prompts(StudyModel(model), prompts, 1, 8, True, seed) for seed in (0, 0, 1)]
     assert sampled[0] == sampled[1] != sampled[2]
-    greedy = continue_prompts(model, prompts, 1, 8, False, 0)
+    greedy = continue_prompts(StudyModel(model), prompts, 1, 8, False, 0)
     ids = torch.tensor([[1, *prompts[0].tolist()]])
     assert greedy[0][0] == int(model(input_ids=ids).logits[0, -1].argmax())
 

@@ -10,9 +10,9 @@ from tests.tiny import FAMILY_CONFIGS, make_corpus, make_model, save_model
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.families import FAMILIES
 from babelscope.model.info import describe_model
-from babelscope.model.load import find_ffn_layers
+from babelscope.model.load import StudyModel
 from babelscope.pruning.compensation import prune_and_compensate
-from babelscope.pruning.cut import prune, restored
+from babelscope.pruning.cut import prune
 from babelscope.pruning.heldout import evaluate_documents, token_losses
 from babelscope.pruning.neuron_scores import output_norms
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
@@ -29,19 +29,22 @@ def make_partition(layers, n_experts=N_EXPERTS, seed=3):
     return ExpertPartition(np.stack([rng.permutation(base) for _ in layers]).astype(np.int32), n_experts)
 
 
-def written_out_activations(model, layers, token_ids):
+def written_out_activations(model, token_ids):
     """What enters each down projection: act(gate x) * up x or act(up x), in float64, for one document."""
     from transformers.activations import ACT2FN
 
     inputs = []
-    hooks = [layer.up.register_forward_pre_hook(lambda _m, args: inputs.append(args[0])) for layer in layers]
-    model(input_ids=torch.tensor([token_ids]))
+    hooks = [
+        layer.up.register_forward_pre_hook(lambda _m, args: inputs.append(args[0])) for layer in model.layers
+    ]
+    model.module(input_ids=torch.tensor([token_ids]))
     for hook in hooks:
         hook.remove()
-    config, family = model.config, FAMILIES[model.config.model_type]
+    config = model.module.config
+    family = FAMILIES[config.model_type]
     act = ACT2FN[getattr(config, family.activation, "gelu_pytorch_tanh")]
     result = []
-    for layer, x in zip(layers, inputs, strict=True):
+    for layer, x in zip(model.layers, inputs, strict=True):
         x = x.double().reshape(len(token_ids), -1)
 
         def linear(module, x=x):
@@ -59,12 +62,12 @@ def written_out_activations(model, layers, token_ids):
     return torch.stack(result, dim=1).numpy()  # (token, layer, neuron)
 
 
-def count_by_hand(model, layers, corpus, idx, partition, top_k):
+def count_by_hand(model, corpus, idx, partition, top_k):
     """The definitions of the study as loops over documents, tokens, layers and experts."""
-    n_active = np.zeros((len(layers), partition.n_experts), dtype=np.int64)
+    n_active = np.zeros((len(model.layers), partition.n_experts), dtype=np.int64)
     for document in idx:
         token_ids = [corpus.bos_token_id, *corpus.document(int(document)).tolist()]
-        for h in written_out_activations(model, layers, token_ids)[1:]:
+        for h in written_out_activations(model, token_ids)[1:]:
             cells = []
             for number, row in enumerate(h):
                 scores = [row[partition.labels[number] == e].sum() for e in range(partition.n_experts)]
@@ -77,7 +80,7 @@ def count_by_hand(model, layers, corpus, idx, partition, top_k):
 
 @pytest.fixture(params=sorted(FAMILIES))
 def model(request):
-    return make_model(request.param)
+    return StudyModel(make_model(request.param), 30)
 
 
 def test_every_family_of_the_table_is_tested():
@@ -85,80 +88,78 @@ def test_every_family_of_the_table_is_tested():
 
 
 def test_recording_equals_a_written_out_forward_pass(model):
-    layers = find_ffn_layers(model)
-    corpus, partition = make_corpus(LENGTHS), make_partition(layers)
+    corpus, partition = make_corpus(LENGTHS), make_partition(model.layers)
     idx = corpus.profile_idx
-    expected = count_by_hand(model, layers, corpus, idx, partition, TOP_K)
-    settings = RecordingSettings(documents_per_block=3, documents_per_segment=6, tokens_per_batch=30)
-    found = record_activations(
-        model, layers, corpus, idx, [Variant("main", partition, TOP_K)], settings
-    ).counts["main"]
+    expected = count_by_hand(model, corpus, idx, partition, TOP_K)
+    settings = RecordingSettings(documents_per_block=3, documents_per_segment=6)
+    variants = [Variant("main", partition, TOP_K)]
+    found = record_activations(model, corpus, idx, variants, settings).counts["main"]
     np.testing.assert_array_equal(found.n_active.sum(axis=0), expected)
     assert found.n_tokens.tolist() == [7 + 3 + 12, 5 + 5 + 9, 2 + 20]
     assert (found.n_active.sum(axis=(1, 2)) == TOP_K * found.n_tokens).all()
 
 
 def test_slicing_is_masking_and_keeping_all_changes_no_bit(model):
-    layers = find_ffn_layers(model)
+    layers = model.layers
     ids = torch.tensor([[1, 5, 9, 30, 7]])
-    dense = model(input_ids=ids).logits
+    dense = model.module(input_ids=ids).logits
     keep = np.random.default_rng(0).random((len(layers), layers[0].d_ff)) < 0.6
     keep[1] = True
-    with restored(layers):
+    with model.restored():
         prune(layers, [np.arange(layers[0].d_ff)] * len(layers))
-        assert torch.equal(model(input_ids=ids).logits, dense)
+        assert torch.equal(model.module(input_ids=ids).logits, dense)
     hooks = [
         layer.down.register_forward_pre_hook(lambda _m, args, row=row: (args[0] * torch.from_numpy(row),))
         for layer, row in zip(layers, keep, strict=True)
     ]
-    masked = model(input_ids=ids).logits
+    masked = model.module(input_ids=ids).logits
     for hook in hooks:
         hook.remove()
-    with restored(layers):
+    with model.restored():
         apply_plan(layers, PruningPlan(keep))
         assert [layer.d_ff for layer in layers] == keep.sum(axis=1).tolist()
-        torch.testing.assert_close(model(input_ids=ids).logits, masked, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(model.module(input_ids=ids).logits, masked, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(masked, dense, atol=1e-3)
-    assert torch.equal(model(input_ids=ids).logits, dense)
+    assert torch.equal(model.module(input_ids=ids).logits, dense)
 
 
 def test_compensation_lowers_the_loss_of_the_documents_it_saw(model):
-    layers = find_ffn_layers(model)
+    layers = model.layers
     corpus = make_corpus([12] * 60)
     idx = [np.arange(0, layer.d_ff, 2) for layer in layers]
 
     def distance():
         ids = torch.from_numpy(corpus.token_ids[:120].astype(np.int64)).reshape(10, 12)
-        return float((model(input_ids=ids).logits - dense).square().mean())
+        return float((model.module(input_ids=ids).logits - dense).square().mean())
 
     ids = torch.from_numpy(corpus.token_ids[:120].astype(np.int64)).reshape(10, 12)
-    dense = model(input_ids=ids).logits
-    with restored(layers):
+    dense = model.module(input_ids=ids).logits
+    with model.restored():
         prune(layers, idx)
         plain = distance()
-    with restored(layers):
-        fits = prune_and_compensate(model, layers, corpus, corpus.profile_idx, idx, 60)
+    with model.restored():
+        fits = prune_and_compensate(model, corpus, corpus.profile_idx, idx)
         compensated = distance()
         assert [layer.d_ff for layer in layers] == [len(i) for i in idx]
     assert compensated < plain
     assert all(0 <= fit.unexplained < 1.2 for fit in fits)
-    assert torch.equal(model(input_ids=ids).logits, dense)
+    assert torch.equal(model.module(input_ids=ids).logits, dense)
 
 
 def test_loss_is_that_of_the_whole_table_of_logits(model):
     corpus = make_corpus(LENGTHS)
-    losses = evaluate_documents(model, corpus, np.arange(len(LENGTHS)), 30)
+    losses = evaluate_documents(model, corpus, np.arange(len(LENGTHS)))
     for number in range(len(LENGTHS)):
         ids = torch.tensor([[1, *corpus.document(number).tolist()]])
         expected = torch.nn.functional.cross_entropy(
-            model(input_ids=ids).logits[0, :-1].double(), ids[0, 1:], reduction="sum"
+            model.module(input_ids=ids).logits[0, :-1].double(), ids[0, 1:], reduction="sum"
         )
         assert losses.nll[number] == pytest.approx(float(expected), rel=1e-5)
     assert losses.n_predicted.tolist() == LENGTHS
 
 
 def test_slices_of_the_vocabulary_add_up(monkeypatch):
-    model = make_model("gemma2", final_logit_softcapping=5.0)
+    model = StudyModel(make_model("gemma2", final_logit_softcapping=5.0))
     hidden, targets = torch.randn(11, 16), torch.arange(11) * 8
     whole = token_losses(model, hidden, targets)
     monkeypatch.setattr("babelscope.pruning.heldout._VOCABULARY_SLICE", 7)
@@ -166,14 +167,13 @@ def test_slices_of_the_vocabulary_add_up(monkeypatch):
 
 
 def test_output_norm_is_the_root_mean_square_of_what_a_neuron_says():
-    model = make_model("llama")
-    layers, corpus = find_ffn_layers(model), make_corpus([6, 4, 9])
+    model, corpus = StudyModel(make_model("llama"), 16), make_corpus([6, 4, 9])
     rows = np.concatenate(
-        [written_out_activations(model, layers, [1, *corpus.document(i).tolist()])[1:] for i in range(3)]
+        [written_out_activations(model, [1, *corpus.document(i).tolist()])[1:] for i in range(3)]
     )
-    columns = np.stack([layer.down.weight.double().norm(dim=0).numpy() for layer in layers])
+    columns = np.stack([layer.down.weight.double().norm(dim=0).numpy() for layer in model.layers])
     expected = np.sqrt((rows**2).mean(axis=0)) * columns
-    np.testing.assert_allclose(output_norms(model, layers, corpus, np.arange(3), 16), expected, rtol=1e-4)
+    np.testing.assert_allclose(output_norms(model, corpus, np.arange(3)), expected, rtol=1e-4)
 
 
 def test_unknown_family_names_the_modules_and_the_table(tmp_path):

@@ -7,15 +7,18 @@ import pytest
 import torch
 from tests.tiny import make_corpus, make_model
 
-from babelscope.model.load import find_blocks, find_ffn_layers
+from babelscope.model.load import StudyModel
 from babelscope.pruning.compensation import prune_and_compensate
-from babelscope.pruning.cut import restored
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.neuron_scores import output_norms
 from babelscope.study.errors import BabelscopeError
 
 LENGTHS = [12, 7, 7, 9, 3, 12, 5, 8, 8, 11] * 3
 BUDGET = 400
+
+
+def study_model(family="llama"):
+    return StudyModel(make_model(family), BUDGET)
 
 
 def hold(model, n_tokens, layer=1):
@@ -26,17 +29,17 @@ def hold(model, n_tokens, layer=1):
         if hidden.shape[0] * hidden.shape[1] > n_tokens:
             raise torch.OutOfMemoryError("no more")
 
-    return find_blocks(model)[layer].register_forward_pre_hook(limit, with_kwargs=True)
+    return model.blocks[layer].register_forward_pre_hook(limit, with_kwargs=True)
 
 
 @pytest.mark.parametrize("n_tokens", [13, 30, 50])
 def test_held_out_losses_are_the_same_in_smaller_batches(caplog, n_tokens):
-    model, corpus, seen = make_model("llama"), make_corpus(LENGTHS), []
+    model, corpus, seen = study_model(), make_corpus(LENGTHS), []
     idx = np.arange(len(LENGTHS))
-    expected = evaluate_documents(model, corpus, idx, BUDGET)
+    expected = evaluate_documents(model, corpus, idx)
     hold(model, n_tokens)
     with caplog.at_level("INFO", logger="babelscope"):
-        found = evaluate_documents(model, corpus, idx, BUDGET, seen.append)
+        found = evaluate_documents(model, corpus, idx, seen.append)
     np.testing.assert_allclose(found.nll, expected.nll, rtol=1e-5)
     assert "out of GPU memory: batches of 200 tokens from here on" in caplog.text
     assert sum(seen) == sum(LENGTHS) + len(LENGTHS)
@@ -44,11 +47,10 @@ def test_held_out_losses_are_the_same_in_smaller_batches(caplog, n_tokens):
 
 @pytest.mark.parametrize("n_tokens", [13, 50])
 def test_norms_of_outputs_count_every_token_once_in_smaller_batches(n_tokens):
-    model, corpus = make_model("llama"), make_corpus(LENGTHS)
-    layers, idx = find_ffn_layers(model), np.arange(len(LENGTHS))
-    expected = output_norms(model, layers, corpus, idx, BUDGET)
+    model, corpus, idx = study_model(), make_corpus(LENGTHS), np.arange(len(LENGTHS))
+    expected = output_norms(model, corpus, idx)
     hold(model, n_tokens, layer=2)  # the first two blocks have said theirs by then
-    np.testing.assert_allclose(output_norms(model, layers, corpus, idx, BUDGET), expected, rtol=1e-5)
+    np.testing.assert_allclose(output_norms(model, corpus, idx), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3_text", "bloom", "opt"])
@@ -56,14 +58,12 @@ def test_norms_of_outputs_count_every_token_once_in_smaller_batches(n_tokens):
 def test_compensation_fits_the_same_columns_in_smaller_batches(family, n_tokens):
     columns = []
     for limited in (False, True):
-        model, corpus, seen = make_model(family), make_corpus(LENGTHS), []
-        layers = find_ffn_layers(model)
+        model, corpus, seen = study_model(family), make_corpus(LENGTHS), []
         if limited:
             hold(model, n_tokens)
-        idx = [np.arange(0, layer.d_ff, 2) for layer in layers]
-        with restored(layers):
-            prune_and_compensate(model, layers, corpus, corpus.profile_idx, idx, BUDGET, seen.append)
-            columns.append([layer.down.weight for layer in layers])
+        idx = [np.arange(0, layer.d_ff, 2) for layer in model.layers]
+        prune_and_compensate(model, corpus, corpus.profile_idx, idx, seen.append)
+        columns.append([layer.down.weight for layer in model.layers])
         assert sum(seen) == 3 * sum(LENGTHS)
     for found, expected in zip(*columns, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
@@ -72,8 +72,7 @@ def test_compensation_fits_the_same_columns_in_smaller_batches(family, n_tokens)
 def test_moments_that_do_not_fit_are_solved_on_the_host(monkeypatch, caplog):
     from babelscope.pruning import compensation
 
-    model, corpus = make_model("llama"), make_corpus(LENGTHS)
-    layers = find_ffn_layers(model)
+    model, corpus = study_model(), make_corpus(LENGTHS)
     choose, calls = compensation._choose, []
 
     def full(fit, validation):
@@ -83,9 +82,9 @@ def test_moments_that_do_not_fit_are_solved_on_the_host(monkeypatch, caplog):
         return choose(fit, validation)
 
     monkeypatch.setattr(compensation, "_choose", full)
-    idx = [np.arange(0, layer.d_ff, 2) for layer in layers]
-    with restored(layers), caplog.at_level("INFO", logger="babelscope"):
-        fits = prune_and_compensate(model, layers, corpus, corpus.profile_idx, idx, BUDGET)
+    idx = [np.arange(0, layer.d_ff, 2) for layer in model.layers]
+    with caplog.at_level("INFO", logger="babelscope"):
+        fits = prune_and_compensate(model, corpus, corpus.profile_idx, idx)
     assert len(fits) == 3
     assert len(calls) == 4
     assert "layer 0 is solved on the host" in caplog.text
@@ -93,14 +92,11 @@ def test_moments_that_do_not_fit_are_solved_on_the_host(monkeypatch, caplog):
 
 @pytest.mark.parametrize("what", ["losses", "norms", "compensation"])
 def test_one_document_that_does_not_fit_is_an_error_that_says_what_to_do(what):
-    model, corpus = make_model("llama"), make_corpus(LENGTHS)
-    layers, idx = find_ffn_layers(model), np.arange(len(LENGTHS))
+    model, corpus, idx = study_model(), make_corpus(LENGTHS), np.arange(len(LENGTHS))
     run = {
-        "losses": lambda: evaluate_documents(model, corpus, idx, BUDGET),
-        "norms": lambda: output_norms(model, layers, corpus, idx, BUDGET),
-        "compensation": lambda: prune_and_compensate(
-            model, layers, corpus, idx, [np.arange(12)] * len(layers), BUDGET
-        ),
+        "losses": lambda: evaluate_documents(model, corpus, idx),
+        "norms": lambda: output_norms(model, corpus, idx),
+        "compensation": lambda: prune_and_compensate(model, corpus, idx, [np.arange(12)] * 3),
     }[what]
     hold(model, 5)
     with pytest.raises(BabelscopeError, match=r"one document of 1[23] tokens at a time.*device_map: auto"):

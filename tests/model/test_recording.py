@@ -8,7 +8,7 @@ import torch
 from tests.tiny import make_corpus, make_model
 
 from babelscope.experts.partition import ExpertPartition
-from babelscope.model.load import find_ffn_layers
+from babelscope.model.load import StudyModel
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.study.errors import BabelscopeError
 
@@ -32,13 +32,19 @@ def variant(name="main", n_experts=6, seed=0, top_k=4, contiguous=False):
     return Variant(name, ExpertPartition(np.stack(rows).astype(np.int32), n_experts), top_k)
 
 
-def record(model, corpus, variants, resume_file=None, on_progress=lambda n: None, **settings):
-    options = {"documents_per_block": 2, "documents_per_segment": 4, "tokens_per_batch": 40} | settings
-    layers = find_ffn_layers(model)
+def record(
+    module,
+    corpus,
+    variants,
+    resume_file=None,
+    on_progress=lambda n: None,
+    tokens_per_batch=40,
+    **settings,
+):
+    options = {"documents_per_block": 2, "documents_per_segment": 4} | settings
     idx = corpus.profile_idx
     return record_activations(
-        model,
-        layers,
+        StudyModel(module, tokens_per_batch),
         corpus,
         idx,
         variants,

@@ -10,23 +10,24 @@ from tests.tiny import make_corpus, make_model
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.families import FAMILIES
 from babelscope.model.info import ModelInfo
-from babelscope.model.load import find_ffn_layers
+from babelscope.model.load import StudyModel
 from babelscope.recording import check as self_check
 from babelscope.recording.check import check_model, report_checks
 from babelscope.recording.reference import reference_active, reference_z
 from babelscope.study.errors import BabelscopeError
 
 
-def check(model, family, **changes):
-    layers = find_ffn_layers(model)
-    d_ff, row = layers[0].d_ff, FAMILIES[family]
-    activation = getattr(model.config, row.activation, row.activation)
+def check(module, family, **changes):
+    model = StudyModel(module)
+    d_ff, row = model.layers[0].d_ff, FAMILIES[family]
+    activation = getattr(module.config, row.activation, row.activation)
     info = ModelInfo("tiny", "", "test", "", "", family, 3, 16, d_ff, activation, row.gated, 1)
     info = ModelInfo(**{**vars(info), **changes})
     rng = np.random.default_rng(0)
     labels = np.stack([rng.permutation(np.arange(d_ff) % 6) for _ in range(3)]).astype(np.int32)
     corpus = make_corpus([9, 4, 7, 12, 5], n_heldout=1)
-    return {c.name: c for c in check_model(model, layers, info, corpus, ExpertPartition(labels, 6), 4, 20)}
+    partition = ExpertPartition(labels, 6)
+    return {c.name: c for c in check_model(model, info, corpus, partition, 4, 20)}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

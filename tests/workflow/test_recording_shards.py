@@ -8,8 +8,9 @@ from tests.support import change_config, job, make_study, planned_jobs, run_snak
 
 from babelscope.experts.partition import read_partition
 from babelscope.files.hdf5 import read_h5
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
-from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.model.load import load_model
 from babelscope.recording.counts import ACTIVATIONS
 from babelscope.recording.record import RecordingSettings, make_variants, record_activations
 from babelscope.text.tokens import read_tokens
@@ -28,15 +29,14 @@ def counts_of_one_job(study):
     corpus = read_tokens(study / "results/tiny/tokens/en.h5", "tiny", "en")
     partitions = {"main": read_partition(study / "results/tiny/experts.h5", info)}
     partitions["random"] = read_partition(study / "results/tiny/variants/random/experts.h5", info, "random")
-    model = load_model(info, device="cpu")
+    model = load_model(info, Compute(device="cpu"))
     torch.set_num_threads(2)
     return record_activations(
         model,
-        find_ffn_layers(model),
         corpus,
         corpus.profile_idx,
         make_variants(partitions, 0.25, {"top_50": 0.5}),
-        RecordingSettings(5, 10, 1024, max_blocks=4),
+        RecordingSettings(5, 10, max_blocks=4),
     ).counts
 
 

@@ -1,6 +1,7 @@
 """Adaptor of rule compensate."""
 
 from babelscope.experts.partition import read_partition
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
 from babelscope.pruning.evaluate import Choice, plan_pruning
 from babelscope.pruning.pruned_model import write_plan
@@ -24,7 +25,7 @@ def main(smk):
     n_documents = smk.params.documents
     plan, fits = plan_pruning(
         info,
-        dict(smk.params.compute),
+        Compute(**smk.params.compute),
         corpora,
         partition,
         frequencies,

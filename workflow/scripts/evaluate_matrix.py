@@ -2,6 +2,7 @@
 
 from babelscope.experts.partition import read_partition
 from babelscope.files.whole import write_json
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
 from babelscope.pruning.evaluate import Choice
 from babelscope.pruning.matrix import evaluate_under_experts
@@ -28,7 +29,7 @@ def main(smk):
     }
     result = evaluate_under_experts(
         info,
-        dict(smk.params.compute),
+        Compute(**smk.params.compute),
         read_tokens(smk.input.tokens, info.name, smk.wildcards.lang),
         partition,
         choices,

@@ -2,6 +2,7 @@
 
 from babelscope.experts.partition import read_partition
 from babelscope.files.whole import write_json
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
 from babelscope.pruning.evaluate import evaluate_language
 from babelscope.pruning.pruned_model import read_plan
@@ -13,7 +14,7 @@ def main(smk):
     info = read_model_info(smk.input.model)
     result = evaluate_language(
         info,
-        dict(smk.params.compute),
+        Compute(**smk.params.compute),
         read_tokens(smk.input.tokens, info.name, smk.wildcards.lang),
         read_partition(smk.input.experts, info),
         read_plan(smk.input.plan, info, smk.wildcards.lang),

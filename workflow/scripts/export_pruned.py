@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
 from babelscope.model.load import load_model
 from babelscope.pruning.export import export_pruned
@@ -22,7 +23,7 @@ def main(smk):
     for form, folder in (("sliced", smk.output.sliced), ("padded", smk.output.padded)):
         part = Path(f"{folder}.part")
         shutil.rmtree(part, ignore_errors=True)
-        model = load_model(info, smk.params.dtype, "cpu")
+        model = load_model(info, Compute(smk.params.dtype, "cpu"))
         export_pruned(model, plan, info.path, part, about, padded=form == "padded")
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)

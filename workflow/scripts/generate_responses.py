@@ -3,9 +3,9 @@
 import json
 
 from babelscope.files.whole import write_text
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
-from babelscope.model.load import find_ffn_layers, load_model
-from babelscope.pruning.cut import restored
+from babelscope.model.load import load_model
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan, read_plan
 from babelscope.responses.generate import choose_prompts, continue_prompts, load_decoder
 from babelscope.study.job import run_job
@@ -20,17 +20,14 @@ def main(smk):
     options, seed = dict(smk.params.responses), smk.params.seed
     chosen = choose_prompts(corpus, options["prompts"], options["prompt_tokens"])
     prompts = [ids for _, ids in chosen]
-    compute = dict(smk.params.compute)
-    del compute["tokens_per_batch"]
-    model = load_model(info, **compute)
-    layers, decode = find_ffn_layers(model), load_decoder(info.path)
+    model, decode = load_model(info, Compute(**smk.params.compute)), load_decoder(info.path)
     plans = {"dense": PruningPlan(plan.keep | True), "pruned": plan}
     modes = {"greedy": False, "sampled": True}
     texts = {}
     with progress(len(prompts) * 4, "responses", "generating") as bar:
         for side, one in plans.items():
-            with restored(layers):
-                apply_plan(layers, one)
+            with model.restored():
+                apply_plan(model.layers, one)
                 for mode, sample in modes.items():
                     found = continue_prompts(
                         model, prompts, corpus.bos_token_id, options["new_tokens"], sample, seed, bar.update

@@ -8,6 +8,7 @@ os.environ["OMP_WAIT_POLICY"] = "ACTIVE"
 os.environ["KINETO_LOG_LEVEL"] = "99"  # torch's profiler tells of every start and stop
 
 from babelscope.files.whole import write_text
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
 from babelscope.model.load import load_model
 from babelscope.pruning.pruned_model import read_plan
@@ -28,9 +29,7 @@ def main(smk):
             lang: plans[lang] for lang in choose_extremes({k: int(p.keep.sum()) for k, p in plans.items()})
         }
     text = read_tokens(smk.input.tokens, info.name, smk.params.languages[0]).token_ids
-    compute = dict(smk.params.compute)
-    del compute["tokens_per_batch"]
-    model = load_model(info, **compute)
+    model = load_model(info, Compute(**smk.params.compute))
     settings = SpeedSettings()
     rows = []
     with progress(2 * len(plans) * len(settings.batch_sizes), "timings", "measuring speed") as bar:

@@ -1,5 +1,6 @@
 """Adaptor of rule record_activations."""
 
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
 from babelscope.recording.files import read_partitions, record_to_files
 from babelscope.recording.record import make_variants
@@ -14,8 +15,8 @@ def main(smk):
     variants, outputs = make_variants(partitions, p.top_fraction, p.top_fractions), dict(smk.output.items())
     with open_tokens(smk.input.tokens, info.name, lang) as corpus:
         chosen = shard_documents(corpus, smk.wildcards.get("shard"), p.documents_per_shard)
-        job = (info, p.compute, p.recording, corpus, chosen, variants, outputs, lang, p.code)
-        record_to_files(*job)
+        compute = Compute(**p.compute)
+        record_to_files(info, compute, p.recording, corpus, chosen, variants, outputs, lang, p.code)
 
 
 if "snakemake" in globals():

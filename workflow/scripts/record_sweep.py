@@ -1,5 +1,6 @@
 """Adaptor of rule record_sweep."""
 
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
 from babelscope.recording.files import read_partitions, record_to_files
 from babelscope.recording.record import make_variants
@@ -12,7 +13,17 @@ def main(smk):
     partitions = read_partitions(info, smk.input.experts, smk.input.partitions, p.partitions)
     variants, outputs = make_variants(partitions, p.top_fraction, p.top_fractions), dict(smk.output.items())
     with open_tokens(smk.input.tokens, info.name, lang) as corpus:
-        job = (info, p.compute, p.recording, corpus, corpus.profile_idx, variants, outputs, lang, p.code)
+        job = (
+            info,
+            Compute(**p.compute),
+            p.recording,
+            corpus,
+            corpus.profile_idx,
+            variants,
+            outputs,
+            lang,
+            p.code,
+        )
         record_to_files(*job)
 
 

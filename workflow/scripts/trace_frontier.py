@@ -2,6 +2,7 @@
 
 from babelscope.experts.partition import read_partition
 from babelscope.files.whole import write_json
+from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
 from babelscope.pruning.frontier import trace_frontier
 from babelscope.recording.counts import read_activations
@@ -16,7 +17,7 @@ def main(smk):
     said = {"model": info.name, "language": smk.wildcards.lang, "partition": partition, "corpus": corpus}
     rows = trace_frontier(
         info,
-        dict(smk.params.compute),
+        Compute(**smk.params.compute),
         corpus,
         partition,
         read_activations(smk.input.activations, **said).frequency,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.tiny import make_model
 
-from babelscope.model.load import find_ffn_layers
+from babelscope.model.load import StudyModel
 from babelscope.pruning.cut import count_parameters
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.pruning.speed import (
@@ -69,7 +69,7 @@ def test_pruning_table_keeps_the_contracts_order_and_leaves_what_is_missing_empt
 
 
 def test_speed_is_held_against_operations_and_bytes():
-    model = make_model("llama", tie_word_embeddings=False)
+    model = StudyModel(make_model("llama", tie_word_embeddings=False))
     keep = np.zeros((3, 24), dtype=bool)
     keep[:, :6] = True
     settings = SpeedSettings((1, 2), prompt_tokens=4, new_tokens=2, repeats=1, width_multiple=8)
@@ -99,7 +99,7 @@ def test_speed_is_held_against_operations_and_bytes():
     assert speed_table(rows).startswith(
         "language,phase,batch_size,dense_tokens_per_second,sliced_tokens_per_second,ratio,ideal_ratio,"
     )
-    assert find_ffn_layers(model)[0].d_ff == 24
+    assert model.layers[0].d_ff == 24
 
 
 CALM = Timing(np.array([2.0, 2.0, 2.0]), np.array([1.0, 1.0, 1.0]))
@@ -127,14 +127,14 @@ def test_smallest_median_and_largest_models_are_timed():
 
 
 def test_tied_weights_are_counted_once():
-    model = make_model("gemma2")
-    assert torch.equal(model.lm_head.weight, model.model.embed_tokens.weight)
-    layers = find_ffn_layers(model)
-    before = count_parameters(model, layers)
+    module = make_model("gemma2")
+    assert torch.equal(module.lm_head.weight, module.model.embed_tokens.weight)
+    model = StudyModel(module)
+    before = count_parameters(model)
     assert before.ffn == 3 * 3 * 16 * 24
-    assert before.total == sum(p.numel() for p in set(model.parameters()))
+    assert before.total == sum(p.numel() for p in set(module.parameters()))
     keep = np.ones((3, 24), dtype=bool)
     keep[:, ::2] = False
-    apply_plan(layers, PruningPlan(keep))
-    after = count_parameters(model, layers)
+    apply_plan(model.layers, PruningPlan(keep))
+    after = count_parameters(model)
     assert before.total - after.total == before.ffn - after.ffn == before.ffn / 2

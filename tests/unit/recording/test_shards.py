@@ -15,8 +15,9 @@ from tests.support import ROOT
 from tests.tiny import make_corpus, make_model
 
 from babelscope.experts.partition import ExpertPartition
+from babelscope.model.compute import Compute
 from babelscope.model.info import describe_model
-from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.model.load import StudyModel, load_model
 from babelscope.recording.counts import write_activations
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.recording.resume import RunningCounts
@@ -38,10 +39,9 @@ def variant():
 
 
 def record(corpus, document_idx, max_blocks=100, model=None, **options):
-    model = model or make_model("llama")
-    settings = RecordingSettings(2, 4, 40, max_blocks=max_blocks)
-    layers = find_ffn_layers(model)
-    return record_activations(model, layers, corpus, document_idx, [variant()], settings, **options)
+    model = model or StudyModel(make_model("llama"), 40)
+    settings = RecordingSettings(2, 4, max_blocks=max_blocks)
+    return record_activations(model, corpus, document_idx, [variant()], settings, **options)
 
 
 def write_shards(folder, corpus, max_blocks):
@@ -129,14 +129,14 @@ def test_a_damaged_file_of_an_interrupted_job_is_ignored(tmp_path):
 
 def test_out_of_memory_halves_the_batches_and_changes_no_count(caplog):
     corpus = make_corpus([7] * 10)
-    model = make_model("llama")
+    model = StudyModel(make_model("llama"), 40)
     seen = []
 
     def limit(_module, args, kwargs):
         if kwargs["input_ids"].numel() > 25:
             raise torch.OutOfMemoryError("no more")
 
-    model.base_model.register_forward_pre_hook(limit, with_kwargs=True)
+    model.base.register_forward_pre_hook(limit, with_kwargs=True)
     with caplog.at_level("INFO", logger="babelscope"):
         counts = record(corpus, corpus.profile_idx, model=model, on_progress=seen.append).counts["main"]
     expected = record(corpus, corpus.profile_idx).counts["main"]
@@ -146,12 +146,12 @@ def test_out_of_memory_halves_the_batches_and_changes_no_count(caplog):
 
 
 def test_a_document_that_is_too_large_says_what_to_do():
-    model = make_model("llama")
+    model = StudyModel(make_model("llama"), 40)
 
     def limit(_module, _args, _kwargs):
         raise torch.OutOfMemoryError("no more")
 
-    model.base_model.register_forward_pre_hook(limit, with_kwargs=True)
+    model.base.register_forward_pre_hook(limit, with_kwargs=True)
     corpus = make_corpus(LENGTHS)
     with pytest.raises(BabelscopeError, match=r"one document of 12 tokens at a time.*device_map: auto"):
         record(corpus, corpus.profile_idx, model=model)
@@ -161,10 +161,10 @@ def test_weights_that_accelerate_brings_in_for_each_pass_give_the_same_counts():
     from accelerate import cpu_offload
 
     corpus = make_corpus(LENGTHS)
-    model = make_model("llama")
-    cpu_offload(model, execution_device=torch.device("cpu"))
-    layer = find_ffn_layers(model)[0]
-    assert layer.down.weight.device.type == "meta"
+    module = make_model("llama")
+    cpu_offload(module, execution_device=torch.device("cpu"))
+    model = StudyModel(module, 40)
+    assert model.layers[0].down.weight.device.type == "meta"
     offloaded = record(corpus, corpus.profile_idx, model=model).counts["main"]
     expected = record(corpus, corpus.profile_idx).counts["main"]
     np.testing.assert_array_equal(offloaded.n_active, expected.n_active)
@@ -174,7 +174,9 @@ def test_a_model_loaded_with_a_device_map_gives_the_same_counts(tmp_path):
     make_model("llama").save_pretrained(tmp_path / "tiny")
     info = describe_model("tiny", tmp_path / "tiny", n_layers=3, origin="path")
     corpus = make_corpus(LENGTHS)
-    mapped = record(corpus, corpus.profile_idx, model=load_model(info, device_map="auto")).counts["main"]
+    mapped = record(corpus, corpus.profile_idx, model=load_model(info, Compute(device_map="auto"))).counts[
+        "main"
+    ]
     expected = record(corpus, corpus.profile_idx).counts["main"]
     np.testing.assert_array_equal(mapped.n_active, expected.n_active)
 

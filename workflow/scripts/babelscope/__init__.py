@@ -8,7 +8,9 @@ __version__ = "0.1.0"
 # The public face: where each name lives. Nothing is imported before it is asked for.
 _PUBLIC = {
     "BalancedKMeans": "babelscope.experts.estimator",
+    "Compute": "babelscope.model.compute",
     "ExpertPartition": "babelscope.experts.partition",
+    "StudyModel": "babelscope.model.load",
     "compare_languages": "babelscope.comparison.similarity",
     "load_exported": "babelscope.pruning.export",
     "load_model": "babelscope.model.load",

@@ -1,70 +1,139 @@
-"""Loading a prepared model with torch, and finding its feed-forward layers."""
+"""A prepared model in torch: loaded from its folder, with its feed-forward layers at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from babelscope.model.families import FfnFamily, find_family
+from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
+from babelscope.model.layers import HostState, find_blocks, find_ffn_layers, fits_twice, restored
 from babelscope.study.errors import BabelscopeError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+class StudyModel:
+    """A model with its output layer, as the study uses it.
 
-@dataclass(frozen=True)
-class FfnLayer:
-    """The linear modules of one feed-forward layer.
+    Parameters
+    ----------
+    module : a Hugging Face model of a known family.
+    tokens_per_batch : rows x length of a batch to begin with.
 
     Attributes
     ----------
-    up, down : rows of ``up`` and columns of ``down`` are neurons.
-    gate : None where the family has none, or keeps it in the first half of ``up``'s rows (``fused_gate``).
+    module : the model.
+    layers : its feed-forward layers, first to last.
+    blocks : its blocks (attention and feed-forward layer), first to last.
+    tokens_per_batch : rows x length of a batch; becomes smaller where memory runs out.
+
+    Raises
+    ------
+    BabelscopeError
+        For an unknown family, or one whose modules are not where the table says.
     """
 
-    up: nn.Linear
-    down: nn.Linear
-    gate: nn.Linear | None
-    fused_gate: bool
+    def __init__(self, module: nn.Module, tokens_per_batch: int = Compute.tokens_per_batch) -> None:
+        self.module = module
+        self.layers = find_ffn_layers(module)
+        self.blocks = find_blocks(module)
+        self.tokens_per_batch = tokens_per_batch
+        self._dense: HostState | None = None
 
     @property
-    def d_ff(self) -> int:
-        """Neurons of the layer as it is now."""
-        return self.down.weight.shape[1]
+    def device(self) -> torch.device:
+        """Where token ids have to lie."""
+        embeddings = self.module.get_input_embeddings()  # type: ignore[operator]
+        device = embeddings.weight.device
+        if device.type == "meta":  # accelerate keeps the weights elsewhere and brings them in for each pass
+            return torch.device(embeddings._hf_hook.execution_device)
+        return device
+
+    @property
+    def base(self) -> nn.Module:
+        """The model without its output layer."""
+        return self.module.base_model  # type: ignore[return-value]
+
+    @property
+    def head(self) -> nn.Linear:
+        """The output layer."""
+        return self.module.get_output_embeddings()  # type: ignore[operator]
+
+    def hidden(self, token_ids: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Last hidden states; the output layer is not computed.
+
+        Parameters
+        ----------
+        token_ids : int64 (n_documents, length).
+
+        Returns
+        -------
+        (n_documents, length, d_model), in the model's type.
+        """
+        ids = to_device(token_ids, self.device) if isinstance(token_ids, np.ndarray) else token_ids
+        with torch.inference_mode():
+            return self.base(input_ids=ids, use_cache=False)[0]
+
+    @contextmanager
+    def activations(self, see: Callable[[int, torch.Tensor], object]) -> Iterator[None]:
+        """Within, call ``see`` with what enters every down projection.
+
+        Parameters
+        ----------
+        see : gets the number of the layer and its activations (n_tokens, d_ff), where they lie.
+        """
+
+        def before_down(number: int) -> Callable[..., None]:
+            def look(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+                see(number, args[0].reshape(-1, args[0].shape[-1]))
+
+            return look
+
+        hooks = [layer.down.register_forward_pre_hook(before_down(i)) for i, layer in enumerate(self.layers)]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Put the feed-forward layers' own parameters back at the end, whatever was cut or added within.
+
+        Where a GPU has no room for a second set of them, they wait in the host's memory.
+        """
+        if self._dense is None and fits_twice(self.layers):
+            with restored(self.layers):
+                yield
+            return
+        dense = self._dense
+        if dense is None or not dense.untouched:
+            self._dense = dense = HostState(self.layers)
+        try:
+            yield
+        finally:
+            dense.put_back()
 
 
-def resolve_device(device: str) -> torch.device:
-    """``auto`` means a GPU where there is one, the CPU otherwise."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BabelscopeError(f"device {device!r}: torch sees no GPU here; use cpu or auto")
-    return torch.device(device)
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Copy without making the host wait for the device."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
-def load_model(
-    info: ModelInfo,
-    dtype: str = "float32",
-    device: str = "auto",
-    device_map: Any = None,
-    compile: bool = False,
-    gpu_memory_gb: float | None = None,
-    **options: Any,
-) -> nn.Module:
+def load_model(info: ModelInfo, compute: Compute | None = None, **options: Any) -> StudyModel:
     """Load a prepared model for inference, from local files alone.
 
     Parameters
     ----------
     info : the prepared model.
-    dtype : ``float32``, ``bfloat16`` or ``float16``.
-    device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ignored with a ``device_map``.
-    device_map : passed to transformers, to spread a big model over several GPUs.
-    gpu_memory_gb : most memory that this process takes of each GPU, 10^9 bytes; None: what is free.
-    compile : fuse what lies between the matrix products, see ``compile_norms``.
+    compute : type, device, size of batches; None: float32 on a GPU where there is one.
     options : further keyword arguments of ``from_pretrained``, for instance ``attn_implementation``.
 
     Returns
@@ -74,31 +143,39 @@ def load_model(
     Raises
     ------
     BabelscopeError
-        For an unknown dtype, or a GPU that is not there.
+        For a GPU that is not there.
     """
     from transformers import AutoModelForCausalLM
 
-    if dtype not in DTYPES:
-        raise BabelscopeError(f"dtype {dtype!r}: allowed are {', '.join(DTYPES)}")
-    place = resolve_device(device) if device_map is None else None
-    if gpu_memory_gb is not None:
-        limit_gpu_memory(gpu_memory_gb)
-    if device_map is not None:
-        options["device_map"] = device_map
+    compute = compute or Compute()
+    place = resolve_device(compute.device) if compute.device_map is None else None
+    if compute.gpu_memory_gb is not None:
+        limit_gpu_memory(compute.gpu_memory_gb)
+    if compute.device_map is not None:
+        options["device_map"] = compute.device_map
     elif place is not None and place.type == "cuda":
         options["device_map"] = {"": place}  # weights go straight there, without a copy on the host
-    model = AutoModelForCausalLM.from_pretrained(
+    module = AutoModelForCausalLM.from_pretrained(
         info.path,
-        dtype=DTYPES[dtype],
+        dtype=getattr(torch, compute.dtype),
         local_files_only=True,
         use_safetensors=True,
         trust_remote_code=info.trust_remote_code,
         **options,
     )
-    model.eval().requires_grad_(False)
-    if compile:
-        compile_norms(model)
-    return model
+    module.eval().requires_grad_(False)
+    if compute.compile:
+        compile_norms(module)
+    return StudyModel(module, compute.tokens_per_batch)
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` means a GPU where there is one, the CPU otherwise."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BabelscopeError(f"device {device!r}: torch sees no GPU here; use cpu or auto")
+    return torch.device(device)
 
 
 def limit_gpu_memory(gpu_memory_gb: float) -> None:
@@ -123,114 +200,3 @@ def compile_norms(model: nn.Module) -> None:
         name = type(module).__name__
         if "Norm" in name or "RotaryEmbedding" in name:
             module.compile(dynamic=True)
-
-
-def find_ffn_layers(model: nn.Module, model_type: str | None = None) -> list[FfnLayer]:
-    """The feed-forward layers of a model, first to last.
-
-    Raises
-    ------
-    BabelscopeError
-        For an unknown family, or one whose modules are not where the table says.
-    """
-    model_type = model_type or str(model.config.model_type)  # type: ignore[union-attr]
-    names = [name for name, _ in model.named_modules()]
-    family = find_family(model_type, names)
-    try:
-        layers = model.get_submodule(family.layers)
-        return [_ffn_layer(layer, family) for layer in layers]  # type: ignore[attr-defined]
-    except AttributeError as error:
-        raise BabelscopeError(
-            f"family {model_type}: {error}. The table in workflow/scripts/babelscope/ffn.py says "
-            f"{family}; modules seen: {', '.join(names[1:30])}"
-        ) from None
-
-
-def _ffn_layer(layer: nn.Module, family: FfnFamily) -> FfnLayer:
-    gate = layer.get_submodule(family.gate) if family.gate else None
-    return FfnLayer(
-        up=layer.get_submodule(family.up),  # type: ignore[arg-type]
-        down=layer.get_submodule(family.down),  # type: ignore[arg-type]
-        gate=gate,  # type: ignore[arg-type]
-        fused_gate=family.fused_gate,
-    )
-
-
-def find_blocks(model: nn.Module) -> nn.ModuleList:
-    """The blocks (attention and feed-forward layer) of a model, first to last."""
-    family = find_family(str(model.config.model_type), ())  # type: ignore[union-attr]
-    return model.get_submodule(family.layers)  # type: ignore[return-value]
-
-
-def base_model(model: nn.Module) -> nn.Module:
-    """The model without its output layer."""
-    return model.base_model  # type: ignore[return-value]
-
-
-def input_device(model: nn.Module) -> torch.device:
-    """Where token ids have to lie."""
-    embeddings = model.get_input_embeddings()  # type: ignore[operator]
-    device = embeddings.weight.device
-    if device.type == "meta":  # accelerate keeps the weights elsewhere and brings them in for each pass
-        return torch.device(embeddings._hf_hook.execution_device)
-    return device
-
-
-def take_neurons(layers: Sequence[FfnLayer], neuron_idx: Sequence[torch.Tensor]) -> None:
-    """Keep, in this order, some neurons of every layer: rows of up and gate, columns of down.
-
-    A permutation of all neurons leaves the function of the model as it is; a selection makes the model
-    smaller.
-
-    Parameters
-    ----------
-    layers : changed in place.
-    neuron_idx : for each layer int64 (n_kept,), indices of neurons.
-    """
-    for layer, idx in zip(layers, neuron_idx, strict=True):
-        d_ff = layer.d_ff
-        up_idx = torch.cat([idx, idx + d_ff]) if layer.fused_gate else idx
-        _take_rows(layer.up, up_idx)
-        if layer.gate is not None:
-            _take_rows(layer.gate, idx)
-        layer.down.weight = _parameter(layer.down.weight.index_select(1, idx.to(layer.down.weight.device)))
-        layer.down.in_features = len(idx)
-
-
-def pad_neurons(layer: FfnLayer, width: int) -> None:
-    """Widen a layer with neurons of zeros, in place; what it computes stays as it is.
-
-    Parameters
-    ----------
-    layer : with at most ``width`` neurons.
-    width : its new number of neurons.
-    """
-    extra = width - layer.d_ff
-    for linear in (layer.up, layer.gate):
-        if linear is None:
-            continue
-        blocks = 2 if layer.fused_gate else 1
-        linear.weight = _parameter(torch.cat([_pad(rows, extra, 0) for rows in linear.weight.chunk(blocks)]))
-        if linear.bias is not None:
-            linear.bias = _parameter(torch.cat([_pad(rows, extra, 0) for rows in linear.bias.chunk(blocks)]))
-        linear.out_features = linear.weight.shape[0]
-    layer.down.weight = _parameter(_pad(layer.down.weight, extra, 1))
-    layer.down.in_features = width
-
-
-def _pad(values: torch.Tensor, extra: int, dim: int) -> torch.Tensor:
-    shape = list(values.shape)
-    shape[dim] = extra
-    return torch.cat([values, values.new_zeros(shape)], dim=dim)
-
-
-def _take_rows(linear: nn.Linear, idx: torch.Tensor) -> None:
-    idx = idx.to(linear.weight.device)
-    linear.weight = _parameter(linear.weight.index_select(0, idx))
-    if linear.bias is not None:
-        linear.bias = _parameter(linear.bias.index_select(0, idx))
-    linear.out_features = len(idx)
-
-
-def _parameter(value: torch.Tensor) -> nn.Parameter:
-    return nn.Parameter(value.contiguous(), requires_grad=False)

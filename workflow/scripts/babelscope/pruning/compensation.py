@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from babelscope.model.load import FfnLayer, base_model, find_blocks, input_device
+from babelscope.model.layers import FfnLayer
+from babelscope.model.load import StudyModel
 from babelscope.pruning.cut import prune
 from babelscope.study.progress import logger
 from babelscope.text.batches import Batch
@@ -52,12 +53,10 @@ class LayerFit:
 
 
 def prune_and_compensate(
-    model: nn.Module,
-    layers: Sequence[FfnLayer],
+    model: StudyModel,
     corpus: TokenizedCorpus,
     document_idx: np.ndarray,
     neuron_idx: Sequence[np.ndarray],
-    tokens_per_batch: int,
     on_progress: Callable[[int], object] = lambda n_tokens: None,
 ) -> list[LayerFit]:
     """Prune the model in place, and correct the kept columns of every down projection.
@@ -67,20 +66,18 @@ def prune_and_compensate(
 
     Parameters
     ----------
-    model, layers : with all neurons; changed in place.
+    model : with all neurons; changed in place.
     corpus, document_idx : profile documents that the statistics are taken from.
     neuron_idx : neurons to keep in each layer, int64 (n_kept,), ascending.
-    tokens_per_batch : rows x length of a batch; a batch that does not fit is cut in two.
     on_progress : called with tokens done; in all, each token is counted once for every layer.
 
     Returns
     -------
     The fit of every layer, in order.
     """
-    blocks = find_blocks(model)
     found = []
     with torch.inference_mode():
-        catcher = _Catcher(model, blocks)
+        catcher = _Catcher(model)
         rank = {int(idx): number for number, idx in enumerate(document_idx)}
         batches: list[_CaughtBatch] = []
 
@@ -88,8 +85,9 @@ def prune_and_compensate(
             validation = [rank[int(idx)] % VALIDATION_SHARE == 0 for idx in batch.document_idx]
             batches.append(catcher.catch(batch.token_ids, batch.real_mask(), np.array(validation)))
 
-        run_batches(corpus, document_idx, tokens_per_batch, catch)
-        for number, (block, layer, idx) in enumerate(zip(blocks, layers, neuron_idx, strict=True)):
+        run_batches(model, corpus, document_idx, catch)
+        parts = zip(model.blocks, model.layers, neuron_idx, strict=True)
+        for number, (block, layer, idx) in enumerate(parts):
             fit, batches = _fit_layer(catcher, block, number, layer, idx, batches)
             found.append(fit)
 
@@ -116,19 +114,16 @@ class _CaughtBatch:
 class _Catcher:
     """Gives the hidden states that enter the first block, and the arguments of every block."""
 
-    def __init__(self, model: nn.Module, blocks: nn.ModuleList) -> None:
-        self.model, self.blocks, self.device = model, blocks, input_device(model)
+    def __init__(self, model: StudyModel) -> None:
+        self.model, self.blocks = model, model.blocks
         outputs: list[Any] = []
-        probe = blocks[0].register_forward_hook(lambda _module, _args, output: outputs.append(output))
+        probe = self.blocks[0].register_forward_hook(lambda _module, _args, output: outputs.append(output))
         try:
-            self._run(torch.zeros((1, 1), dtype=torch.long, device=self.device))
+            model.hidden(np.zeros((1, 1), dtype=np.int64))
         finally:
             probe.remove()
         # what a block returns beside the hidden states; None where it returns these alone
         self._beside = outputs[0][1:] if isinstance(outputs[0], tuple) else None
-
-    def _run(self, token_ids: torch.Tensor) -> None:
-        base_model(self.model)(input_ids=token_ids, use_cache=False)
 
     def catch(self, token_ids: np.ndarray, real: np.ndarray, validation: np.ndarray) -> _CaughtBatch:
         """Let the blocks pass their input on and note their arguments, which do not depend on it."""
@@ -143,7 +138,7 @@ class _Catcher:
         for block in self.blocks:
             block.forward = forward
         try:
-            self._run(torch.from_numpy(token_ids).to(self.device))
+            self.model.hidden(token_ids)
         finally:
             for block, before in zip(self.blocks, own, strict=True):
                 del block.forward

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from babelscope.experts.partition import ExpertPartition
-from babelscope.model.load import FfnLayer, pad_neurons, take_neurons
+from babelscope.model.layers import FfnLayer, pad_neurons, take_neurons
+from babelscope.model.load import StudyModel
 from babelscope.study.errors import BabelscopeError
 
 # Matrix products reach their speed at widths that are multiples of this, on processors and GPUs alike.
@@ -76,44 +75,6 @@ def round_widths(layers: Sequence[FfnLayer], multiple: int = FAST_WIDTHS) -> Non
 
 
 @dataclass(frozen=True)
-class FfnState:
-    """The parameters of a model's feed-forward layers at one time, so that they can be put back."""
-
-    modules: tuple[tuple[nn.Linear, torch.Tensor, torch.Tensor | None, int, int], ...]
-
-    @classmethod
-    def of(cls, layers: Sequence[FfnLayer]) -> FfnState:
-        """What the layers hold now; nothing is copied."""
-        return cls(
-            tuple(
-                (module, module.weight, module.bias, module.in_features, module.out_features)
-                for layer in layers
-                for module in _modules(layer)
-            )
-        )
-
-    def put_back(self) -> None:
-        """Give the layers these parameters again, whatever was cut or added since."""
-        for module, weight, bias, n_in, n_out in self.modules:
-            module.weight, module.bias = weight, bias  # type: ignore[assignment]
-            module.in_features, module.out_features = n_in, n_out
-
-
-@contextmanager
-def restored(layers: Sequence[FfnLayer]) -> Iterator[None]:
-    """Put the layers' own parameters back at the end, whatever was cut or added within."""
-    before = FfnState.of(layers)
-    try:
-        yield
-    finally:
-        before.put_back()
-
-
-def _modules(layer: FfnLayer) -> list[nn.Linear]:
-    return [layer.up, layer.down, *([layer.gate] if layer.gate is not None else [])]
-
-
-@dataclass(frozen=True)
 class ParameterCount:
     """Parameters of the feed-forward layers and of the whole model (tied weights once)."""
 
@@ -121,12 +82,7 @@ class ParameterCount:
     total: int
 
 
-def count_parameters(model: nn.Module, layers: Sequence[FfnLayer]) -> ParameterCount:
-    """Count the parameters as the model is now."""
-    ffn = sum(
-        parameter.numel()
-        for layer in layers
-        for module in _modules(layer)
-        for parameter in module.parameters()
-    )
-    return ParameterCount(ffn, sum(parameter.numel() for parameter in model.parameters()))
+def count_parameters(model: StudyModel) -> ParameterCount:
+    """Count the parameters that the model has at this time."""
+    ffn = sum(p.numel() for layer in model.layers for linear in layer.linears for p in linear.parameters())
+    return ParameterCount(ffn, sum(parameter.numel() for parameter in model.module.parameters()))

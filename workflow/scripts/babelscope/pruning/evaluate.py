@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from babelscope.experts.partition import ExpertPartition
+from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
-from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.model.load import load_model
 from babelscope.pruning.choice import choose_experts, keep_random, keep_union
 from babelscope.pruning.compensation import LayerFit, prune_and_compensate
-from babelscope.pruning.cut import count_parameters, kept_neurons, restored
+from babelscope.pruning.cut import count_parameters, kept_neurons
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.losses import DocumentLosses
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
@@ -43,7 +44,7 @@ class Choice:
 
 def plan_pruning(
     info: ModelInfo,
-    compute: Mapping[str, Any],
+    compute: Compute,
     corpora: Sequence[TokenizedCorpus],
     partition: ExpertPartition,
     frequencies: Sequence[np.ndarray],
@@ -54,33 +55,28 @@ def plan_pruning(
 
     Parameters
     ----------
-    info, compute : the prepared model, and keyword arguments of ``load_model`` with ``tokens_per_batch``.
+    info, compute : the prepared model, and how it computes.
     corpora, frequencies : documents and expert frequencies of each language.
     partition : experts of the model.
     choice : which experts to keep.
     n_documents : profile documents that the compensation is fitted to, shared out among the languages.
     """
-    options = dict(compute)
-    tokens_per_batch = options.pop("tokens_per_batch")
     corpus = join_profiles(corpora, max(1, n_documents // len(corpora)))
     neuron_idx = kept_neurons(choice.experts(frequencies), partition)
-    model = load_model(info, **options)
-    layers = find_ffn_layers(model, info.family)
+    model = load_model(info, compute)
     n_real = len(corpus.token_ids) + len(corpus.heldout) * int(corpus.bos_token_id >= 0)
     with progress(n_real * info.n_layers, "token-layers", "compensating") as bar:
-        fits = prune_and_compensate(
-            model, layers, corpus, corpus.profile_idx, neuron_idx, tokens_per_batch, bar.update
-        )
+        fits = prune_and_compensate(model, corpus, corpus.profile_idx, neuron_idx, bar.update)
     keep = np.zeros((info.n_layers, info.d_ff), dtype=bool)
     for row, idx in zip(keep, neuron_idx, strict=True):
         row[idx] = True
-    down = tuple(layer.down.weight.cpu() for layer in layers)
+    down = tuple(layer.down.weight.cpu() for layer in model.layers)
     return PruningPlan(keep, down), fits
 
 
 def evaluate_language(
     info: ModelInfo,
-    compute: Mapping[str, Any],
+    compute: Compute,
     corpus: TokenizedCorpus,
     partition: ExpertPartition,
     plan: PruningPlan,
@@ -92,17 +88,14 @@ def evaluate_language(
 
     Parameters
     ----------
-    info, compute : the prepared model, and keyword arguments of ``load_model`` with ``tokens_per_batch``.
+    info, compute : the prepared model, and how it computes.
     corpus : documents of the language.
     partition : experts of the model, for the random controls.
     plan : which neurons stay, and the corrected columns.
     n_random : random controls with as many experts in each layer.
     seed : of the random controls.
     """
-    options = dict(compute)
-    tokens_per_batch = options.pop("tokens_per_batch")
-    model = load_model(info, **options)
-    layers = find_ffn_layers(model, info.family)
+    model = load_model(info, compute)
     keep = _kept_experts(plan, partition)
     plans = {
         "dense": PruningPlan(np.ones_like(plan.keep)),
@@ -114,15 +107,15 @@ def evaluate_language(
         chosen = keep_random(keep.sum(axis=1), keep.shape[1], rng)
         mask = np.take_along_axis(chosen, partition.labels, axis=1)
         plans[f"random_{number}"] = PruningPlan(mask)
-    dense, losses, sizes = count_parameters(model, layers), {}, {}
+    dense, losses, sizes = count_parameters(model), {}, {}
     heldout = corpus.heldout_idx
     n_real = int((np.diff(corpus.offsets)[heldout] + int(corpus.bos_token_id >= 0)).sum())
     with progress(n_real * len(plans), "tokens", "evaluating") as bar:
         for name, one in plans.items():
-            with restored(layers):
-                apply_plan(layers, one)
-                sizes[name] = count_parameters(model, layers)
-                losses[name] = evaluate_documents(model, corpus, heldout, tokens_per_batch, bar.update)
+            with model.restored():
+                apply_plan(model.layers, one)
+                sizes[name] = count_parameters(model)
+                losses[name] = evaluate_documents(model, corpus, heldout, bar.update)
     random_nll = [losses[f"random_{number}"].mean_nll for number in range(n_random)]
     gap = losses["pruned"].mean_nll - losses["dense"].mean_nll
     closed = losses["pruned"].mean_nll - losses["compensated"].mean_nll

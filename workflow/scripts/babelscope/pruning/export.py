@@ -19,7 +19,8 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from babelscope.model.families import find_family
-from babelscope.model.load import find_ffn_layers, pad_neurons
+from babelscope.model.layers import pad_neurons
+from babelscope.model.load import StudyModel
 from babelscope.pruning.cut import FAST_WIDTHS, count_parameters, round_widths
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.errors import BabelscopeError
@@ -37,13 +38,13 @@ _TOKENIZER_PATTERNS = (
 
 
 def export_pruned(
-    model: nn.Module, plan: PruningPlan, source: str | Path, folder: str | Path, about: str, padded: bool
+    model: StudyModel, plan: PruningPlan, source: str | Path, folder: str | Path, about: str, padded: bool
 ) -> None:
     """Apply a plan to a dense model, in place, and save it.
 
     Parameters
     ----------
-    model : dense, with its output layer.
+    model : dense.
     plan : which neurons stay, and the corrected columns.
     source : folder of the dense model, whose tokenizer is copied.
     folder : where the checkpoint goes; must not exist.
@@ -51,22 +52,22 @@ def export_pruned(
     padded : True for the form that unpatched tools load.
     """
     folder = Path(folder)
-    layers = find_ffn_layers(model)
-    dense = count_parameters(model, layers).total
+    module, layers = model.module, model.layers
+    dense = count_parameters(model).total
     apply_plan(layers, plan)
     widths = [layer.d_ff for layer in layers]
     if padded:
         width = -(-max(widths) // FAST_WIDTHS) * FAST_WIDTHS
         for layer in layers:
             pad_neurons(layer, width)
-        set_width(model, width)
-    kept = count_parameters(model, layers).total
+        set_width(module, width)
+    kept = count_parameters(model).total
     if padded:
-        model.save_pretrained(folder)  # type: ignore[operator]
+        module.save_pretrained(folder)  # type: ignore[operator]
     else:
         # transformers renames weights of some families on saving, and back only where it loads them itself
-        model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
-        save_model(model, str(folder / WEIGHTS_FILE))
+        module.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
+        save_model(module, str(folder / WEIGHTS_FILE))
     for pattern in _TOKENIZER_PATTERNS:
         for file in Path(source).glob(pattern):
             shutil.copyfile(file, folder / file.name)
@@ -114,7 +115,7 @@ def load_exported(
     if note["padded"]:
         return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
-    layers = find_ffn_layers(model)
+    layers = StudyModel(model).layers
     keep = np.zeros((len(layers), layers[0].d_ff), dtype=bool)
     for row, width in zip(keep, note["widths"], strict=True):
         row[:width] = True

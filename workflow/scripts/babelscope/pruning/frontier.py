@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from babelscope.experts.partition import ExpertPartition
+from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
-from babelscope.model.load import FfnLayer, find_ffn_layers, load_model
+from babelscope.model.load import StudyModel, load_model
 from babelscope.pruning.choice import CHOICES, expert_scores, keep_best, keep_best_per_layer, keep_random
 from babelscope.pruning.compensation import prune_and_compensate
-from babelscope.pruning.cut import count_parameters, kept_neurons, prune, restored
+from babelscope.pruning.cut import count_parameters, kept_neurons, prune
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.neuron_scores import output_norms, weight_norms
 from babelscope.study.progress import progress
@@ -31,7 +32,7 @@ def frontier_methods() -> list[str]:
 
 def trace_frontier(
     info: ModelInfo,
-    compute: Mapping[str, Any],
+    compute: Compute,
     corpus: TokenizedCorpus,
     partition: ExpertPartition,
     frequency: np.ndarray,
@@ -45,7 +46,7 @@ def trace_frontier(
 
     Parameters
     ----------
-    info, compute : the prepared model, and keyword arguments of ``load_model`` with ``tokens_per_batch``.
+    info, compute : the prepared model, and how it computes.
     corpus, frequency : documents of one language, and how often it uses each expert.
     partition : experts of the model.
     shares : of experts (or neurons) to keep.
@@ -57,25 +58,22 @@ def trace_frontier(
     -------
     Rows of ``pruning_frontier.csv`` without the language; the dense model is method ``dense``.
     """
-    options = dict(compute)
-    tokens_per_batch = options.pop("tokens_per_batch")
-    model = load_model(info, **options)
-    layers = find_ffn_layers(model, info.family)
+    model = load_model(info, compute)
     profile, heldout = corpus.profile_idx[:n_profile], corpus.heldout_idx[:n_heldout]
-    dense = count_parameters(model, layers).ffn
-    choose = _choices(model, layers, corpus, profile, tokens_per_batch, partition, frequency, seed)
+    dense = count_parameters(model).ffn
+    choose = _choices(model, corpus, profile, partition, frequency, seed)
     methods = frontier_methods()
     rows = []
     with progress(1 + len(methods) * len(shares), "models", "frontier") as bar:
         for method, share in [("dense", 1.0), *((m, s) for m in methods for s in shares)]:
-            with restored(layers):
+            with model.restored():
                 if method == COMPENSATED:
                     idx = choose["most_frequent"](share)
-                    prune_and_compensate(model, layers, corpus, profile, idx, tokens_per_batch)
+                    prune_and_compensate(model, corpus, profile, idx)
                 elif method != "dense":
-                    prune(layers, choose[method](share))
-                losses = evaluate_documents(model, corpus, heldout, tokens_per_batch)
-                kept = count_parameters(model, layers).ffn / dense
+                    prune(model.layers, choose[method](share))
+                losses = evaluate_documents(model, corpus, heldout)
+                kept = count_parameters(model).ffn / dense
             rows.append(
                 {
                     "method": method,
@@ -91,20 +89,18 @@ def trace_frontier(
 
 
 def _choices(
-    model: Any,
-    layers: Sequence[FfnLayer],
+    model: StudyModel,
     corpus: TokenizedCorpus,
     profile: np.ndarray,
-    tokens_per_batch: int,
     partition: ExpertPartition,
     frequency: np.ndarray,
     seed: int,
 ) -> dict[str, Callable[[float], list[np.ndarray]]]:
     """For each method the neurons that it keeps at a share."""
     n_layers, n_experts = frequency.shape
-    outputs = output_norms(model, layers, corpus, profile, tokens_per_batch)
+    outputs = output_norms(model, corpus, profile)
     said = expert_scores(outputs, partition.labels, n_experts)
-    weights = expert_scores(weight_norms(layers), partition.labels, n_experts)
+    weights = expert_scores(weight_norms(model.layers), partition.labels, n_experts)
     rng = np.random.default_rng(seed)
 
     def even(share: float) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from babelscope.model.load import base_model, input_device
+from babelscope.model.load import StudyModel, to_device
 from babelscope.pruning.losses import DocumentLosses
 from babelscope.text.batches import Batch
 from babelscope.text.fitting import run_batches
@@ -18,10 +18,9 @@ _VOCABULARY_SLICE = 4096
 
 
 def evaluate_documents(
-    model: nn.Module,
+    model: StudyModel,
     corpus: TokenizedCorpus,
     document_idx: np.ndarray,
-    tokens_per_batch: int,
     on_progress: Callable[[int], object] = lambda n_tokens: None,
 ) -> DocumentLosses:
     """Negative log-likelihood of documents; BOS is an input and never predicted.
@@ -31,12 +30,10 @@ def evaluate_documents(
 
     Parameters
     ----------
-    model : with its output layer.
+    model : as it is at this time.
     corpus, document_idx : the documents, and which of them.
-    tokens_per_batch : rows x length of a batch; halved where memory runs out.
     on_progress : called with the number of tokens done.
     """
-    device = input_device(model)
     n_documents = len(document_idx)
     row_of = {int(idx): row for row, idx in enumerate(document_idx)}
     lengths = np.diff(corpus.offsets)[document_idx]
@@ -45,23 +42,21 @@ def evaluate_documents(
     nll = np.zeros(n_documents)
 
     def run(batch: Batch) -> None:
-        token_ids = torch.from_numpy(batch.token_ids).to(device)
-        predicted = torch.from_numpy(batch.real_mask(count_special=True)[:, 1:]).to(device)
+        token_ids = to_device(batch.token_ids, model.device)
+        predicted = to_device(batch.real_mask(count_special=True)[:, 1:], model.device)
         with torch.inference_mode():
-            hidden = base_model(model)(input_ids=token_ids, use_cache=False)[
-                0
-            ]  # (document, position, d_model)
+            hidden = model.hidden(token_ids)  # (document, position, d_model)
             loss = token_losses(model, hidden[:, :-1][predicted], token_ids[:, 1:][predicted])
         table = torch.zeros(predicted.shape, dtype=torch.float64)
         table[predicted.cpu()] = loss.double().cpu()
         nll[[row_of[int(idx)] for idx in batch.document_idx]] = table.sum(dim=1).numpy()
         on_progress(int(batch.n_real.sum()))
 
-    run_batches(corpus, document_idx, tokens_per_batch, run)
+    run_batches(model, corpus, document_idx, run)
     return DocumentLosses(nll, n_predicted.astype(np.int64), np.maximum(n_bytes, 1))
 
 
-def token_losses(model: nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def token_losses(model: StudyModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Loss of every token, float32 (n_tokens,), in slices of the vocabulary so that logits stay small.
 
     A slice stays in the processor's cache: faster than whole rows of logits, too.
@@ -71,8 +66,8 @@ def token_losses(model: nn.Module, hidden: torch.Tensor, targets: torch.Tensor) 
     hidden : (n_tokens, d_model), last hidden states.
     targets : int64 (n_tokens,), the next token.
     """
-    head = model.get_output_embeddings()  # type: ignore[operator]
-    cap = getattr(model.config, "final_logit_softcapping", None)
+    head = model.head
+    cap = getattr(model.module.config, "final_logit_softcapping", None)
     hidden, targets = hidden.to(head.weight.device), targets.to(head.weight.device)
     normalisers = []
     chosen = torch.zeros(len(targets), dtype=torch.float32, device=targets.device)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from babelscope.experts.partition import ExpertPartition
+from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
-from babelscope.model.load import find_ffn_layers, load_model
+from babelscope.model.load import load_model
 from babelscope.pruning.compensation import prune_and_compensate
-from babelscope.pruning.cut import kept_neurons, prune, restored
+from babelscope.pruning.cut import kept_neurons, prune
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.progress import progress
@@ -20,7 +21,7 @@ from babelscope.text.tokens import TokenizedCorpus
 
 def evaluate_under_experts(
     info: ModelInfo,
-    compute: Mapping[str, Any],
+    compute: Compute,
     corpus: TokenizedCorpus,
     partition: ExpertPartition,
     choices: Mapping[str, Mapping[str, np.ndarray]],
@@ -36,7 +37,7 @@ def evaluate_under_experts(
 
     Parameters
     ----------
-    info, compute : the prepared model, and keyword arguments of ``load_model`` with ``tokens_per_batch``.
+    info, compute : the prepared model, and how it computes.
     corpus : documents of the language.
     partition : experts of the model.
     choices : by selection (``threshold``, ``same_size``) and name of the language or union whose experts are
@@ -50,22 +51,19 @@ def evaluate_under_experts(
     ``proportion_kept`` (of neurons) and ``nll``, total nats of each document; the dense model is selection
     ``dense``.
     """
-    options = dict(compute)
-    tokens_per_batch = options.pop("tokens_per_batch")
-    model = load_model(info, **options)
-    layers = find_ffn_layers(model, info.family)
+    model = load_model(info, compute)
     heldout, profile = corpus.heldout_idx, corpus.profile_idx[:n_profile]
     result: dict[str, Any] = {"cells": []}
 
     def plain(keep: np.ndarray) -> Callable[[], object]:
-        return lambda: prune(layers, kept_neurons(keep, partition))
+        return lambda: prune(model.layers, kept_neurons(keep, partition))
 
     def corrected(keep: np.ndarray) -> Callable[[], object]:
         idx = kept_neurons(keep, partition)
-        return lambda: prune_and_compensate(model, layers, corpus, profile, idx, tokens_per_batch)
+        return lambda: prune_and_compensate(model, corpus, profile, idx)
 
     def finished(plan: PruningPlan) -> Callable[[], object]:
-        return lambda: apply_plan(layers, plan)
+        return lambda: apply_plan(model.layers, plan)
 
     todo: list[tuple[str, str, Callable[[], object]]] = [("dense", "", lambda: None)]
     for selection, table in choices.items():
@@ -75,10 +73,10 @@ def evaluate_under_experts(
     todo += [("same_size_corrected", name, corrected(keep)) for name, keep in same_size.items()]
     with progress(len(todo), "models", "evaluating") as bar:
         for selection, name, change in todo:
-            with restored(layers):
+            with model.restored():
                 change()
-                n_kept = sum(layer.d_ff for layer in layers)
-                losses = evaluate_documents(model, corpus, heldout, tokens_per_batch)
+                n_kept = sum(layer.d_ff for layer in model.layers)
+                losses = evaluate_documents(model, corpus, heldout)
             result["n_predicted"] = losses.n_predicted.tolist()
             result["n_bytes"] = losses.n_bytes.tolist()
             share = n_kept / (info.n_layers * info.d_ff)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
-from babelscope.model.load import FfnLayer, base_model, input_device
+from babelscope.model.layers import FfnLayer
+from babelscope.model.load import StudyModel
 from babelscope.text.batches import Batch
 from babelscope.text.fitting import run_batches
 from babelscope.text.tokens import TokenizedCorpus
@@ -33,56 +33,42 @@ def weight_norms(layers: Sequence[FfnLayer]) -> np.ndarray:
     return np.stack(scores)
 
 
-def output_norms(
-    model: nn.Module,
-    layers: Sequence[FfnLayer],
-    corpus: TokenizedCorpus,
-    document_idx: np.ndarray,
-    tokens_per_batch: int,
-) -> np.ndarray:
+def output_norms(model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray) -> np.ndarray:
     """Root mean square of a neuron's output: of its activation times the norm of its column in down.
 
     The structured counterpart of Wanda (Sun et al. 2023, weight times norm of its input).
 
     Parameters
     ----------
-    model, layers : dense; back as it was on return.
+    model : dense; back as it was on return.
     corpus, document_idx : documents whose tokens count, all alike.
-    tokens_per_batch : rows x length of a batch; halved where memory runs out.
 
     Returns
     -------
     float64 (n_layers, d_ff).
     """
-    device = input_device(model)
-    squares = [
-        torch.zeros(layer.d_ff, dtype=torch.float64, device=layer.down.weight.device) for layer in layers
-    ]
+    columns = [layer.down.weight for layer in model.layers]
+    squares = [torch.zeros(w.shape[1], dtype=torch.float64, device=w.device) for w in columns]
     real = torch.zeros(0)
     caught: list[torch.Tensor] = []  # of this batch, by layer
 
-    def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        rows = args[0].reshape(-1, args[0].shape[-1])[real.flatten().to(args[0].device)]
+    def see(_layer: int, activations: torch.Tensor) -> None:
+        rows = activations[real.flatten().to(activations.device)]
         caught.append(rows.float().square().sum(dim=0))
 
     def run(batch: Batch) -> None:
         nonlocal real
         real = torch.from_numpy(batch.real_mask())
         caught.clear()
-        with torch.inference_mode():
-            base_model(model)(input_ids=torch.from_numpy(batch.token_ids).to(device), use_cache=False)
+        model.hidden(batch.token_ids)
         for total, new in zip(squares, caught, strict=True):
             total += new.to(total.device)
 
-    hooks = [layer.down.register_forward_pre_hook(before_down) for layer in layers]
     n_tokens = int(np.diff(corpus.offsets)[document_idx].sum())
-    try:
-        run_batches(corpus, document_idx, tokens_per_batch, run)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with model.activations(see):
+        run_batches(model, corpus, document_idx, run)
     scores = [
-        (total / n_tokens).sqrt() * layer.down.weight.double().norm(dim=0)
-        for layer, total in zip(layers, squares, strict=True)
+        (total / n_tokens).sqrt() * weight.double().norm(dim=0)
+        for weight, total in zip(columns, squares, strict=True)
     ]
     return np.stack([score.cpu().numpy() for score in scores])

@@ -17,7 +17,7 @@ from torch import nn
 import babelscope
 from babelscope.files.whole import whole_file
 from babelscope.model.info import ModelInfo
-from babelscope.model.load import FfnLayer
+from babelscope.model.layers import FfnLayer
 from babelscope.pruning.compensation import LayerFit
 from babelscope.pruning.cut import prune
 from babelscope.study.errors import BabelscopeError

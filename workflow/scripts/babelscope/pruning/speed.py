@@ -13,8 +13,9 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from babelscope.model.load import base_model, find_ffn_layers, input_device
-from babelscope.pruning.cut import FAST_WIDTHS, FfnState, restored, round_widths
+from babelscope.model.layers import FfnState, restored
+from babelscope.model.load import StudyModel
+from babelscope.pruning.cut import FAST_WIDTHS, round_widths
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 
 
@@ -125,18 +126,18 @@ def measure_again(measure: Callable[[], dict[str, Timing]], attempts: int) -> di
 
 
 def measure_speed(
-    model: nn.Module, plans: Mapping[str, PruningPlan], token_ids: np.ndarray, settings: SpeedSettings
+    model: StudyModel, plans: Mapping[str, PruningPlan], token_ids: np.ndarray, settings: SpeedSettings
 ) -> Iterator[SpeedRow]:
     """Time the dense and each language's sliced model, interleaved.
 
     Parameters
     ----------
-    model : dense, with its output layer; unchanged.
+    model : dense; unchanged.
     plans : by language.
     token_ids : int (n,), any text; at least ``max(batch_sizes) * prompt_tokens`` tokens.
     settings : what is timed.
     """
-    layers = find_ffn_layers(model)
+    layers = model.layers
     dense = FfnState.of(layers)
     for language, plan in plans.items():
         # One model that changes its layers: two would differ in where their other weights lie in memory, and
@@ -149,7 +150,7 @@ def measure_speed(
         weight_bytes.insert(0, _weights(model).n_bytes)
         for batch_size in settings.batch_sizes:
             ids = np.resize(token_ids, (batch_size, settings.prompt_tokens)).astype(np.int64)
-            prompt = torch.from_numpy(ids).to(input_device(model))
+            prompt = torch.from_numpy(ids).to(model.device)
             with restored(layers):
                 turns = partial(_interleaved, model, states, prompt, settings)
                 timings = measure_again(turns, settings.attempts)
@@ -190,7 +191,7 @@ def _cell(value: object) -> str:
 
 
 def _interleaved(
-    model: nn.Module, states: Sequence[FfnState], prompt: torch.Tensor, settings: SpeedSettings
+    model: StudyModel, states: Sequence[FfnState], prompt: torch.Tensor, settings: SpeedSettings
 ) -> dict[str, Timing]:
     """Seconds of the dense and the sliced state by phase, in turns: a noisy moment meets both."""
     times: dict[str, list[list[float]]] = {"prefill": [[] for _ in states], "decode": [[] for _ in states]}
@@ -204,25 +205,27 @@ def _interleaved(
     return {phase: Timing(*map(np.array, lists)) for phase, lists in times.items()}
 
 
-def _generate(model: nn.Module, prompt: torch.Tensor, new_tokens: int) -> dict[str, float]:
+def _generate(model: StudyModel, prompt: torch.Tensor, new_tokens: int) -> dict[str, float]:
     with torch.inference_mode():
         begin = _now(prompt.device)
-        cache = base_model(model)(input_ids=prompt, use_cache=True).past_key_values
+        cache = model.base(input_ids=prompt, use_cache=True).past_key_values
         filled = _now(prompt.device)
         token = prompt[:, -1:]  # which one is nothing to speed
         for _ in range(new_tokens):
-            output = model(input_ids=token, past_key_values=cache, use_cache=True)
+            output = model.module(input_ids=token, past_key_values=cache, use_cache=True)
             token, cache = output.logits.argmax(dim=-1), output.past_key_values
         return {"prefill": filled - begin, "decode": _now(prompt.device) - filled}
 
 
-def _peak(model: nn.Module, state: FfnState, prompt: torch.Tensor) -> dict[str, int]:
+def _peak(model: StudyModel, state: FfnState, prompt: torch.Tensor) -> dict[str, int]:
     """Bytes that a pass of each phase holds at most at one time, weights left out."""
     state.put_back()
     token = prompt[:, -1:]
     with torch.inference_mode():
-        cache, prefill, cached = _allocated(lambda: base_model(model)(input_ids=prompt, use_cache=True)[1])
-        _, decode, _ = _allocated(lambda: model(input_ids=token, past_key_values=cache, use_cache=True)[0])
+        cache, prefill, cached = _allocated(lambda: model.base(input_ids=prompt, use_cache=True)[1])
+        _, decode, _ = _allocated(
+            lambda: model.module(input_ids=token, past_key_values=cache, use_cache=True)[0]
+        )
     return {"prefill": prefill, "decode": cached + decode}
 
 
@@ -255,15 +258,15 @@ class _Weights:
     n_bytes: int
 
 
-def _weights(model: nn.Module) -> _Weights:
-    head = model.get_output_embeddings()  # type: ignore[operator]
-    inner = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear) and m is not head)
-    return _Weights(inner, sum(p.numel() * p.element_size() for p in model.parameters()))
+def _weights(model: StudyModel) -> _Weights:
+    linears = (m for m in model.module.modules() if isinstance(m, nn.Linear) and m is not model.head)
+    n_bytes = sum(p.numel() * p.element_size() for p in model.module.parameters())
+    return _Weights(sum(m.weight.numel() for m in linears), n_bytes)
 
 
-def _shared_cost(model: nn.Module, phase: str, batch_size: int, settings: SpeedSettings) -> float:
+def _shared_cost(model: StudyModel, phase: str, batch_size: int, settings: SpeedSettings) -> float:
     """What slicing leaves: multiplications a token in prefill, numbers that are read a step in decoding."""
-    config: Any = model.config
+    config: Any = model.module.config
     n_layers, n_heads = config.num_hidden_layers, config.num_attention_heads
     d_head = getattr(config, "head_dim", None) or config.hidden_size // n_heads
     if phase == "prefill":
@@ -272,4 +275,4 @@ def _shared_cost(model: nn.Module, phase: str, batch_size: int, settings: SpeedS
     n_kv_heads = getattr(config, "num_key_value_heads", None) or n_heads
     context = settings.prompt_tokens + settings.new_tokens / 2
     cached = 2 * n_layers * n_kv_heads * d_head * context * batch_size
-    return model.get_output_embeddings().weight.numel() + cached  # type: ignore[operator]
+    return model.head.weight.numel() + cached

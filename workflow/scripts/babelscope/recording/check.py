@@ -13,7 +13,8 @@ from torch import nn
 
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.info import ModelInfo
-from babelscope.model.load import FfnLayer, base_model, input_device, take_neurons
+from babelscope.model.layers import FfnLayer, take_neurons
+from babelscope.model.load import StudyModel
 from babelscope.recording.reference import reference_active, reference_z
 from babelscope.recording.scores import ExpertLayout, select_active
 from babelscope.recording.tap import ExpertTap
@@ -43,8 +44,7 @@ class Check:
 
 
 def check_model(
-    model: nn.Module,
-    layers: Sequence[FfnLayer],
+    model: StudyModel,
     info: ModelInfo,
     corpus: TokenizedCorpus,
     partition: ExpertPartition,
@@ -55,7 +55,7 @@ def check_model(
 
     Parameters
     ----------
-    model, layers : the model with its output layer, back as it was on return.
+    model : back as it was on return.
     info : its family and activation function.
     corpus : documents; profile documents are used until they hold ``n_tokens`` tokens.
     partition, top_k : experts, and how many of them are active for a token.
@@ -65,17 +65,17 @@ def check_model(
     Checks of: the activations (recomputed from the layer's input), the output of the feed-forward layers,
     the dense model against itself with all experts kept, and the active experts of every token.
     """
-    if any(layer.down.weight.device.type == "meta" for layer in layers):
+    if any(layer.down.weight.device.type == "meta" for layer in model.layers):
         raise BabelscopeError(
             f"model {info.name}: its device_map leaves weights out of the devices; check it where it fits"
         )
     documents = _first_documents(corpus, n_tokens)
-    epsilon = torch.finfo(layers[0].down.weight.dtype).eps
-    activations, outputs = _layer_errors(model, layers, info, corpus, int(documents[0]))
-    passes = [_plain_pass(model, layers, corpus, int(idx), partition) for idx in documents]
+    epsilon = torch.finfo(model.layers[0].down.weight.dtype).eps
+    activations, outputs = _layer_errors(model, info, corpus, int(documents[0]))
+    passes = [_plain_pass(model, corpus, int(idx), partition) for idx in documents]
     hidden, z = (np.concatenate(part) for part in zip(*passes, strict=True))
-    kept = np.concatenate(_all_experts_kept(model, layers, corpus, documents, partition))
-    fast_z, fast = _fast_path(model, layers, corpus, documents, partition, top_k)
+    kept = np.concatenate(_all_experts_kept(model, corpus, documents, partition))
+    fast_z, fast = _fast_path(model, corpus, documents, partition, top_k)
     slow = reference_active(z, top_k)
     differing = slow != fast
     cut = np.sort(z, axis=1)[:, -top_k][:, None]
@@ -142,7 +142,7 @@ def report_checks(checks: Sequence[Check], model: str, dtype: str, n_tokens: int
     if failed:
         raise BabelscopeError(
             f"model {model}: {', '.join(failed)} failed: what is recorded would be wrong. If its family was "
-            "added to the table in workflow/scripts/babelscope/ffn.py, look at its row first"
+            "added to the table in workflow/scripts/babelscope/model/families.py, look at its row first"
         )
     return {
         "format": "babelscope/check",
@@ -161,14 +161,13 @@ def _first_documents(corpus: TokenizedCorpus, n_tokens: int) -> np.ndarray:
 
 
 def _plain_pass(
-    model: nn.Module,
-    layers: Sequence[FfnLayer],
+    model: StudyModel,
     corpus: TokenizedCorpus,
     document: int,
     partition: ExpertPartition,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One document through the model as it is: last hidden states, and z-scores by the reference."""
-    with _catch(layers) as caught:
+    with _catch(model.layers) as caught:
         hidden = _hidden(model, corpus, document)
     pairs = zip(caught, partition.labels, strict=True)
     z = [reference_z(activations, labels, partition.n_experts) for (_, activations, _), labels in pairs]
@@ -194,13 +193,13 @@ def _catch(layers: Sequence[FfnLayer]) -> Iterator[list[list[np.ndarray]]]:
 
 
 def _layer_errors(
-    model: nn.Module, layers: Sequence[FfnLayer], info: ModelInfo, corpus: TokenizedCorpus, document: int
+    model: StudyModel, info: ModelInfo, corpus: TokenizedCorpus, document: int
 ) -> tuple[float, float]:
     """Largest errors over the layers of the activations and of the output, both relative."""
-    with _catch(layers) as caught:
+    with _catch(model.layers) as caught:
         _hidden(model, corpus, document)
     errors = []
-    for layer, (inputs, activations, output) in zip(layers, caught, strict=True):
+    for layer, (inputs, activations, output) in zip(model.layers, caught, strict=True):
         expected = _activations(layer, info, inputs)
         error = np.abs(expected - activations).max() / np.abs(expected).max()
         errors.append((float(error), _relative(output, _linear(layer.down, activations))))
@@ -222,23 +221,21 @@ def _activations(layer: FfnLayer, info: ModelInfo, inputs: np.ndarray) -> np.nda
 
 
 def _all_experts_kept(
-    model: nn.Module,
-    layers: Sequence[FfnLayer],
+    model: StudyModel,
     corpus: TokenizedCorpus,
     documents: np.ndarray,
     partition: ExpertPartition,
 ) -> list[np.ndarray]:
     orders = [ExpertLayout.from_labels(row, partition.n_experts).order for row in partition.labels]
-    take_neurons(layers, orders)
+    take_neurons(model.layers, orders)
     try:
         return [_hidden(model, corpus, int(idx)) for idx in documents]
     finally:
-        take_neurons(layers, [torch.argsort(order) for order in orders])
+        take_neurons(model.layers, [torch.argsort(order) for order in orders])
 
 
 def _fast_path(
-    model: nn.Module,
-    layers: Sequence[FfnLayer],
+    model: StudyModel,
     corpus: TokenizedCorpus,
     documents: np.ndarray,
     partition: ExpertPartition,
@@ -246,7 +243,7 @@ def _fast_path(
 ) -> tuple[np.ndarray, np.ndarray]:
     """z-scores and active experts of all tokens, document after document, as the recording makes them."""
     rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    with ExpertTap(model, layers, [partition]) as tap:
+    with ExpertTap(model, [partition]) as tap:
         for batch in make_batches(corpus, documents, 128):
             z = tap.run(torch.from_numpy(batch.token_ids).to(tap.device))[0].flatten(1)
             active = select_active(z, top_k).unflatten(0, batch.token_ids.shape).cpu().numpy()
@@ -257,12 +254,10 @@ def _fast_path(
     return np.concatenate([z for z, _ in chosen]), np.concatenate([active for _, active in chosen])
 
 
-def _hidden(model: nn.Module, corpus: TokenizedCorpus, document: int) -> np.ndarray:
+def _hidden(model: StudyModel, corpus: TokenizedCorpus, document: int) -> np.ndarray:
     """Last hidden states of one document with its BOS, float64 (n_tokens, d_model)."""
     bos = [corpus.bos_token_id] if corpus.bos_token_id >= 0 else []
-    token_ids = torch.tensor([[*bos, *corpus.document(document).tolist()]], device=input_device(model))
-    with torch.inference_mode():
-        return _rows(base_model(model)(input_ids=token_ids, use_cache=False)[0])
+    return _rows(model.hidden(np.array([[*bos, *corpus.document(document).tolist()]])))
 
 
 def _linear(linear: nn.Linear, inputs: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from babelscope.experts.partition import ExpertPartition, read_partition
+from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.recording.counts import write_activations
 from babelscope.recording.record import RecordingSettings, Variant, record_language
@@ -26,7 +27,7 @@ def read_partitions(
 
 def record_to_files(
     info: ModelInfo,
-    compute: Mapping[str, Any],
+    compute: Compute,
     recording: Mapping[str, Any],
     corpus: TokenFile,
     document_idx: np.ndarray,
@@ -39,7 +40,7 @@ def record_to_files(
 
     Parameters
     ----------
-    info, compute : the prepared model, keyword arguments of ``load_model``, and ``tokens_per_batch``.
+    info, compute : the prepared model, and how it computes.
     recording : keyword arguments of ``RecordingSettings``.
     corpus, document_idx : documents of the language, and which of them.
     variants : partitions and numbers of active experts.
@@ -52,11 +53,10 @@ def record_to_files(
     BabelscopeError
         As ``record_activations``.
     """
-    options = dict(compute)
-    settings = RecordingSettings(tokens_per_batch=options.pop("tokens_per_batch"), **recording)
+    settings = RecordingSettings(**recording)
     chosen = [variant for variant in variants if variant.name in outputs]
     first = Path(outputs.get("main") or outputs[chosen[0].name])
-    found = record_language(info, options, corpus, document_idx, chosen, settings, first, resume_key)
+    found = record_language(info, compute, corpus, document_idx, chosen, settings, first, resume_key)
     documents_sha256 = documents_digest(corpus, document_idx)
     for variant in chosen:
         write_activations(

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from babelscope.experts.partition import ExpertPartition
+from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
-from babelscope.model.load import FfnLayer, find_ffn_layers, load_model
+from babelscope.model.load import StudyModel, load_model, to_device
 from babelscope.recording.counts import ActivationCounts, count_top_k
 from babelscope.recording.resume import RunningCounts, recording_key
 from babelscope.recording.scores import count_active
-from babelscope.recording.tap import ExpertTap, to_device
+from babelscope.recording.tap import ExpertTap
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import progress
 from babelscope.text.batches import Batch, make_batches
@@ -56,7 +56,6 @@ class RecordingSettings:
     ----------
     documents_per_block : documents whose counts are kept apart, for error bars.
     documents_per_segment : documents that are sorted by length together; a multiple of the block.
-    tokens_per_batch : rows x length of a batch; halved when the GPU runs out of memory.
     count_special_tokens : whether BOS counts as a token.
     on_nonfinite : ``stop`` or ``skip`` documents with NaN or infinite activations.
     max_blocks : blocks at most; with more documents, block ``i`` is added to block ``i % max_blocks``.
@@ -64,7 +63,6 @@ class RecordingSettings:
 
     documents_per_block: int = 20
     documents_per_segment: int = 1000
-    tokens_per_batch: int = 1024
     count_special_tokens: bool = False
     on_nonfinite: str = "stop"
     max_blocks: int = 100
@@ -115,7 +113,7 @@ def make_variants(
 
 def record_language(
     info: ModelInfo,
-    compute: Mapping[str, Any],
+    compute: Compute,
     corpus: Documents,
     document_idx: np.ndarray,
     variants: Sequence[Variant],
@@ -127,32 +125,30 @@ def record_language(
 
     Parameters
     ----------
-    info, compute : the prepared model, and keyword arguments of ``load_model``.
+    info, compute : the prepared model, and how it computes.
     corpus, document_idx : documents of the language, and which of them.
     variants, settings : see ``record_activations``.
     output : the main output; the counts of an unfinished job are kept beside it.
     resume_key : what else decides the counts, for instance a digest of the code.
     """
-    model = load_model(info, **compute)
+    model = load_model(info, compute)
     output = Path(output)
     n_real = np.diff(corpus.offsets)[document_idx] + int(corpus.bos_token_id >= 0)
     with progress(int(n_real.sum()), "tokens", f"recording {output.stem}") as bar:
         return record_activations(
             model,
-            find_ffn_layers(model, info.family),
             corpus,
             document_idx,
             variants,
             settings,
             resume_file=output.with_name(f".{output.name}.resume.npz"),
-            resume_key=f"{info} {sorted(compute.items())} {resume_key}",
+            resume_key=f"{info} {compute.decisive} {resume_key}",
             on_progress=bar.update,
         )
 
 
 def record_activations(
-    model: nn.Module,
-    layers: Sequence[FfnLayer],
+    model: StudyModel,
     corpus: Documents,
     document_idx: np.ndarray,
     variants: Sequence[Variant],
@@ -167,8 +163,8 @@ def record_activations(
 
     Parameters
     ----------
-    model : model with its output layer, which is not computed; back as it was on return.
-    layers : its feed-forward layers.
+    model : its output layer is not computed; back as it was on return, but for a lower ``tokens_per_batch``
+        where memory ran out.
     corpus, document_idx : the documents, and which of them in which order.
     variants : partitions and numbers of active experts; all come out of one forward pass. Variants with the
         same partition object share its scores.
@@ -189,10 +185,10 @@ def record_activations(
         For a partition that does not fit the model, or NaN or infinite activations (layer and document are
         named) unless they are to be skipped.
     """
-    _check_fit(layers, variants)
+    _check_fit(model, variants)
     n_documents = len(document_idx)
     counts = RunningCounts.zeros(
-        settings.n_blocks(n_documents), [(len(layers), v.partition.n_experts) for v in variants]
+        settings.n_blocks(n_documents), [(len(model.layers), v.partition.n_experts) for v in variants]
     )
     if resume_file is not None:
         key = _key(corpus, document_idx, variants, settings, resume_key)
@@ -203,13 +199,12 @@ def record_activations(
         if resume_file is not None:
             counts.save(resume_file, key)
 
-    tokens_per_batch = settings.tokens_per_batch
     partitions = list({id(v.partition): v.partition for v in variants}.values())
-    with ExpertTap(model, layers, partitions) as tap:
+    with ExpertTap(model, partitions) as tap:
         while counts.n_documents < n_documents:
             idx = document_idx[counts.n_documents :][: settings.documents_per_segment]
             segment = _Segment(tap, corpus, idx, variants, settings, counts)
-            tokens_per_batch = segment.record(tokens_per_batch, save, save_seconds, on_progress)
+            segment.record(save, save_seconds, on_progress)
             if counts.n_documents < n_documents:
                 save()
     if resume_file is not None:
@@ -244,17 +239,13 @@ class _Segment:
         self.n_seen = 0
 
     def record(
-        self,
-        tokens_per_batch: int,
-        save: Callable[[], None],
-        save_seconds: float,
-        on_progress: Callable[[int], object],
-    ) -> int:
-        """Record what is not done; return the size of batches that the GPU has the memory for."""
-        saved = time.monotonic()
+        self, save: Callable[[], None], save_seconds: float, on_progress: Callable[[int], object]
+    ) -> None:
+        """Record what is not done, in batches that the GPU has the memory for."""
+        model, saved = self.tap.model, time.monotonic()
         while not self.done.all():
             all_fit = True
-            for batch in make_batches(self.corpus, np.flatnonzero(~self.done), tokens_per_batch):
+            for batch in make_batches(self.corpus, np.flatnonzero(~self.done), model.tokens_per_batch):
                 all_fit = fits(self._record_batch, batch)
                 if not all_fit:
                     break
@@ -267,15 +258,12 @@ class _Segment:
                     save()
                     saved = time.monotonic()
             if not all_fit:
-                tokens_per_batch = self._halve(tokens_per_batch)
+                self.tap.release()
+                longest = int(np.diff(self.corpus.offsets)[~self.done].max())
+                model.tokens_per_batch = halve_budget(model.tokens_per_batch, longest)
         self.flush()
         self.counts.n_documents += len(self.document_idx)
         self.counts.done = self.done[:0]
-        return tokens_per_batch
-
-    def _halve(self, tokens_per_batch: int) -> int:
-        self.tap.release()
-        return halve_budget(tokens_per_batch, int(np.diff(self.corpus.offsets)[~self.done].max()))
 
     def _record_batch(self, batch: Batch) -> None:
         """Add the counts of one batch; where the GPU runs out of memory, nothing is added."""
@@ -322,14 +310,14 @@ class _Segment:
         self.n_seen = 0
 
 
-def _check_fit(layers: Sequence[FfnLayer], variants: Sequence[Variant]) -> None:
+def _check_fit(model: StudyModel, variants: Sequence[Variant]) -> None:
     for variant in variants:
         n_layers, d_ff = variant.partition.labels.shape
-        found = sorted({layer.d_ff for layer in layers})
-        if n_layers != len(layers) or found != [d_ff]:
+        found = sorted({layer.d_ff for layer in model.layers})
+        if n_layers != len(model.layers) or found != [d_ff]:
             raise BabelscopeError(
                 f"partition {variant.name!r} is for {n_layers} layers of {d_ff} neurons, the model has "
-                f"{len(layers)} layers of {found}"
+                f"{len(model.layers)} layers of {found}"
             )
 
 

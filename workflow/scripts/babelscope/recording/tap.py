@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import nn
 
 from babelscope.experts.partition import ExpertPartition
-from babelscope.model.load import FfnLayer, base_model, input_device, take_neurons
+from babelscope.model.layers import take_neurons
+from babelscope.model.load import StudyModel
 from babelscope.recording.scores import ExpertLayout, score_experts, standardise, token_tiles
 
 
@@ -21,16 +21,13 @@ class ExpertTap:
 
     Parameters
     ----------
-    model : model with its output layer, which is never computed.
-    layers : its feed-forward layers.
+    model : its output layer is never computed.
     partitions : ways to cut every layer; the first one is scored without a gather.
     """
 
-    def __init__(
-        self, model: nn.Module, layers: Sequence[FfnLayer], partitions: Sequence[ExpertPartition]
-    ) -> None:
-        self.model, self.layers, self.partitions = model, layers, partitions
-        self.device = input_device(model)
+    def __init__(self, model: StudyModel, partitions: Sequence[ExpertPartition]) -> None:
+        self.model, self.layers, self.partitions = model, model.layers, partitions
+        self.device = model.device
         self._tables: list[torch.Tensor] = []
         self._z: list[torch.Tensor] = []
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
@@ -99,18 +96,9 @@ class ExpertTap:
             shapes = [(n_tokens, len(self.layers), p.n_experts) for p in self.partitions]
             self._tables = [torch.empty(shape, dtype=torch.float32, device=self.device) for shape in shapes]
         self._z = [table[:n_tokens] for table in self._tables]
-        with torch.inference_mode():
-            base_model(self.model)(input_ids=token_ids, use_cache=False)
+        self.model.hidden(token_ids)
         return self._z
 
     def release(self) -> None:
         """Give the memory of the z-scores back; what ``run`` returned last is no longer valid."""
         self._tables, self._z = [], []
-
-
-def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Copy without making the host wait for the device."""
-    tensor = torch.from_numpy(array)
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from babelscope.model.load import input_device
+from babelscope.model.load import StudyModel
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.tokens import TokenizedCorpus
 
@@ -47,7 +46,7 @@ def choose_prompts(
 
 
 def continue_prompts(
-    model: nn.Module,
+    model: StudyModel,
     prompts: Sequence[np.ndarray],
     bos_token_id: int,
     new_tokens: int,
@@ -69,8 +68,8 @@ def continue_prompts(
         ids = [*([bos_token_id] if bos_token_id >= 0 else []), *prompt.tolist()]
         torch.manual_seed(seed + number)
         with torch.inference_mode():
-            output = model.generate(  # type: ignore[operator]
-                torch.tensor([ids], device=input_device(model)),
+            output = model.module.generate(  # type: ignore[operator]
+                torch.tensor([ids], device=model.device),
                 max_new_tokens=new_tokens,
                 do_sample=sample,
                 **({"temperature": 1.0, "top_p": 0.95, "top_k": 0} if sample else {}),

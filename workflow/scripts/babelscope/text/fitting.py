@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from babelscope.model.load import StudyModel
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger
 from babelscope.text.batches import Batch, make_batches
@@ -59,19 +60,15 @@ def halve_budget(tokens_per_batch: int, longest: int) -> int:
 
 
 def run_batches(
-    corpus: Any, document_idx: np.ndarray, tokens_per_batch: int, run: Callable[[Batch], object]
-) -> int:
+    model: StudyModel, corpus: Any, document_idx: np.ndarray, run: Callable[[Batch], object]
+) -> None:
     """Run every document once, in batches; where memory runs out, the rest in batches of half the tokens.
 
     Parameters
     ----------
+    model : ``tokens_per_batch`` is the size to begin with, and on return one that fitted.
     corpus, document_idx : the documents, and which of them.
-    tokens_per_batch : rows x length of a batch to begin with.
     run : called with each batch; a call that runs out of memory must leave nothing behind.
-
-    Returns
-    -------
-    Rows x length of a batch that fitted.
 
     Raises
     ------
@@ -81,11 +78,11 @@ def run_batches(
     left = np.asarray(document_idx, dtype=np.int64)
     while len(left):
         done: list[np.ndarray] = []
-        for batch in make_batches(corpus, left, tokens_per_batch):
+        for batch in make_batches(corpus, left, model.tokens_per_batch):
             if not fits(run, batch):
                 break
             done.append(batch.document_idx)
         left = left[~np.isin(left, np.concatenate(done))] if done else left
         if len(left):
-            tokens_per_batch = halve_budget(tokens_per_batch, int(np.diff(corpus.offsets)[left].max()))
-    return tokens_per_batch
+            longest = int(np.diff(corpus.offsets)[left].max())
+            model.tokens_per_batch = halve_budget(model.tokens_per_batch, longest)
