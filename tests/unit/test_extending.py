@@ -1,4 +1,4 @@
-"""A measure and a choice of experts come from outside of the package, as one row each."""
+"""A measure, a cut and a choice of experts come from outside of the package, as one row each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from tests.support import ROOT, merged
 from babelscope.comparison.figures import similarity_figures
 from babelscope.comparison.measures import MEASURES, Measure, as_distances, mean_of_layers
 from babelscope.comparison.similarity import compare_languages, read_similarity, write_similarity
+from babelscope.experts.clustering import CUTS, cluster_neurons
+from babelscope.experts.clustering.controls import contiguous_labels
+from babelscope.experts.clustering.cuts import Cut, Found
+from babelscope.experts.figures import plot_clustering
+from babelscope.experts.layer_file import LayerSse
 from babelscope.figures.style import Look
 from babelscope.model.families import FAMILIES
 from babelscope.pruning.choice import CHOICES, ExpertChoice, choose_experts
@@ -45,6 +50,18 @@ def measure(monkeypatch):
         high=1.0,
     )
     monkeypatch.setitem(MEASURES, "cosine", row)
+
+
+def by_length(rows, n_experts, rng, backend):
+    """Neurons of similar length together."""
+    labels = np.empty(rows.n_neurons, dtype=np.int64)
+    labels[np.linalg.norm(rows.points[:-1], axis=1).argsort()] = contiguous_labels(rows.n_neurons, n_experts)
+    return Found(labels)
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    monkeypatch.setitem(CUTS, "by_length", Cut("similar length", by_length, searches=False))
 
 
 @pytest.fixture
@@ -92,7 +109,21 @@ def test_a_new_choice_is_chosen_by_drawn_and_in_the_schema(choice, tmp_path):
         check_config(config, ROOT / "config" / "config.schema.yaml", codes)
 
 
-@pytest.mark.parametrize("table", [MEASURES, CHOICES, FAMILIES])
+def test_a_new_cut_is_made_drawn_and_in_the_schema_as_method_and_as_control(cut):
+    rows = np.array([[1.0], [-1], [20], [-20]])
+    result = cluster_neurons(rows, 2, "by_length")
+    assert (result.labels[0] == result.labels[1]) and (result.labels[2] == result.labels[3])
+    sums = np.array([1.0, 2]), np.array([2.0, 4]), np.array([0.5, 1])
+    labels = [
+        line.get_label() for line in plot_clustering(LayerSse("by_length", *sums), "tiny").axes[0].lines
+    ]
+    assert "similar length, equal sizes" in labels
+    sections = schema()["properties"]
+    assert "by_length" in sections["experts"]["properties"]["method"]["enum"]
+    assert "by_length" in sections["recording"]["properties"]["controls"]["items"]["enum"]
+
+
+@pytest.mark.parametrize("table", [MEASURES, CUTS, CHOICES, FAMILIES])
 def test_the_page_lists_every_row(table):
     assert table
     for name in table:

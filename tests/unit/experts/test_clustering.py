@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import babelscope
-from babelscope.experts.clustering import METHODS, cluster_neurons, partition_sse, reference_sse
+from babelscope.experts.clustering import CUTS, cluster_neurons, partition_sse, reference_sse
 from babelscope.experts.clustering import rows as rows_module
 from babelscope.experts.clustering.backend import NumpyBackend, open_backend
 from babelscope.experts.controls import cut_all_layers
@@ -57,7 +57,7 @@ def test_sse_by_hand():
     assert partition_sse(rows, np.array([3, 3, 0, 0])) == pytest.approx(6.5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CUTS)
 @pytest.mark.parametrize(("n_neurons", "n_experts"), [(24, 8), (25, 8), (31, 8), (8, 8), (9, 8), (5, 1)])
 def test_sizes_differ_by_at_most_one(method, n_neurons, n_experts):
     result = cluster_neurons(normal_rows(n_neurons, 5), n_experts, method)
@@ -68,7 +68,7 @@ def test_sizes_differ_by_at_most_one(method, n_neurons, n_experts):
     assert counts.max() - counts.min() <= 1
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CUTS)
 @pytest.mark.parametrize("normalize_rows", [False, True])
 def test_reported_sse_is_that_of_the_labels(method, normalize_rows):
     rows = 37 * normal_rows(50, 6) + 100
@@ -150,7 +150,7 @@ def test_contiguous_cuts_the_stored_order_into_runs():
     np.testing.assert_array_equal(labels, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CUTS)
 def test_same_seed_same_labels_whatever_the_threads(monkeypatch, method):
     # small pieces, so that the threads have something to share
     monkeypatch.setattr("babelscope.experts.clustering.backend._TILE", 64)
@@ -183,7 +183,7 @@ def test_tiny_and_huge_rows(factor):
     assert scaled.sse / factor**2 == pytest.approx(plain.sse, rel=0.02)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CUTS)
 def test_zero_and_duplicate_rows(method):
     rows = np.zeros((12, 4), dtype=np.float32)
     assert cluster_neurons(rows, 5, method, normalize_rows=True).sse == 0
@@ -201,7 +201,7 @@ def test_normalised_rows_are_compared_by_direction():
     assert same_partition(labels, np.arange(8) % 2)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CUTS)
 def test_references_enclose_every_partition(method):
     rows = normal_rows(120, 4)
     result = cluster_neurons(rows, 12, method)
@@ -239,7 +239,7 @@ def test_references_need_labels_that_fit():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CUTS)
 def test_rows_that_are_not_finite_are_named(method, value):
     rows = normal_rows(20, 4)
     rows[13, 2] = value

@@ -25,7 +25,7 @@ def cut_all_layers(
 
     Parameters
     ----------
-    method : a method of ``babelscope.experts.clustering``, for instance ``random`` or ``contiguous``.
+    method : a row of ``babelscope.experts.clustering.CUTS``, for instance ``random`` or ``contiguous``.
     n_experts, matrix, seed, normalize_rows : as for the main partition.
 
     Raises

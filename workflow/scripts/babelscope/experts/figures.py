@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from babelscope.experts.clustering import CUTS
 from babelscope.experts.layer_file import LayerSse
 from babelscope.figures.style import PALETTE, new_figure
 
@@ -36,7 +37,7 @@ def plot_clustering(layers: LayerSse, model: str) -> Figure:
         ms=3.5,
         lw=1.4,
         color=PALETTE[0],
-        label=f"{layers.method}, equal sizes",
+        label=f"{CUTS[layers.method].label}, equal sizes",
     )
     axes.axhline(0, color="0.3", lw=1, ls=":", label="random experts of equal sizes")
     axes.set(

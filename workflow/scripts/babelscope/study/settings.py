@@ -16,6 +16,7 @@ from babelscope.study.setting_types import OneOf, Section, optional
 MEASURES = "babelscope.comparison.measures:MEASURES"
 CHOICES = "babelscope.pruning.choice:CHOICES"
 FAMILIES = "babelscope.model.families:FAMILIES"
+CUTS = "babelscope.experts.clustering:CUTS"
 
 
 Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -158,8 +159,8 @@ class Experts(Section):
     n_experts: int = Field(
         256, ge=1, le=65_536, description="Experts of each layer; sizes differ by one neuron at most."
     )
-    method: Literal["balanced_kmeans", "malinen_franti", "random", "contiguous"] = Field(
-        "balanced_kmeans", description="Solver; malinen_franti is the paper's."
+    method: Annotated[str, OneOf(CUTS)] = Field(
+        "balanced_kmeans", description="How a layer is cut; malinen_franti is the paper's solver."
     )
     matrix: Literal["up", "gate", "down", "both"] = Field(
         "up",
@@ -207,8 +208,9 @@ class Recording(Section):
         description="What to do about NaN or infinite activations; skip leaves such documents out "
         "and counts them.",
     )
-    controls: Annotated[list[Literal["random", "contiguous", "malinen_franti"]], Unique] = Field(
-        ["random", "contiguous"], description="Control partitions, recorded in the same pass."
+    controls: Annotated[list[Annotated[str, OneOf(CUTS)]], Unique] = Field(
+        ["random", "contiguous"],
+        description="Control partitions, cut in these ways and recorded in the same pass.",
     )
 
 

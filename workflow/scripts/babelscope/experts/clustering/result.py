@@ -1,12 +1,10 @@
-"""What clustering returns, and the names of its methods."""
+"""What clustering returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-
-METHODS = ("balanced_kmeans", "malinen_franti", "random", "contiguous")
 
 
 @dataclass(frozen=True)
