@@ -61,6 +61,10 @@ class CorpusSource(Section):
         "Column with the language code; rows of other languages are passed over."
     )
     columns: list[Text] = optional("Names of the columns of a tab-separated file without a header.")
+    script: Literal["Hans", "Hant"] = optional(
+        "Chinese documents to take: in simplified (Hans) or in traditional characters (Hant); all where it "
+        "is left out."
+    )
 
 
 class ModelSource(Section):

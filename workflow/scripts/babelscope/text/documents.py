@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 from babelscope.files.whole import write_text
 from babelscope.study.errors import BabelscopeError
+from babelscope.study.progress import logger
+from babelscope.text.screening import NearCopies, as_read, is_written_in
 from babelscope.text.sources import read_files, read_hub
 
 PROFILE, HELDOUT = "profile", "heldout"
@@ -43,6 +44,9 @@ def sample_documents(
 ) -> list[Document]:
     """Draw held-out and profile documents; no text is in both, or twice in one.
 
+    A document that is nearly a held-out one (``NearCopies``) becomes a profile document only where there are
+    not enough others, after all of these, and a warning says how many.
+
     Parameters
     ----------
     language : code that fills ``{lang}`` in the source.
@@ -67,7 +71,11 @@ def sample_documents(
     else:
         stream = _ranked(read_files(source, language), seed)
     wanted = heldout_documents + profile_documents
-    chosen = list(itertools.islice(_usable(stream, min_characters, max_characters), wanted))
+    usable = _usable(stream, min_characters, max_characters, source.get("script", ""))
+    chosen = list(itertools.islice(usable, heldout_documents))
+    chosen += itertools.islice(
+        _copies_last(usable, [text for _, text in chosen], language), profile_documents
+    )
     if len(chosen) < wanted and not (allow_fewer and len(chosen) > heldout_documents):
         raise BabelscopeError(
             f"language {language}: {len(chosen)} documents of at least {min_characters} characters, "
@@ -115,23 +123,37 @@ def read_documents(path: str | Path) -> list[Document]:
     return documents
 
 
-def _usable(stream: Iterable[tuple[str, str]], low: int, high: int) -> Iterator[tuple[str, str]]:
-    """Documents that are long enough, cut, each text once."""
+def _usable(stream: Iterable[tuple[str, str]], low: int, high: int, script: str) -> Iterator[tuple[str, str]]:
+    """Documents that are long enough, cut, in the script if one is named, each text once."""
     seen: set[bytes] = set()
     for name, text in stream:
         text = text.strip()[:high].rstrip()
-        if len(text) < low:
+        if len(text) < low or (script and not is_written_in(text, script)):
             continue
-        digest = hashlib.sha256(_as_read(text).encode("utf-8", "surrogatepass")).digest()
+        digest = hashlib.sha256(as_read(text).encode("utf-8", "surrogatepass")).digest()
         if digest not in seen:
             seen.add(digest)
             yield name, text
 
 
-def _as_read(text: str) -> str:
-    """What a person sees of a text: the same for other spaces, Unicode forms and invisible characters."""
-    visible = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
-    return " ".join(visible.split())
+def _copies_last(
+    documents: Iterable[tuple[str, str]], heldout: Iterable[str], language: str
+) -> Iterator[tuple[str, str]]:
+    """Documents in their order, near copies of held-out ones after all others."""
+    taken = NearCopies(heldout)
+    copies = []
+    for document in documents:
+        if document[1] in taken:
+            copies.append(document)
+        else:
+            yield document
+    if copies:
+        logger.warning(
+            "language %s: no other documents are left; %d more are near copies of held-out ones",
+            language,
+            len(copies),
+        )
+    yield from copies
 
 
 def _ranked(documents: Iterable[tuple[str, str]], seed: int) -> list[tuple[str, str]]:
