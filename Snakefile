@@ -18,6 +18,8 @@ include: "rules/comparison.smk"
 include: "rules/pruning.smk"
 include: "rules/responses.smk"
 include: "rules/evidence.smk"
+include: "rules/claims.smk"
+include: "rules/sweep.smk"
 
 
 FIGURES = [

@@ -4,15 +4,23 @@ Needs: the merged configuration. Makes: results/run_config.yaml.
 """
 
 import glob
+import io
 import os
+import subprocess
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 # Idle OpenMP threads sleep instead of spinning: where two jobs share cores, spinning makes both ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# Where the workflow lies, also where another project uses it as a module.
-ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parent
+
+include: "inputs/study.smk"
+
+
+# Where the workflow lies on disk, also where another project uses it as a module.
+ROOT = workflow_folder(workflow.current_basedir)
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 # Jobs use the library beside their scripts, whatever else of its name is installed.
@@ -63,13 +71,3 @@ wildcard_constraints:
     layer="[0-9][0-9]+",
     variant="[a-z_0-9]+",
     target="[A-Za-z0-9][A-Za-z0-9_-]*",
-
-
-def code_of(rule_name):
-    """Digest of the code that a rule's script depends on; a parameter of every rule."""
-    return code_digest(SCRIPTS / f"{rule_name}.py")
-
-
-def look():
-    """Parameters of every figure."""
-    return dict(config["figures"])
