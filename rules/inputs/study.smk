@@ -4,14 +4,12 @@
 def workflow_folder(rules_folder):
     """Folder of the workflow on disk.
 
-    Where Snakemake takes its files out of a git repository (``github(...)``, ``gitlab(...)``, ``git+file:``) one by
-    one, the library would be missing beside the scripts: the commit is unpacked once, into .snakemake/ of the project.
+    Snakemake takes files of ``github(...)`` and ``gitlab(...)`` out of its clone one by one, and the library would be
+    missing beside the scripts: the commit is unpacked once, into .snakemake/ of the project.
     """
-    if not hasattr(rules_folder, "ref"):
+    if not hasattr(rules_folder, "hosted_repo"):
         return Path(rules_folder.get_path_or_uri(secret_free=False)).parent
-    hosted = getattr(rules_folder, "hosted_repo", None)
-    repository = hosted.repo_clone if hosted else rules_folder.repo_path
-    git = ["git", "-C", str(repository)]
+    git = ["git", "-C", str(rules_folder.hosted_repo.repo_clone)]
     name = subprocess.check_output(
         [*git, "rev-parse", f"{rules_folder.ref}^{{commit}}"], text=True
     )

@@ -61,13 +61,27 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
-def snakemake(python, folder, *args):
+FROM_GIT = {
+    "GitHub": 'github("somebody/babelscope", path="Snakefile", tag="v1")',
+    "GitLab": 'gitlab("somebody/babelscope", path="Snakefile", branch="main")',
+}
+
+
+def commit(folder: Path, tag: str) -> None:
+    """Make a study a git repository with one tag, without its model and text."""
+    (folder / ".gitignore").write_text("/tiny-model/\n/text/\n.snakemake/\n", encoding="utf-8")
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-qb", "main"], ["add", "-A"], ["commit", "-qm", "one"], ["tag", tag]):
+        subprocess.run([*git, *command], check=True)
+
+
+def snakemake(python, folder, *args, **env):
     """Run Snakemake of an environment with nothing of this checkout on its path."""
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return subprocess.run(
         [python, "-m", "snakemake", "--cores", "1", *args],
         cwd=folder,
-        env=clean | {"PYTHONDONTWRITEBYTECODE": "1"},
+        env=clean | {"PYTHONDONTWRITEBYTECODE": "1", **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -114,6 +128,39 @@ def test_a_module_runs_with_the_defaults_of_the_workflow_and_the_keys_of_the_pro
     assert written["sharing"]["threshold"] == 0.1
     assert written["corpus"] == defaults["corpus"]
     assert not (project.parent / "a clone" / "results").exists()
+
+
+@pytest.mark.parametrize("source", FROM_GIT)
+def test_a_module_is_taken_from_git(snakemake_alone, project, tmp_path_factory, source):
+    """Planned by Snakemake alone, then one job is run with the library of the commit.
+
+    What Snakemake would clone from GitHub and GitLab lies in its cache already: nothing is fetched.
+    """
+    clone, cache = project.parent / "a clone", tmp_path_factory.mktemp("cache")
+    if not (clone / ".git").exists():
+        commit(clone, "v1")
+    for host in ("github.com", "gitlab.com"):
+        bare = cache / "snakemake/snakemake/source-cache/snakemake-git-cache" / host / "somebody/babelscope"
+        subprocess.run(["git", "clone", "-q", "--bare", clone, bare], check=True)
+    folder = tmp_path_factory.mktemp("elsewhere", numbered=True)
+    for name in ("mine.yaml", "tiny-model", "text"):
+        (folder / name).symlink_to(project / name)
+    text = SNAKEFILE.replace('"../a clone/Snakefile"', FROM_GIT[source])
+    (folder / "Snakefile").write_text(text, encoding="utf-8")
+    result = snakemake(snakemake_alone, folder, "--dry-run", XDG_CACHE_HOME=str(cache))
+    assert result.returncode == 0, result.stdout
+    assert ("tokenize_corpus", "lang=hi model=tiny") in jobs_of(result.stdout)
+    result = snakemake(sys.executable, folder, "results/run_config.yaml", XDG_CACHE_HOME=str(cache))
+    assert result.returncode == 0, result.stdout
+    written = yaml.safe_load((folder / "results" / "run_config.yaml").read_text(encoding="utf-8"))
+    assert written["languages"] == ["hi", "ar"]
+    (unpacked,) = (folder / ".snakemake" / "babelscope").iterdir()
+    assert (unpacked / "workflow" / "scripts" / "babelscope" / "resources" / "languages.tsv").exists()
+
+
+def test_no_rule_file_is_long():
+    lines = {path.name: len(path.read_text().splitlines()) for path in ROOT.glob("rules/**/*.smk")}
+    assert not {name: n for name, n in lines.items() if n > 350}
 
 
 def test_a_wrong_key_of_the_project_is_named(snakemake_alone, project):
