@@ -26,6 +26,7 @@ LANGUAGES = ("en", "hi", "zh")
 VARIANTS = (
     "bare",
     "recording",
+    "recording_neurons",
     "recording_3_partitions",
     "full_forward",
     "full_forward_sorted",
@@ -87,7 +88,7 @@ class Bench:
     def ids(self, batch: Batch) -> torch.Tensor:
         return torch.from_numpy(batch.token_ids).to(self.device)
 
-    def record(self, model: torch.nn.Module, variants: Sequence[Variant]) -> Run:
+    def record(self, model: torch.nn.Module, variants: Sequence[Variant], *, neurons: bool = False) -> Run:
         def run(after_batch: AfterBatch, repeats: int) -> np.ndarray:
             n_documents = len(self.corpus.profile_idx)
             recording = record_activations(
@@ -97,6 +98,7 @@ class Bench:
                 variants,
                 RecordingSettings(min(20, n_documents), n_documents),
                 on_progress=lambda n_tokens: after_batch(),
+                neurons=neurons,
             )
             return recording.counts["main"].n_active.sum(axis=0)
 
@@ -134,6 +136,8 @@ def prepare(variant: str, bench: Bench) -> Run:
     model = bench.load()
     if variant == "recording":
         return bench.record(model, bench.variants[:1])
+    if variant == "recording_neurons":
+        return bench.record(model, bench.variants[:1], neurons=True)
     if variant == "recording_3_partitions":
         return bench.record(model, bench.variants)
     if variant == "keep_activations":

@@ -1,9 +1,9 @@
 """Which experts each language's tokens activate.
 
 Needs: model.json, tokens/{lang}.h5, experts.h5, control partitions. Makes: activations/{lang}.h5 and
-variants/{variant}/activations/{lang}.h5 under results/{model}/, all out of one forward pass; in shards
-activations/{lang}/shard_{shard}.h5 (and .json, what decides it) where recording.documents_per_shard asks for
-them; check.json.
+variants/{variant}/activations/{lang}.h5 and neurons/{lang}.h5 under results/{model}/, all out of one forward
+pass; in shards activations/{lang}/shard_{shard}.h5 (and .json, what decides it) and the like where
+recording.documents_per_shard asks for them; check.json.
 """
 
 
@@ -69,6 +69,11 @@ rule record_activations:
         ),
     output:
         **recorded([*CONTROLS, *SWEEP], RECORDED),
+        **{
+            (
+                "neuron_shard" if SHARDED else "neurons"
+            ): f"results/{{model}}/neurons/{RECORDED}"
+        },
         main=f"results/{{model}}/activations/{RECORDED}",
     log:
         f"logs/{{model}}/record_activations/{RECORDED.removesuffix('.h5')}.log",
@@ -110,8 +115,12 @@ if SHARDED:
             main=collect(
                 "results/{{model}}/activations/{{lang}}/shard_{shard}.h5", shard=SHARDS
             ),
+            neurons=collect(
+                "results/{{model}}/neurons/{{lang}}/shard_{shard}.h5", shard=SHARDS
+            ),
         output:
             **recorded([*CONTROLS, *SWEEP], "{lang}.h5"),
+            neurons="results/{model}/neurons/{lang}.h5",
             main="results/{model}/activations/{lang}.h5",
         log:
             "logs/{model}/merge_shards/{lang}.log",

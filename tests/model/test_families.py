@@ -29,8 +29,11 @@ def make_partition(layers, n_experts=N_EXPERTS, seed=3):
     return ExpertPartition(np.stack([rng.permutation(base) for _ in layers]).astype(np.int32), n_experts)
 
 
-def written_out_activations(model, token_ids):
-    """What enters each down projection: act(gate x) * up x or act(up x), in float64, for one document."""
+def written_out(model, token_ids):
+    """What enters each down projection: act(gate x) * up x or act(up x), in float64, for one document.
+
+    The second result tells where gate x, or without a gate act(up x), is positive.
+    """
     from transformers.activations import ACT2FN
 
     inputs = []
@@ -43,7 +46,7 @@ def written_out_activations(model, token_ids):
     config = model.module.config
     family = FAMILIES[config.model_type]
     act = ACT2FN[getattr(config, family.activation, "gelu_pytorch_tanh")]
-    result = []
+    result, positive = [], []
     for layer, x in zip(model.layers, inputs, strict=True):
         x = x.double().reshape(len(token_ids), -1)
 
@@ -55,11 +58,18 @@ def written_out_activations(model, token_ids):
         if layer.fused_gate:
             gate, up = up.chunk(2, dim=1)
             result.append(act(gate) * up)
+            positive.append(gate > 0)
         elif layer.gate is not None:
             result.append(act(linear(layer.gate)) * up)
+            positive.append(linear(layer.gate) > 0)
         else:
             result.append(act(up))
-    return torch.stack(result, dim=1).numpy()  # (token, layer, neuron)
+            positive.append(result[-1] > 0)
+    return (torch.stack(part, dim=1).numpy() for part in (result, positive))  # (token, layer, neuron)
+
+
+def written_out_activations(model, token_ids):
+    return next(written_out(model, token_ids))
 
 
 def count_by_hand(model, corpus, idx, partition, top_k):
@@ -97,6 +107,22 @@ def test_recording_equals_a_written_out_forward_pass(model):
     np.testing.assert_array_equal(found.n_active.sum(axis=0), expected)
     assert found.n_tokens.tolist() == [7 + 3 + 12, 5 + 5 + 9, 2 + 20]
     assert (found.n_active.sum(axis=(1, 2)) == TOP_K * found.n_tokens).all()
+
+
+def test_sums_of_neurons_equal_a_written_out_forward_pass(model):
+    corpus, partition = make_corpus(LENGTHS), make_partition(model.layers)
+    settings = RecordingSettings(documents_per_block=3, documents_per_segment=6)
+    variants = [Variant("main", partition, TOP_K)]
+    found = record_activations(model, corpus, corpus.profile_idx, variants, settings, neurons=True)
+    done = found.neurons.finished()
+    assert done.n_tokens.tolist() == [7 + 3 + 12, 5 + 5 + 9, 2 + 20]
+    for block, documents in enumerate(([0, 1, 2], [3, 4, 5], [6, 7])):
+        parts = [written_out(model, [1, *corpus.document(i).tolist()]) for i in documents]
+        h, positive = (np.concatenate([rows[1:] for rows in kind]) for kind in zip(*parts, strict=True))
+        np.testing.assert_array_equal(done.n_positive[block], positive.sum(axis=0))
+        np.testing.assert_allclose(done.sum[block], h.sum(axis=0), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(done.sum_of_squares[block], (h**2).sum(axis=0), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(done.sum_of_magnitudes[block], np.abs(h).sum(axis=0), rtol=1e-4, atol=1e-5)
 
 
 def test_slicing_is_masking_and_keeping_all_changes_no_bit(model):

@@ -9,6 +9,7 @@ from tests.tiny import make_corpus, make_model
 
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.load import StudyModel
+from babelscope.recording.neurons import MOMENTS
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.study.errors import BabelscopeError
 
@@ -51,6 +52,7 @@ def record(
         RecordingSettings(**options),
         resume_file=resume_file,
         on_progress=on_progress,
+        neurons=True,
     )
 
 
@@ -59,6 +61,10 @@ def same(a, b):
     for name in a.counts:
         np.testing.assert_array_equal(a.counts[name].n_active, b.counts[name].n_active)
         np.testing.assert_array_equal(a.counts[name].n_tokens, b.counts[name].n_tokens)
+    np.testing.assert_array_equal(a.neurons.n_positive, b.neurons.n_positive)
+    for name in MOMENTS:
+        sums = (getattr(recording.neurons.finished(), name) for recording in (a, b))
+        np.testing.assert_allclose(*sums, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("tokens_per_batch", [1, 13, 1000])
@@ -171,6 +177,12 @@ def test_nan_activations_stop_with_layer_and_document_or_are_skipped(corpus):
     blockwise = record(clean, corpus, [variant()], documents_per_block=1).counts["main"]
     expected = np.delete(blockwise.n_active, held, axis=0).sum(axis=0)
     np.testing.assert_array_equal(skipping.counts["main"].n_active.sum(axis=0), expected)
+    found, alone = skipping.neurons.finished(), make_corpus(LENGTHS)
+    alone.heldout[held] = True
+    done = record(clean, alone, [variant()]).neurons.finished()
+    assert found.n_tokens.sum() == sum(kept)
+    np.testing.assert_array_equal(found.n_positive.sum(axis=0), done.n_positive.sum(axis=0))
+    np.testing.assert_allclose(found.mean_square, done.mean_square, rtol=1e-5)
 
 
 def test_a_partition_of_another_model_is_refused(model, corpus):

@@ -12,6 +12,7 @@ from babelscope.model.compute import Compute
 from babelscope.model.info import read_model_info
 from babelscope.model.load import load_model
 from babelscope.recording.counts import ACTIVATIONS
+from babelscope.recording.neurons import MOMENTS, read_neurons
 from babelscope.recording.record import RecordingSettings, make_variants, record_activations
 from babelscope.text.tokens import read_tokens
 
@@ -23,7 +24,7 @@ OUTPUTS = {
 }
 
 
-def counts_of_one_job(study):
+def recorded_in_one_job(study):
     """Record the study's profile documents here, without shards, in the threads of its jobs."""
     info = read_model_info(study / "results/tiny/model.json")
     corpus = read_tokens(study / "results/tiny/tokens/en.h5", "tiny", "en")
@@ -37,16 +38,22 @@ def counts_of_one_job(study):
         corpus.profile_idx,
         make_variants(partitions, 0.25, {"top_50": 0.5}),
         RecordingSettings(5, 10, max_blocks=4),
-    ).counts
+        neurons=True,
+    )
 
 
 def assert_same_as_one_job(study):
-    counts = counts_of_one_job(study)
+    recorded = recorded_in_one_job(study)
+    counts = recorded.counts
     for name, path in OUTPUTS.items():
         datasets, attrs = read_h5(study / path, ACTIVATIONS)
         np.testing.assert_array_equal(datasets["n_active"], counts[name].n_active)
         np.testing.assert_array_equal(datasets["n_tokens"], counts[name].n_tokens)
         assert attrs["top_k"] == counts[name].top_k
+    found = read_neurons(study / "results/tiny/neurons/en.h5", model="tiny", language="en")
+    for name in ("n_positive", "n_tokens", *MOMENTS):
+        expected = getattr(recorded.neurons.finished(), name)
+        np.testing.assert_array_equal(getattr(found, name), expected, err_msg=name)
 
 
 def shard(number):

@@ -91,6 +91,18 @@ def test_each_token_has_top_k_active_experts_in_every_block(finished_study):
             assert n_tokens.tolist() == lengths.reshape(4, 5).sum(axis=1).tolist()
 
 
+def test_sums_of_neurons_are_of_the_tokens_that_were_counted(finished_study):
+    for language in LANGUAGES:
+        with h5py.File(results(finished_study) / "activations" / f"{language}.h5") as file:
+            n_tokens = file["n_tokens"][:]
+        with h5py.File(results(finished_study) / "neurons" / f"{language}.h5") as file:
+            assert file["n_tokens"][:].tolist() == n_tokens.tolist()
+            n_positive, squares = file["n_positive"][:], file["sum_of_squares"][:]
+        assert n_positive.shape == squares.shape == (4, N_LAYERS, D_FF)
+        assert 0.2 < n_positive.sum() / (n_tokens.sum() * N_LAYERS * D_FF) < 0.8  # gates of a random model
+        assert (squares > 0).all()
+
+
 def test_tables_follow_from_the_counts(finished_study):
     folder = results(finished_study)
     frequency = []

@@ -19,10 +19,11 @@ from babelscope.model.compute import Compute
 from babelscope.model.info import describe_model
 from babelscope.model.load import StudyModel, load_model
 from babelscope.recording.counts import write_activations
+from babelscope.recording.neurons import MOMENTS, write_neuron_shard
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.recording.resume import RunningCounts
 from babelscope.recording.shard_names import shard_names
-from babelscope.recording.shards import merge_shards, shard_documents
+from babelscope.recording.shards import merge_neurons, merge_shards, shard_documents
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.token_file import open_tokens
 from babelscope.text.tokens import documents_digest, write_tokens
@@ -41,18 +42,28 @@ def variant():
 def record(corpus, document_idx, max_blocks=100, model=None, **options):
     model = model or StudyModel(make_model("llama"), 40)
     settings = RecordingSettings(2, 4, max_blocks=max_blocks)
-    return record_activations(model, corpus, document_idx, [variant()], settings, **options)
+    return record_activations(model, corpus, document_idx, [variant()], settings, neurons=True, **options)
+
+
+def same_neurons(found, expected):
+    """Bit by bit."""
+    for name in ("n_positive", "n_tokens", *MOMENTS):
+        np.testing.assert_array_equal(getattr(found.finished(), name), getattr(expected.finished(), name))
 
 
 def write_shards(folder, corpus, max_blocks):
     paths = []
     for shard in shard_names(len(corpus.profile_idx), PER_SHARD):
         idx = shard_documents(corpus, shard, PER_SHARD)
-        counts = record(corpus, idx, max_blocks).counts["main"]
+        found = record(corpus, idx, max_blocks)
         attrs = SAID | {"n_skipped_documents": 0, "documents_sha256": documents_digest(corpus, idx)}
         write_activations(
-            folder / f"shard_{shard}.h5", counts, experts_sha256=variant().partition.sha256, **attrs
+            folder / f"shard_{shard}.h5",
+            found.counts["main"],
+            experts_sha256=variant().partition.sha256,
+            **attrs,
         )
+        write_neuron_shard(folder / f"neurons_{shard}.h5", found.neurons, **attrs)
         paths.append(folder / f"shard_{shard}.h5")
     return paths
 
@@ -68,6 +79,25 @@ def test_shards_add_up_to_one_job(tmp_path, max_blocks):
     np.testing.assert_array_equal(merged.n_tokens, whole.n_tokens)
     assert len(whole.n_tokens) == min(max_blocks, 11)
     assert attrs["documents_sha256"] == documents_digest(corpus, corpus.profile_idx)
+
+
+@pytest.mark.parametrize("max_blocks", [100, 9, 3, 1])
+def test_sums_of_neurons_of_shards_are_those_of_one_job_bit_by_bit(tmp_path, max_blocks):
+    corpus = make_corpus(LENGTHS, n_heldout=2)
+    write_shards(tmp_path, corpus, max_blocks)
+    paths = sorted(tmp_path.glob("neurons_*.h5"))
+    said = {"model": "tiny", "language": "en"}
+    merged, attrs = merge_neurons(paths, corpus, PER_SHARD, 2, max_blocks, **said)
+    whole = record(corpus, corpus.profile_idx, max_blocks)
+    same_neurons(merged, whole.neurons)
+    assert len(merged.n_tokens) == min(max_blocks, 10)  # of 11 blocks of documents
+    assert merged.n_tokens.sum() == whole.counts["main"].n_tokens.sum()
+    assert attrs == said | {
+        "n_skipped_documents": 0,
+        "documents_sha256": documents_digest(corpus, corpus.profile_idx),
+    }
+    with pytest.raises(BabelscopeError, match=r"neurons_000\.h5: recorded from other documents"):
+        merge_neurons(paths, make_corpus(LENGTHS, seed=1), PER_SHARD, 2, max_blocks, **said)
 
 
 def test_blocks_beyond_the_most_are_added_in_turn():
@@ -138,9 +168,13 @@ def test_out_of_memory_halves_the_batches_and_changes_no_count(caplog):
 
     model.base.register_forward_pre_hook(limit, with_kwargs=True)
     with caplog.at_level("INFO", logger="babelscope"):
-        counts = record(corpus, corpus.profile_idx, model=model, on_progress=seen.append).counts["main"]
-    expected = record(corpus, corpus.profile_idx).counts["main"]
-    np.testing.assert_array_equal(counts.n_active, expected.n_active)
+        found = record(corpus, corpus.profile_idx, model=model, on_progress=seen.append)
+    expected = record(corpus, corpus.profile_idx)
+    np.testing.assert_array_equal(found.counts["main"].n_active, expected.counts["main"].n_active)
+    np.testing.assert_array_equal(found.neurons.n_positive, expected.neurons.n_positive)
+    for name in MOMENTS:
+        sums = (getattr(recording.neurons.finished(), name) for recording in (found, expected))
+        np.testing.assert_allclose(*sums, rtol=1e-4, atol=1e-4)
     assert "out of GPU memory: batches of 20 tokens from here on" in caplog.text
     assert sum(seen) == 8 * 10
 
@@ -165,9 +199,10 @@ def test_weights_that_accelerate_brings_in_for_each_pass_give_the_same_counts():
     cpu_offload(module, execution_device=torch.device("cpu"))
     model = StudyModel(module, 40)
     assert model.layers[0].down.weight.device.type == "meta"
-    offloaded = record(corpus, corpus.profile_idx, model=model).counts["main"]
-    expected = record(corpus, corpus.profile_idx).counts["main"]
-    np.testing.assert_array_equal(offloaded.n_active, expected.n_active)
+    offloaded = record(corpus, corpus.profile_idx, model=model)
+    expected = record(corpus, corpus.profile_idx)
+    np.testing.assert_array_equal(offloaded.counts["main"].n_active, expected.counts["main"].n_active)
+    np.testing.assert_array_equal(offloaded.neurons.n_positive, expected.neurons.n_positive)
 
 
 def test_a_model_loaded_with_a_device_map_gives_the_same_counts(tmp_path):
@@ -192,8 +227,10 @@ def slow(n_tokens):
         time.sleep(0.1)
     print(n_tokens, flush=True)
 options = {{"resume_file": Path("resume.npz"), "save_seconds": 0, "on_progress": slow}}
-counts = record(corpus, corpus.profile_idx, **options).counts["main"]
-np.save("counts.npy", counts.n_active)
+found = record(corpus, corpus.profile_idx, **options)
+np.save("counts.npy", found.counts["main"].n_active)
+done = found.neurons.finished()
+np.save("neurons.npy", [done.sum, done.sum_of_squares, done.sum_of_magnitudes, done.n_positive])
 """
 
 
@@ -224,6 +261,9 @@ def test_a_killed_job_goes_on_from_its_last_batch(tmp_path):
     assert int(output.split()[0]) == n_seen > 0
     assert sum(map(int, output.split())) == sum(LENGTHS) + len(LENGTHS)
     corpus = make_corpus(LENGTHS)
-    expected = record(corpus, corpus.profile_idx).counts["main"].n_active
-    np.testing.assert_array_equal(np.load(tmp_path / "counts.npy"), expected)
+    expected = record(corpus, corpus.profile_idx)
+    np.testing.assert_array_equal(np.load(tmp_path / "counts.npy"), expected.counts["main"].n_active)
+    done = expected.neurons.finished()
+    sums = [done.sum, done.sum_of_squares, done.sum_of_magnitudes, done.n_positive]
+    np.testing.assert_array_equal(np.load(tmp_path / "neurons.npy"), sums)
     assert not (tmp_path / "resume.npz").exists()

@@ -1,4 +1,4 @@
-"""One recording of a language, written as one file of counts per variant."""
+"""One recording of a language, written as one file of counts per variant and one of neurons."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from babelscope.experts.partition import ExpertPartition, read_partition
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.recording.counts import write_activations
+from babelscope.recording.neurons import write_neuron_shard, write_neurons
 from babelscope.recording.record import RecordingSettings, Variant, record_language
 from babelscope.text.token_file import TokenFile
 from babelscope.text.tokens import documents_digest
@@ -44,8 +45,8 @@ def record_to_files(
     recording : keyword arguments of ``RecordingSettings``.
     corpus, document_idx : documents of the language, and which of them.
     variants : partitions and numbers of active experts.
-    outputs : path of ``activations/{lang}.h5`` by name of the variant; the counts of an unfinished job are
-        kept beside the main one.
+    outputs : path of ``activations/{lang}.h5`` by name of the variant; under ``neurons`` or ``neuron_shard``
+        that of the statistics of neurons. The counts of an unfinished job are kept beside the main one.
     language, resume_key : code of the language; what else decides the counts.
 
     Raises
@@ -56,16 +57,21 @@ def record_to_files(
     settings = RecordingSettings(**recording)
     chosen = [variant for variant in variants if variant.name in outputs]
     first = Path(outputs.get("main") or outputs[chosen[0].name])
-    found = record_language(info, compute, corpus, document_idx, chosen, settings, first, resume_key)
-    documents_sha256 = documents_digest(corpus, document_idx)
+    neurons = "neurons" in outputs or "neuron_shard" in outputs
+    found = record_language(info, compute, corpus, document_idx, chosen, settings, first, resume_key, neurons)
+    said: dict[str, Any] = {"model": info.name, "language": language}
+    said |= {"documents_sha256": documents_digest(corpus, document_idx)}
+    said |= {"n_skipped_documents": len(found.skipped_documents)}
     for variant in chosen:
         write_activations(
             outputs[variant.name],
             found.counts[variant.name],
-            model=info.name,
-            language=language,
             variant=variant.name,
             experts_sha256=variant.partition.sha256,
-            documents_sha256=documents_sha256,
-            n_skipped_documents=len(found.skipped_documents),
+            **said,
         )
+    if found.neurons is not None:
+        if "neurons" in outputs:
+            write_neurons(outputs["neurons"], found.neurons, **said)
+        else:
+            write_neuron_shard(outputs["neuron_shard"], found.neurons, **said)

@@ -8,27 +8,26 @@ with the number of tokens.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
-from babelscope.model.load import StudyModel, load_model, to_device
+from babelscope.model.load import StudyModel, load_model
 from babelscope.recording.counts import ActivationCounts, count_top_k
+from babelscope.recording.neuron_tap import NeuronTap
+from babelscope.recording.neurons import NEURON_BLOCKS, NeuronTotals
 from babelscope.recording.resume import RunningCounts, recording_key
-from babelscope.recording.scores import count_active
+from babelscope.recording.segment import Segment
 from babelscope.recording.tap import ExpertTap
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import progress
-from babelscope.text.batches import Batch, make_batches
-from babelscope.text.fitting import fits, halve_budget
 from babelscope.text.tokens import Documents
 
 
@@ -80,13 +79,18 @@ class RecordingSettings:
         """Blocks that so many documents make."""
         return min(self.max_blocks, -(-n_documents // self.documents_per_block))
 
+    def n_neuron_blocks(self, n_documents: int) -> int:
+        """Coarse blocks for the statistics of neurons: block ``i`` is added to ``i`` modulo their number."""
+        return min(NEURON_BLOCKS, self.n_blocks(n_documents))
+
 
 @dataclass(frozen=True)
 class Recording:
-    """Counts of every variant, in the order given, and the documents left out."""
+    """Counts of every variant in the order given, documents left out, and sums of neurons if asked for."""
 
     counts: dict[str, ActivationCounts]
     skipped_documents: list[int]
+    neurons: NeuronTotals | None = None
 
 
 def make_variants(
@@ -120,6 +124,7 @@ def record_language(
     settings: RecordingSettings,
     output: str | Path,
     resume_key: str = "",
+    neurons: bool = False,
 ) -> Recording:
     """Load a model and record documents of one language.
 
@@ -127,7 +132,7 @@ def record_language(
     ----------
     info, compute : the prepared model, and how it computes.
     corpus, document_idx : documents of the language, and which of them.
-    variants, settings : see ``record_activations``.
+    variants, settings, neurons : see ``record_activations``.
     output : the main output; the counts of an unfinished job are kept beside it.
     resume_key : what else decides the counts, for instance a digest of the code.
     """
@@ -144,6 +149,7 @@ def record_language(
             resume_file=output.with_name(f".{output.name}.resume.npz"),
             resume_key=f"{info} {compute.decisive} {resume_key}",
             on_progress=bar.update,
+            neurons=neurons,
         )
 
 
@@ -158,6 +164,7 @@ def record_activations(
     resume_key: str = "",
     save_seconds: float = 30.0,
     on_progress: Callable[[int], object] = lambda n_tokens: None,
+    neurons: bool = False,
 ) -> Recording:
     """Count, for every block of documents and every expert, the tokens for which the expert is active.
 
@@ -173,6 +180,7 @@ def record_activations(
     resume_key : what decides the counts and is not seen here: the weights, their type, the code.
     save_seconds : counts are saved after each segment, and when this time has passed.
     on_progress : called with the number of tokens done.
+    neurons : whether to add up the activations of every neuron in the same pass.
 
     Returns
     -------
@@ -187,11 +195,13 @@ def record_activations(
     """
     _check_fit(model, variants)
     n_documents = len(document_idx)
-    counts = RunningCounts.zeros(
-        settings.n_blocks(n_documents), [(len(model.layers), v.partition.n_experts) for v in variants]
-    )
+    shapes = [(len(model.layers), v.partition.n_experts) for v in variants]
+    counts = RunningCounts.zeros(settings.n_blocks(n_documents), shapes)
+    n_neuron_blocks = settings.n_neuron_blocks(n_documents)
+    if neurons:
+        counts.neurons = NeuronTotals.zeros(n_neuron_blocks, len(model.layers), model.layers[0].d_ff)
     if resume_file is not None:
-        key = _key(corpus, document_idx, variants, settings, resume_key)
+        key = _key(corpus, document_idx, variants, settings, f"{neurons} {resume_key}")
         counts = RunningCounts.load(resume_file, key) or counts
         on_progress(counts.n_seen)
 
@@ -200,10 +210,11 @@ def record_activations(
             counts.save(resume_file, key)
 
     partitions = list({id(v.partition): v.partition for v in variants}.values())
-    with ExpertTap(model, partitions) as tap:
+    with ExpertTap(model, partitions) as tap, ExitStack() as stack:
+        neuron_tap = stack.enter_context(NeuronTap(model, n_neuron_blocks)) if neurons else None
         while counts.n_documents < n_documents:
             idx = document_idx[counts.n_documents :][: settings.documents_per_segment]
-            segment = _Segment(tap, corpus, idx, variants, settings, counts)
+            segment = Segment(tap, corpus, idx, variants, settings, counts, neuron_tap)
             segment.record(save, save_seconds, on_progress)
             if counts.n_documents < n_documents:
                 save()
@@ -211,103 +222,7 @@ def record_activations(
         resume_file.unlink(missing_ok=True)
     finished = counts.finished([v.top_k for v in variants])
     named = dict(zip([v.name for v in variants], finished, strict=True))
-    return Recording(named, sorted(counts.skipped))
-
-
-class _Segment:
-    """Documents that are batched together; their counts stay on the device until ``flush``."""
-
-    def __init__(
-        self,
-        tap: ExpertTap,
-        corpus: Documents,
-        document_idx: np.ndarray,
-        variants: Sequence[Variant],
-        settings: RecordingSettings,
-        counts: RunningCounts,
-    ) -> None:
-        self.tap, self.corpus, self.document_idx = tap, corpus.take(document_idx), document_idx
-        self.variants, self.settings, self.counts = variants, settings, counts
-        self.done = counts.done.copy() if len(counts.done) else np.zeros(len(document_idx), dtype=bool)
-        self.block = np.arange(len(document_idx)) // settings.documents_per_block
-        n_blocks, device = int(self.block[-1]) + 1, tap.device
-        cells = [len(tap.layers) * v.partition.n_experts for v in variants]
-        self.n_active = [torch.zeros((n_blocks, n), dtype=torch.int64, device=device) for n in cells]
-        self.n_tokens = torch.zeros(n_blocks, dtype=torch.int64, device=device)
-        shape = (len(document_idx), len(tap.layers))
-        self.bad = torch.zeros(shape, dtype=torch.bool, device=device)  # (document, layer)
-        self.n_seen = 0
-
-    def record(
-        self, save: Callable[[], None], save_seconds: float, on_progress: Callable[[int], object]
-    ) -> None:
-        """Record what is not done, in batches that the GPU has the memory for."""
-        model, saved = self.tap.model, time.monotonic()
-        while not self.done.all():
-            all_fit = True
-            for batch in make_batches(self.corpus, np.flatnonzero(~self.done), model.tokens_per_batch):
-                all_fit = fits(self._record_batch, batch)
-                if not all_fit:
-                    break
-                self.done[batch.document_idx] = True
-                n_real = int(batch.n_real.sum())
-                self.n_seen += n_real
-                on_progress(n_real)
-                if time.monotonic() - saved > save_seconds:
-                    self.flush()
-                    save()
-                    saved = time.monotonic()
-            if not all_fit:
-                self.tap.release()
-                longest = int(np.diff(self.corpus.offsets)[~self.done].max())
-                model.tokens_per_batch = halve_budget(model.tokens_per_batch, longest)
-        self.flush()
-        self.counts.n_documents += len(self.document_idx)
-        self.counts.done = self.done[:0]
-
-    def _record_batch(self, batch: Batch) -> None:
-        """Add the counts of one batch; where the GPU runs out of memory, nothing is added."""
-        bad, row, n_tokens, n_active = self._count(batch)
-        self.bad[row] = bad
-        self.n_tokens += n_tokens
-        for total, new in zip(self.n_active, n_active, strict=True):
-            total += new
-
-    def _count(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-        device = self.tap.device
-        z = self.tap.run(to_device(batch.token_ids, device))
-        facts = np.stack([batch.n_real, batch.document_idx, self.block[batch.document_idx]])
-        n_real, row, block = to_device(facts, device)
-        position = torch.arange(batch.token_ids.shape[1], device=device)
-        # a NaN or infinite score makes its whole standardised row NaN: looking at one expert is enough
-        nan = z[0][:, :, 0].isnan().unflatten(0, batch.token_ids.shape)  # (document, position, layer)
-        bad = (nan & (position < n_real[:, None])[:, :, None]).any(dim=1)  # (document, layer)
-        first = 0 if self.settings.count_special_tokens else batch.n_special
-        counted = (position >= first) & (position < n_real[:, None]) & ~bad.any(dim=1, keepdim=True)
-        own = block == torch.arange(len(self.n_tokens), device=device)[:, None]  # (block, document)
-        membership = (own[:, :, None] & counted).flatten(1).float()  # (block, token)
-        tables = {id(p): table.flatten(1) for p, table in zip(self.tap.partitions, z, strict=True)}
-        n_active = [count_active(tables[id(v.partition)], v.top_k, membership) for v in self.variants]
-        return bad, row, membership.sum(dim=1).round().to(torch.int64), n_active
-
-    def flush(self) -> None:
-        """Add the counts on the host; the only time that the host waits for the device."""
-        bad = self.bad.cpu().numpy()
-        if bad.any() and self.settings.on_nonfinite == "stop":
-            row, layer = np.argwhere(bad)[0]
-            raise BabelscopeError(
-                f"NaN or infinite activations in layer {layer} for document {self.document_idx[row]}; "
-                "recording.on_nonfinite: skip leaves such documents out, dtype: float32 may avoid them"
-            )
-        counts = self.counts
-        first_block = counts.n_documents // self.settings.documents_per_block
-        counts.add([n.cpu().numpy() for n in self.n_active], self.n_tokens.cpu().numpy(), first_block)
-        counts.done = self.done.copy()
-        counts.n_seen += self.n_seen
-        counts.skipped += [int(idx) for idx in self.document_idx[bad.any(axis=1)]]
-        for tensor in (*self.n_active, self.n_tokens, self.bad):
-            tensor.zero_()
-        self.n_seen = 0
+    return Recording(named, sorted(counts.skipped), counts.neurons)
 
 
 def _check_fit(model: StudyModel, variants: Sequence[Variant]) -> None:

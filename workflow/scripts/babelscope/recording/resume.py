@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from babelscope.files.whole import whole_file
 from babelscope.recording.counts import ActivationCounts
+from babelscope.recording.neurons import NeuronTotals
 from babelscope.study.progress import logger
 from babelscope.text.tokens import Documents, documents_digest
 
@@ -31,6 +32,7 @@ class RunningCounts:
     done : bool (n_segment_documents,), documents done of the segment after them; empty: none.
     n_seen : tokens the model has seen for all of them, special tokens included.
     skipped : indices of documents left out.
+    neurons : sums of neurons, where they are recorded.
     """
 
     n_active: list[np.ndarray]
@@ -39,6 +41,7 @@ class RunningCounts:
     done: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     n_seen: int = 0
     skipped: list[int] = field(default_factory=list)
+    neurons: NeuronTotals | None = None
 
     @classmethod
     def zeros(cls, n_blocks: int, shapes: Sequence[tuple[int, int]]) -> RunningCounts:
@@ -71,6 +74,8 @@ class RunningCounts:
         state: dict[str, Any] = {f"n_active_{i}": n for i, n in enumerate(self.n_active)}
         state |= {"key": key, "numbers": [self.n_documents, self.n_seen]}
         state |= {"n_tokens": self.n_tokens, "done": self.done, "skipped": self.skipped}
+        if self.neurons is not None:
+            state |= {f"neurons_{name}": array for name, array in vars(self.neurons).items()}
         with whole_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **state)
 
@@ -83,6 +88,7 @@ class RunningCounts:
                     return None
                 n_variants = sum(name.startswith("n_active_") for name in file.files)
                 n_documents, n_seen = (int(n) for n in file["numbers"])
+                parts = {f.name: file.get(f"neurons_{f.name}") for f in fields(NeuronTotals)}
                 found = cls(
                     [file[f"n_active_{i}"] for i in range(n_variants)],
                     file["n_tokens"],
@@ -90,6 +96,7 @@ class RunningCounts:
                     file["done"],
                     n_seen,
                     [int(idx) for idx in file["skipped"]],
+                    None if parts["n_tokens"] is None else NeuronTotals(**parts),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from babelscope.files.hdf5 import read_h5
+from babelscope.files.kind import Kind
 from babelscope.recording.counts import ACTIVATIONS, ActivationCounts
+from babelscope.recording.neurons import NEURON_BLOCKS, NEURON_SHARD, NeuronTotals
 from babelscope.recording.resume import RunningCounts
 from babelscope.recording.shard_names import shard_names
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.token_file import TokenFile
 from babelscope.text.tokens import TokenizedCorpus, documents_digest
+
+_NOTHING = "no profile document to merge: every document of the corpus is held out"
 
 
 def shard_documents(
@@ -62,17 +66,11 @@ def merge_shards(
     """
     n_documents = len(corpus.profile_idx)
     n_blocks = min(max_blocks, -(-n_documents // documents_per_block))
+    said = {"model": model, "language": language, "variant": variant}
     total: RunningCounts | None = None
     shared: tuple = ()
     n_skipped = 0
-    for path, shard in zip(paths, shard_names(n_documents, documents_per_shard), strict=False):
-        datasets, attrs = read_h5(path, ACTIVATIONS, model=model, language=language, variant=variant)
-        document_idx = shard_documents(corpus, shard, documents_per_shard)
-        if attrs.get("documents_sha256") != documents_digest(corpus, document_idx):
-            raise BabelscopeError(
-                f"{path}: recorded from other documents than those of the corpus now; delete it and run "
-                "again: rule record_activations remakes it"
-            )
+    for path, first, datasets, attrs in _shards(paths, ACTIVATIONS, corpus, documents_per_shard, said):
         own = (datasets["n_active"].shape[1:], attrs["top_k"], attrs["experts_sha256"])
         if total is None:
             shared, total = own, RunningCounts.zeros(n_blocks, [own[0]])
@@ -82,12 +80,69 @@ def merge_shards(
                 f"those of the shards before {shared}; "
                 "delete the older ones and run again: rule record_activations remakes them"
             )
-        first_block = int(shard) * documents_per_shard // documents_per_block
-        total.add([datasets["n_active"]], datasets["n_tokens"], first_block)
+        total.add([datasets["n_active"]], datasets["n_tokens"], first // documents_per_block)
         n_skipped += attrs["n_skipped_documents"]
     if total is None:
-        raise BabelscopeError("no profile document to merge: every document of the corpus is held out")
-    sha256 = documents_digest(corpus, corpus.profile_idx)
+        raise BabelscopeError(_NOTHING)
     counts = total.finished([shared[1]])[0]
+    sha256 = documents_digest(corpus, corpus.profile_idx)
     made = {"documents_sha256": sha256, "experts_sha256": shared[2]}
     return counts, {"n_skipped_documents": n_skipped, **made}
+
+
+def merge_neurons(
+    paths: Sequence[str | Path],
+    corpus: TokenizedCorpus | TokenFile,
+    documents_per_shard: int,
+    documents_per_block: int,
+    max_blocks: int,
+    *,
+    model: str,
+    language: str,
+) -> tuple[NeuronTotals, dict[str, Any]]:
+    """Add the sums of neurons of all shards of a language, to what one job would have added up, bit by bit.
+
+    Parameters, errors : as ``merge_shards``.
+
+    Returns
+    -------
+    The sums, and the attributes of their file.
+    """
+    n_blocks = min(NEURON_BLOCKS, max_blocks, -(-len(corpus.profile_idx) // documents_per_block))
+    said = {"model": model, "language": language}
+    total: NeuronTotals | None = None
+    n_skipped = 0
+    for path, first, datasets, attrs in _shards(paths, NEURON_SHARD, corpus, documents_per_shard, said):
+        new = NeuronTotals(**datasets)
+        total = total or NeuronTotals.zeros(n_blocks, *new.n_positive.shape[1:])
+        if new.n_positive.shape[1:] != total.n_positive.shape[1:]:
+            raise BabelscopeError(
+                f"{path}: (layers, neurons) are {new.n_positive.shape[1:]}, those of the shards before "
+                f"{total.n_positive.shape[1:]}; {NEURON_SHARD.remake}"
+            )
+        total.add(new, first // documents_per_block)
+        n_skipped += attrs["n_skipped_documents"]
+    if total is None:
+        raise BabelscopeError(_NOTHING)
+    sha256 = documents_digest(corpus, corpus.profile_idx)
+    return total, said | {"documents_sha256": sha256, "n_skipped_documents": n_skipped}
+
+
+def _shards(
+    paths: Sequence[str | Path],
+    kind: Kind,
+    corpus: TokenizedCorpus | TokenFile,
+    documents_per_shard: int,
+    said: dict[str, str],
+) -> Iterator[tuple[str | Path, int, dict[str, np.ndarray], dict[str, Any]]]:
+    """Path, number of the first document, datasets and attributes of every shard that has documents."""
+    n_documents = len(corpus.profile_idx)
+    for path, shard in zip(paths, shard_names(n_documents, documents_per_shard), strict=False):
+        datasets, attrs = read_h5(path, kind, **said)
+        document_idx = shard_documents(corpus, shard, documents_per_shard)
+        if attrs.get("documents_sha256") != documents_digest(corpus, document_idx):
+            raise BabelscopeError(
+                f"{path}: recorded from other documents than those of the corpus now; delete it and run "
+                "again: rule record_activations remakes it"
+            )
+        yield path, int(shard) * documents_per_shard, datasets, attrs

@@ -49,6 +49,13 @@ class ExpertTap:
             self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, own, gathers)))
         return self
 
+    @property
+    def orders(self) -> list[torch.Tensor]:
+        """Which neuron of the model stands in each place while the context lasts, by layer int64 (d_ff,)."""
+        if self._permuted:
+            return [torch.argsort(back) for back in self._back]
+        return [torch.arange(layer.d_ff) for layer in self.layers]
+
     def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()

@@ -40,6 +40,10 @@ class Batch:
         first = 0 if count_special else self.n_special
         return (position >= first) & (position < self.n_real[:, None])
 
+    def take(self, rows: np.ndarray) -> Batch:
+        """Some of its documents, bool (n_documents,), with the same padding."""
+        return Batch(self.token_ids[rows], self.document_idx[rows], self.n_real[rows], self.n_special)
+
 
 def make_batches(
     corpus: TokenizedCorpus, document_idx: Sequence[int] | np.ndarray, tokens_per_batch: int

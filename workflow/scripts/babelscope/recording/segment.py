@@ -1,0 +1,146 @@
+"""One segment of a recording: documents that are batched together, and what they count up to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from babelscope.model.load import to_device
+from babelscope.recording.neuron_tap import NeuronSums, NeuronTap
+from babelscope.recording.resume import RunningCounts
+from babelscope.recording.scores import count_active
+from babelscope.recording.tap import ExpertTap
+from babelscope.study.errors import BabelscopeError
+from babelscope.text.batches import Batch, make_batches
+from babelscope.text.fitting import fits, halve_budget
+from babelscope.text.tokens import Documents
+
+if TYPE_CHECKING:
+    from babelscope.recording.record import RecordingSettings, Variant
+
+
+class Segment:
+    """Documents that are batched together; their counts stay on the device until ``flush``."""
+
+    def __init__(
+        self,
+        tap: ExpertTap,
+        corpus: Documents,
+        document_idx: np.ndarray,
+        variants: Sequence[Variant],
+        settings: RecordingSettings,
+        counts: RunningCounts,
+        neuron_tap: NeuronTap | None,
+    ) -> None:
+        self.tap, self.corpus, self.document_idx = tap, corpus.take(document_idx), document_idx
+        self.variants, self.settings, self.counts = variants, settings, counts
+        self.done = counts.done.copy() if len(counts.done) else np.zeros(len(document_idx), dtype=bool)
+        self.block = np.arange(len(document_idx)) // settings.documents_per_block
+        n_blocks, device = int(self.block[-1]) + 1, tap.device
+        cells = [len(tap.layers) * v.partition.n_experts for v in variants]
+        self.n_active = [torch.zeros((n_blocks, n), dtype=torch.int64, device=device) for n in cells]
+        self.n_tokens = torch.zeros(n_blocks, dtype=torch.int64, device=device)
+        shape = (len(document_idx), len(tap.layers))
+        self.first_block = counts.n_documents // settings.documents_per_block
+        self.neuron_tap, self.neurons = neuron_tap, None
+        if neuron_tap is not None:
+            self.neurons = NeuronSums(neuron_tap)
+        self.bad = torch.zeros(shape, dtype=torch.bool, device=device)  # (document, layer)
+        self.n_seen = 0
+
+    def record(
+        self, save: Callable[[], None], save_seconds: float, on_progress: Callable[[int], object]
+    ) -> None:
+        """Record what is not done, in batches that the GPU has the memory for."""
+        model, saved = self.tap.model, time.monotonic()
+        while not self.done.all():
+            all_fit = True
+            for batch in make_batches(self.corpus, np.flatnonzero(~self.done), model.tokens_per_batch):
+                all_fit = fits(self._record_batch, batch)
+                if not all_fit:
+                    break
+                self.done[batch.document_idx] = True
+                n_real = int(batch.n_real.sum())
+                self.n_seen += n_real
+                on_progress(n_real)
+                if time.monotonic() - saved > save_seconds:
+                    self.flush()
+                    save()
+                    saved = time.monotonic()
+            if not all_fit:
+                self.tap.release()
+                if self.neuron_tap is not None:
+                    self.neuron_tap.release()
+                longest = int(np.diff(self.corpus.offsets)[~self.done].max())
+                model.tokens_per_batch = halve_budget(model.tokens_per_batch, longest)
+        self.flush()
+        self.counts.n_documents += len(self.document_idx)
+        self.counts.done = self.done[:0]
+
+    def _record_batch(self, batch: Batch) -> None:
+        """Add the counts of one batch; where the GPU runs out of memory, nothing is added."""
+        bad, row, n_tokens, n_active = self._count(batch)
+        some_good = self.neurons is not None and self._leave_out(batch, bad)
+        self.bad[row] = bad
+        self.n_tokens += n_tokens
+        for total, new in zip(self.n_active, n_active, strict=True):
+            total += new
+        if self.neurons is not None and some_good:
+            self.neurons.add()
+
+    def _leave_out(self, batch: Batch, bad: torch.Tensor) -> bool:
+        """Take documents with NaN or infinite activations out of the sums of neurons; False: none is left.
+
+        That a document is bad shows when the sums of earlier layers are made: the others run again alone.
+        """
+        if self.settings.on_nonfinite != "skip":
+            return True
+        good = ~bad.any(dim=1).cpu().numpy()
+        if good.any() and not good.all():
+            self._count(batch.take(good))
+        return bool(good.any())
+
+    def _count(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        device = self.tap.device
+        token_ids = to_device(batch.token_ids, device)
+        facts = np.stack([batch.n_real, batch.document_idx, self.block[batch.document_idx]])
+        n_real, row, block = to_device(facts, device)
+        position = torch.arange(batch.token_ids.shape[1], device=device)
+        real = position < n_real[:, None]  # (document, position)
+        counted = real if self.settings.count_special_tokens else real & (position >= batch.n_special)
+        if self.neuron_tap is not None:
+            self.neuron_tap.start(counted, (self.first_block + block) % self.neuron_tap.n_blocks)
+        z = self.tap.run(token_ids)
+        # a NaN or infinite score makes its whole standardised row NaN: looking at one expert is enough
+        nan = z[0][:, :, 0].isnan().unflatten(0, batch.token_ids.shape)  # (document, position, layer)
+        bad = (nan & real[:, :, None]).any(dim=1)  # (document, layer)
+        counted = counted & ~bad.any(dim=1, keepdim=True)
+        own = block == torch.arange(len(self.n_tokens), device=device)[:, None]  # (block, document)
+        membership = (own[:, :, None] & counted).flatten(1).float()  # (block, token)
+        tables = {id(p): table.flatten(1) for p, table in zip(self.tap.partitions, z, strict=True)}
+        n_active = [count_active(tables[id(v.partition)], v.top_k, membership) for v in self.variants]
+        return bad, row, membership.sum(dim=1).round().to(torch.int64), n_active
+
+    def flush(self) -> None:
+        """Add the counts on the host; the only time that the host waits for the device."""
+        bad = self.bad.cpu().numpy()
+        if bad.any() and self.settings.on_nonfinite == "stop":
+            row, layer = np.argwhere(bad)[0]
+            raise BabelscopeError(
+                f"NaN or infinite activations in layer {layer} for document {self.document_idx[row]}; "
+                "recording.on_nonfinite: skip leaves such documents out, dtype: float32 may avoid them"
+            )
+        counts = self.counts
+        counts.add([n.cpu().numpy() for n in self.n_active], self.n_tokens.cpu().numpy(), self.first_block)
+        if counts.neurons is not None and self.neurons is not None:
+            counts.neurons.add(self.neurons.take(self.tap.orders))
+        counts.done = self.done.copy()
+        counts.n_seen += self.n_seen
+        counts.skipped += [int(idx) for idx in self.document_idx[bad.any(axis=1)]]
+        for tensor in (*self.n_active, self.n_tokens, self.bad):
+            tensor.zero_()
+        self.n_seen = 0
