@@ -42,3 +42,21 @@ def test_a_wrong_line_is_named(tmp_path, text, message):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(BabelscopeError, match=message):
         read_languages(path)
+
+
+def test_every_language_has_a_family_of_scripts_and_an_area():
+    table = read_languages(ROOT / "resources" / "languages.tsv")
+    assert all(row.script_family and row.area for row in table.values())
+    families = {row.script: row.script_family for row in table.values()}
+    assert len(set(families.items())) == len({(row.script, row.script_family) for row in table.values()})
+    assert {table[code].script_family for code in ("hi", "bn", "ta", "te")} == {"Brahmic"}
+    assert {table[code].area for code in ("hi", "ur", "ta")} == {"South Asia"}
+
+
+def test_a_language_of_ones_own_needs_no_family_of_scripts_and_no_area(tmp_path):
+    path = tmp_path / "languages.tsv"
+    path.write_text(HEADER + "de\tGerman\tX\tY\tLatn\n", encoding="utf-8")
+    assert (read_languages(path)["de"].script_family, read_languages(path)["de"].area) == ("", "")
+    header = HEADER.rstrip() + "\tscript_family\tarea\n"
+    path.write_text(header + "de\tGerman\tX\tY\tLatn\tEuropean\tEurope\nxx\tXish\tX\tY\tLatn\n", "utf-8")
+    assert [row.area for row in read_languages(path).values()] == ["Europe", ""]
