@@ -79,6 +79,7 @@ rule relate_families:
         languages=LANGUAGE_TABLE,
         replicates="results/{model}/evidence/replicates.h5",
         tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
+        texts=collect("results/corpora/{lang}.jsonl", lang=LANGUAGES),
     output:
         tests="results/{model}/evidence/families.h5",
         table=report(
@@ -144,7 +145,6 @@ rule judge_recordings:
         languages=LANGUAGE_TABLE,
         replicates="results/{model}/evidence/replicates.h5",
         tests="results/{model}/evidence/families.h5",
-        tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
     output:
         claims="results/{model}/evidence/recording_claims.csv",

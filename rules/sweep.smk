@@ -70,7 +70,6 @@ if SWEEP_SCALES:
             languages=str(LANGUAGE_TABLE),
             replicates="results/{model}/evidence/replicates.h5",
             tests="results/{model}/evidence/families.h5",
-            tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
         output:
             verdicts=report(
                 "results/{model}/evidence/sweep.csv",

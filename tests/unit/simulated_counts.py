@@ -6,15 +6,15 @@ from babelscope.recording.counts import ActivationCounts
 from babelscope.study.languages import Language
 
 PAPER_LANGUAGES = [
-    Language("en", "English", "Indo-European", "Germanic", "Latn"),
-    Language("fr", "French", "Indo-European", "Romance", "Latn"),
-    Language("es", "Spanish", "Indo-European", "Romance", "Latn"),
-    Language("pt", "Portuguese", "Indo-European", "Romance", "Latn"),
-    Language("bn", "Bengali", "Indo-European", "Indic", "Beng"),
-    Language("ur", "Urdu", "Indo-European", "Indic", "Arab"),
-    Language("hi", "Hindi", "Indo-European", "Indic", "Deva"),
-    Language("ar", "Arabic", "Afro-Asiatic", "Semitic", "Arab"),
-    Language("zh", "Chinese", "Sino-Tibetan", "Chinese", "Hans"),
+    Language("en", "English", "Indo-European", "Germanic", "Latn", "European", "Europe"),
+    Language("fr", "French", "Indo-European", "Romance", "Latn", "European", "Europe"),
+    Language("es", "Spanish", "Indo-European", "Romance", "Latn", "European", "Europe"),
+    Language("pt", "Portuguese", "Indo-European", "Romance", "Latn", "European", "Europe"),
+    Language("bn", "Bengali", "Indo-European", "Indic", "Beng", "Brahmic", "South Asia"),
+    Language("ur", "Urdu", "Indo-European", "Indic", "Arab", "Middle Eastern", "South Asia"),
+    Language("hi", "Hindi", "Indo-European", "Indic", "Deva", "Brahmic", "South Asia"),
+    Language("ar", "Arabic", "Afro-Asiatic", "Semitic", "Arab", "Middle Eastern", "Middle East"),
+    Language("zh", "Chinese", "Sino-Tibetan", "Chinese", "Hans", "East Asian", "East Asia"),
 ]
 CODES = [row.code for row in PAPER_LANGUAGES]
 GENERA = [row.genus for row in PAPER_LANGUAGES]

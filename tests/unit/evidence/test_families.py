@@ -5,18 +5,19 @@ import pytest
 from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
 from babelscope.evidence.draws import draw
-from babelscope.evidence.families import (
-    cluster_languages,
+from babelscope.evidence.families import claim_questions, relate_to_families, select_claim_tests
+from babelscope.evidence.intervals import dendrogram_json, read_dendrogram
+from babelscope.evidence.predictors import (
+    count_characters,
+    differs,
     fertility,
-    fertility_distance,
     genealogical_distance,
+    log_distance,
     predictors_of,
-    relate_to_families,
-    script_distance,
     vocabulary_distance,
 )
-from babelscope.evidence.intervals import dendrogram_json, read_dendrogram
 from babelscope.evidence.replicates import corrected_distances, replicate_claims, study_settings
+from babelscope.evidence.trees import cluster_languages
 from babelscope.study.languages import Language
 from babelscope.text.tokens import TokenizedCorpus
 
@@ -38,7 +39,7 @@ def test_genealogy_and_script_by_hand():
     expected = [[0, 0, 1, 2, 1], [0, 0, 1, 2, 1], [1, 1, 0, 2, 0], [2, 2, 2, 0, 2], [1, 1, 0, 2, 0]]
     chosen = [french, spanish, hindi, arabic, urdu]
     np.testing.assert_array_equal(genealogical_distance(chosen), expected)
-    script = script_distance(chosen)
+    script = differs(chosen, "script")
     assert script[3, 4] == 0 and script[2, 4] == 1 and script[0, 1] == 0
 
 
@@ -48,13 +49,43 @@ def test_a_genus_name_in_two_families_is_two_genera():
     assert genealogical_distance([one, two])[0, 1] == 2
 
 
-def test_fertility_and_vocabulary_by_hand():
-    first = corpus([[1, 1, 2], [3]], [[9, 9, 9, 9]], bytes_per_token=2)
-    second = corpus([[1, 4, 4, 4, 3, 3, 3, 3]], [[1]], bytes_per_token=4)
-    np.testing.assert_allclose(fertility([first, second]), [0.5, 0.25])
-    assert fertility_distance([first, second])[0, 1] == pytest.approx(np.log(2))
-    # shares: first 1: 2/4, 2: 1/4, 3: 1/4; second 1: 1/8, 4: 3/8, 3: 4/8; in common 1/8 + 1/4
-    np.testing.assert_allclose(vocabulary_distance([first, second]), [[0, 5 / 8], [5 / 8, 0]])
+def test_fertility_is_per_character_and_does_not_see_the_encoding():
+    # ten tokens for twenty characters, of one byte each and of three
+    latin = corpus([[1, 1, 2], [3, 3, 3, 3, 3, 3, 3]], [[9, 9]], bytes_per_token=2)
+    brahmic = corpus([[1, 1, 2], [3, 3, 3, 3, 3, 3, 3]], [[9, 9]], bytes_per_token=6)
+    texts = ["ab" * 3, "ab" * 7, "abab"], ["\u0995\u0996" * 3, "\u0995\u0996" * 7, "\u0995\u0996" * 9]
+    n_characters = [count_characters(one, text) for one, text in zip((latin, brahmic), texts, strict=True)]
+    # the last document was cut after two tokens: twelve bytes, four characters
+    np.testing.assert_array_equal(n_characters, [[6, 14, 4], [6, 14, 4]])
+    np.testing.assert_allclose(fertility([latin, brahmic], n_characters), [0.5, 0.5])
+    assert log_distance(np.array([0.5, 0.25]))[0, 1] == pytest.approx(np.log(2))
+
+
+def test_vocabulary_by_hand():
+    # halves of the first language: 1 1 and 2 2; of the second: 1 1 and 3 3
+    first = corpus([[1, 1], [2, 2]], [[9]], 1)
+    second = corpus([[1, 1], [3, 3]], [[9]], 1)
+    # 1 1 against 3 3 and 1 1 against 2 2 are 1 apart, and so are the own halves
+    assert vocabulary_distance([first, second])[0, 1] == pytest.approx((1 + 1) / 2 - 1)
+    # languages with nothing in common, each like itself
+    third, fourth = corpus([[1, 2], [1, 2]], [[9]], 1), corpus([[3, 4], [3, 4]], [[9]], 1)
+    np.testing.assert_allclose(vocabulary_distance([third, fourth]), [[0, 1], [1, 0]])
+
+
+def test_two_samples_of_one_language_share_their_vocabulary_whatever_their_size():
+    rng = np.random.default_rng(0)
+    words = rng.zipf(1.3, 4000) % 500
+    few, many = (corpus(list(rng.choice(words, (n, 20))), [[1]], 1) for n in (40, 400))
+    assert abs(vocabulary_distance([few, many])[0, 1]) < 0.05
+
+
+def test_families_of_scripts_join_what_scripts_divide():
+    rows = [
+        Language(*"xxxx", script, family, "")
+        for script, family in (("Deva", "B"), ("Beng", "B"), ("Arab", ""))
+    ]
+    np.testing.assert_array_equal(differs(rows, "script_family"), [[0, 0, 1], [0, 0, 1], [1, 1, 0]])
+    assert differs(rows, "script")[0, 1] == 1
 
 
 def test_tree_of_an_ultrametric_is_that_ultrametric():
@@ -79,8 +110,8 @@ def test_a_tree_of_two_languages_survives_being_written():
 
 
 def test_a_study_with_families_finds_them_and_one_without_does_not():
-    corpora = [corpus([[k, k + 1, k + 2]], [[1]], 2 + k % 3) for k in range(9)]
-    predictors = predictors_of(PAPER_LANGUAGES, corpora)
+    corpora = [corpus([[k, k + 1, 2 * k]] * 2, [[1]], 2 + k % 3) for k in range(9)]
+    predictors = predictors_of(PAPER_LANGUAGES, corpora, [one.n_bytes for one in corpora])
     outcomes = {}
     for family in (0.0, 1.0):
         rng = np.random.default_rng(1)
@@ -88,9 +119,10 @@ def test_a_study_with_families_finds_them_and_one_without_does_not():
         draws = draw(counts, CODES, 50, 0)
         distances = corrected_distances(replicate_claims(draws, PAPER_LANGUAGES, study_settings(0.05, [])))
         tests = relate_to_families(distances, PAPER_LANGUAGES, predictors, 0)
-        outcomes[family] = {(t.measure, t.test, t.predictor, t.controls): t for t in tests}
+        outcomes[family] = {(t.measure, t.test, t.predictor, t.controls + t.within): t for t in tests}
     assert set(outcomes[0.0]) == set(outcomes[1.0])
-    assert len(outcomes[1.0]) == 3 * (3 + 4 + 3 + 3 + 1)
+    # five groupings, six predictors, five partial tests each way, all held constant, and two within a script
+    assert len(outcomes[1.0]) == 3 * (5 + 6 + 5 + 5 + 1 + 2)
     for measure in ("euclidean", "kl", "pearson"):
         genus = outcomes[1.0][measure, "groups", "genus", ""]
         assert genus.p_value == pytest.approx(1 / 840) and genus.effect > 0.9 and genus.exact
@@ -100,5 +132,26 @@ def test_a_study_with_families_finds_them_and_one_without_does_not():
 
 def test_two_languages_have_no_tests():
     few = PAPER_LANGUAGES[:2]
-    predictors = {"genealogy": genealogical_distance(few), "script": script_distance(few)}
+    predictors = {"genealogy": genealogical_distance(few), "script": differs(few, "script")}
     assert relate_to_families({"euclidean": np.array([[0, 1.0], [1.0, 0]])}, few, predictors, 0) == []
+
+
+def test_claims_about_kinship_hold_the_most_constant_and_say_how_much_rests_on_one_language():
+    languages = PAPER_LANGUAGES
+    rng = np.random.default_rng(3)
+    genealogy, script = genealogical_distance(languages), differs(languages, "script")
+    other = np.abs(np.subtract.outer(*[rng.random(9)] * 2))
+    predictors = {"genealogy": genealogy, "script": script, "vocabulary": other}
+    # a distance that kinship makes, but for Urdu, which is next to Arabic
+    distance = genealogy + 0.1 * other
+    distance[5, :] = distance[:, 5] = 3.0
+    distance[5, 5] = 0
+    tests = relate_to_families({"kl": distance, "pearson": genealogy + other}, languages, predictors, 0)
+    chosen = select_claim_tests(tests, "kl")
+    assert set(chosen) == set(claim_questions(languages, predictors))
+    found = chosen["genealogy"]
+    assert found.controls == "script+vocabulary" and found.within == ""
+    assert found.effect_low <= found.effect <= found.effect_high
+    assert found.p_high >= found.p_value and found.without in CODES
+    assert chosen["script_genus"].within == chosen["script_genealogy"].within == "Latn"
+    assert np.isnan(chosen["genus"].p_high)

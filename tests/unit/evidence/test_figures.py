@@ -7,15 +7,12 @@ from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_cou
 
 from babelscope.evidence import intervals, noise_floor
 from babelscope.evidence.draws import draw
-from babelscope.evidence.families import (
-    genealogical_distance,
-    relate_to_families,
-    script_distance,
-)
+from babelscope.evidence.families import relate_to_families
 from babelscope.evidence.figures.every import evidence_figures
 from babelscope.evidence.figures.experts import model_figures, plot_robustness
 from babelscope.evidence.layers import tabulate_layers
 from babelscope.evidence.models import compare_models
+from babelscope.evidence.predictors import differs, genealogical_distance
 from babelscope.evidence.replicates import corrected_distances, replicate_claims, study_settings
 from babelscope.evidence.specificity import index_experts
 from babelscope.figures.style import Look
@@ -42,7 +39,7 @@ def study():
     noise, points = intervals.tabulate_noise(floor, curve, distances["euclidean"], CODES)
     predictors = {
         "genealogy": genealogical_distance(PAPER_LANGUAGES),
-        "script": script_distance(PAPER_LANGUAGES),
+        "script": differs(PAPER_LANGUAGES, "script"),
     }
     tests = relate_to_families(distances, PAPER_LANGUAGES, predictors, 0)
     index = index_experts(counts, PAPER_LANGUAGES, 0.05)

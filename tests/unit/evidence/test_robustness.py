@@ -12,13 +12,13 @@ from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_cou
 from babelscope.evidence.claims import ClaimRow, paper_table_3, read_criteria
 from babelscope.evidence.draws import draw
 from babelscope.evidence.families import (
-    genealogical_distance,
+    read_family_predictors,
     read_family_tests,
     relate_to_families,
-    script_distance,
     write_family_tests,
 )
 from babelscope.evidence.models import compare_models, side_by_side
+from babelscope.evidence.predictors import differs, genealogical_distance
 from babelscope.evidence.replicates import (
     corrected_distances,
     read_replicates,
@@ -39,7 +39,10 @@ from babelscope.study.errors import BabelscopeError
 
 ROOT = Path(__file__).resolve().parents[3]
 PAPER = json.loads((ROOT / "resources" / "paper.json").read_text("utf-8"))
-PREDICTORS = {"genealogy": genealogical_distance(PAPER_LANGUAGES), "script": script_distance(PAPER_LANGUAGES)}
+PREDICTORS = {
+    "genealogy": genealogical_distance(PAPER_LANGUAGES),
+    "script": differs(PAPER_LANGUAGES, "script"),
+}
 CRITERIA = read_criteria(ROOT / "resources" / "claims.yaml")
 JUDGES = Judges(PAPER_LANGUAGES, PREDICTORS, CRITERIA, PAPER, 100, 0)
 GENUS = "families.genus"
@@ -191,7 +194,7 @@ def test_codes_are_those_of_the_paper():
 def test_claims_and_families_have_one_p_value_for_one_test_and_one_distance(with_families, main_study):
     own = {row.id: row.value for row in main_study.main_rows(CRITERIA, PAPER)}
     tests = {
-        (test.test, test.predictor, test.controls): test.p_value
+        (test.test, test.predictor, test.controls + test.within): test.p_value
         for test in main_study.tests
         if test.measure == "euclidean"
     }
@@ -207,8 +210,12 @@ def test_claims_and_families_have_one_p_value_for_one_test_and_one_distance(with
 
 def test_what_is_written_is_what_is_read(main_study, tmp_path):
     write_replicates(tmp_path / "replicates.h5", main_study.replicates, CODES, "tiny")
-    write_family_tests(tmp_path / "families.h5", main_study.tests, "tiny")
-    assert read_family_tests(tmp_path / "families.h5", "tiny") == main_study.tests
+    write_family_tests(tmp_path / "families.h5", main_study.tests, PREDICTORS, CODES, "tiny")
+    again = read_family_tests(tmp_path / "families.h5", "tiny")
+    assert repr(again) == repr(main_study.tests)
+    assert again[-1].p_high >= again[-1].p_value
+    for name, matrix in read_family_predictors(tmp_path / "families.h5", "tiny").items():
+        np.testing.assert_array_equal(matrix, PREDICTORS[name])
     found = MainStudy(read_replicates(tmp_path / "replicates.h5", "tiny", CODES), main_study.tests)
     assert found.main_rows(CRITERIA, PAPER) == main_study.main_rows(CRITERIA, PAPER)
     before, after = (corrected_distances(one.replicates) for one in (main_study, found))

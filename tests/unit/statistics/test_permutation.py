@@ -8,7 +8,7 @@ from tests.unit.simulated_counts import GENERA, PAPER_LANGUAGES, draw_counts, dr
 
 from babelscope.comparison.measures import compare_layers, total_measures
 from babelscope.comparison.similarity import stack_frequencies
-from babelscope.evidence.families import genealogical_distance, script_distance
+from babelscope.evidence.predictors import differs, genealogical_distance
 from babelscope.statistics.permutation import compare_groups, count_assignments, distinct_assignments, mantel
 from babelscope.study.errors import BabelscopeError
 
@@ -132,7 +132,7 @@ def test_wrong_matrices_are_refused():
 def simulated_p_values(n_studies, labels, family, seed):
     """p values of four tests on simulated studies of the paper's nine languages."""
     rng = RNG(seed)
-    genealogy, script = genealogical_distance(PAPER_LANGUAGES), script_distance(PAPER_LANGUAGES)
+    genealogy, script = genealogical_distance(PAPER_LANGUAGES), differs(PAPER_LANGUAGES, "script")
     few = {"max_exact": 0, "n_random": 499}
     p_values = []
     for _ in range(n_studies):

@@ -11,7 +11,6 @@ import numpy as np
 from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.claims import paper_table_3
 from babelscope.evidence.draws import FREQUENCY_INTERVALS, Replicates, draw, frequency_intervals
-from babelscope.evidence.families import Dendrogram, cluster_languages
 from babelscope.evidence.layers import tabulate_layers
 from babelscope.evidence.noise_floor import (
     LearningCurve,
@@ -27,6 +26,7 @@ from babelscope.evidence.replicates import (
     study_settings,
     write_replicates,
 )
+from babelscope.evidence.trees import Dendrogram, cluster_languages
 from babelscope.files.hdf5 import write_h5
 from babelscope.files.tables import write_table
 from babelscope.files.whole import read_json, write_json

@@ -25,9 +25,9 @@ from babelscope.evidence.draws import Replicates, draw
 from babelscope.evidence.families import (
     FamilyTest,
     claim_p_values,
+    read_family_predictors,
     read_family_tests,
-    read_predictors,
-    select_p_values,
+    select_claim_tests,
 )
 from babelscope.evidence.models import AGREEMENT_COLUMNS, ModelAgreement, compare_models
 from babelscope.evidence.replicates import (
@@ -65,7 +65,8 @@ class MainStudy:
         self, criteria: Criteria, paper: Mapping[str, Any], name: str, setting: Setting
     ) -> list[ClaimRow]:
         """Rows of the claims about recordings under one of the settings."""
-        p_values = select_p_values(self.tests, setting.measure)
+        chosen = select_claim_tests(self.tests, setting.measure)
+        p_values = {name: test.p_value for name, test in chosen.items()}
         return judge_recordings(criteria, claim_estimates(self.replicates, name), p_values, paper)
 
     def main_rows(self, criteria: Criteria, paper: Mapping[str, Any]) -> list[ClaimRow]:
@@ -79,7 +80,7 @@ class Judges:
 
     Attributes
     ----------
-    languages : in the order of the recordings. predictors : ``families.predictors_of``.
+    languages : in the order of the recordings. predictors : ``predictors_of``.
     criteria : ``read_criteria``. paper : paper.json.
     n_replicates, seed : of the bootstrap and of permutations.
     """
@@ -245,11 +246,11 @@ def read_main(paths: Any, model: str, codes: Sequence[str]) -> MainStudy:
 
 
 def read_judges(paths: Any, codes: Sequence[str], model: str, *, n_replicates: int, seed: int) -> Judges:
-    """What variants are judged by; ``paths`` has ``languages``, ``tokens``, ``criteria`` and ``paper``."""
+    """What variants are judged by; ``paths`` has ``languages``, ``tests``, ``criteria`` and ``paper``."""
     languages = select_languages(paths.languages, codes)
     return Judges(
         languages,
-        read_predictors(languages, paths.tokens, model),
+        read_family_predictors(paths.tests, model),
         read_criteria(paths.criteria),
         read_json(paths.paper),
         n_replicates,

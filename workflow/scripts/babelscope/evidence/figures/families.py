@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy.cluster.hierarchy import dendrogram
 
-from babelscope.evidence.families import Dendrogram, FamilyTest
+from babelscope.evidence.families import FamilyTest
 from babelscope.evidence.figures.parts import (
     DISTANCES,
     LEGEND,
@@ -23,6 +24,7 @@ from babelscope.evidence.figures.parts import (
     genus_colours,
     relation,
 )
+from babelscope.evidence.trees import Dendrogram
 from babelscope.figures.style import PALETTE, Look, new_figure
 from babelscope.study.languages import Language
 
@@ -199,12 +201,12 @@ def plot_learning_curve(
 def plot_family_tests(tests: Sequence[FamilyTest], model: str) -> Figure:
     """Effect size of every test by measure; filled where significant after correction."""
     measures = list(dict.fromkeys(test.measure for test in tests))
-    questions = list(dict.fromkeys((test.test, test.predictor, test.controls) for test in tests))
+    questions = list(dict.fromkeys(_asked(test) for test in tests))
     figure, axes = new_figure(7.2, 1.3 + 0.34 * max(3, len(questions)))
     for test in tests:
         shift = (measures.index(test.measure) - (len(measures) - 1) / 2) * 0.22
         colour = PALETTE[measures.index(test.measure)]
-        y = questions.index((test.test, test.predictor, test.controls)) + shift
+        y = questions.index(_asked(test)) + shift
         axes.plot([0, test.effect], [y, y], color=colour, lw=1)
         face = colour if test.p_adjusted <= 0.05 else "white"
         axes.plot(test.effect, y, marker="os^"[measures.index(test.measure)], ms=5, mec=colour, mfc=face)
@@ -227,10 +229,16 @@ def plot_family_tests(tests: Sequence[FamilyTest], model: str) -> Figure:
     return figure
 
 
-def _question(test: str, predictor: str, controls: str) -> str:
+def _asked(test: FamilyTest) -> tuple[str, str, str, str]:
+    return test.test, test.predictor, test.controls, test.within
+
+
+def _question(test: str, predictor: str, controls: str, within: str) -> str:
+    predictor, controls = predictor.replace("_", " "), controls.replace("_", " ").replace("+", ", ")
+    place = f", {within} alone" if within else ""
     if test == "groups":
-        return f"groups by {predictor}"
-    return f"{predictor} | {controls.replace('+', ', ')}" if controls else predictor
+        return f"groups by {predictor}{place}"
+    return textwrap.fill(f"{predictor} | {controls}{place}" if controls else predictor + place, 44)
 
 
 def _annotate_support(axes: Any, tree: Dendrogram, drawn: Mapping[str, Any]) -> None:
