@@ -212,7 +212,7 @@ def test_what_is_written_is_what_is_read(main_study, tmp_path):
     write_replicates(tmp_path / "replicates.h5", main_study.replicates, CODES, "tiny")
     write_family_tests(tmp_path / "families.h5", main_study.tests, PREDICTORS, CODES, "tiny")
     again = read_family_tests(tmp_path / "families.h5", "tiny")
-    assert repr(again) == repr(main_study.tests)
+    assert again == main_study.tests
     assert again[-1].p_high >= again[-1].p_value
     for name, matrix in read_family_predictors(tmp_path / "families.h5", "tiny").items():
         np.testing.assert_array_equal(matrix, PREDICTORS[name])

@@ -73,7 +73,7 @@ class FamilyTest:
     p_adjusted : p value that controls the false discovery rate over the measure's tests (Benjamini and
         Hochberg).
     effect_low, effect_high, p_high, without : of the tests about kinship: range of the effect and highest p
-        value when one language is left out, and that language; NaN and empty for the others.
+        value when one language is left out, and that language; of the others the test's own, and empty.
     """
 
     measure: str
@@ -87,9 +87,9 @@ class FamilyTest:
     p_adjusted: float
     n_assignments: int
     exact: bool
-    effect_low: float = np.nan
-    effect_high: float = np.nan
-    p_high: float = np.nan
+    effect_low: float
+    effect_high: float
+    p_high: float
     without: str = ""
 
 
@@ -196,7 +196,18 @@ def relate_to_families(
         adjusted = false_discovery_control([outcome.p_value for _, outcome in done])
         for (question, o), p in zip(done, adjusted, strict=True):
             key = (measure, question.test, question.predictor, "+".join(question.controls), question.within)
-            found = FamilyTest(*key, o.statistic, o.effect, o.p_value, float(p), o.n_assignments, o.exact)
+            found = FamilyTest(
+                *key,
+                statistic=o.statistic,
+                effect=o.effect,
+                p_value=o.p_value,
+                p_adjusted=float(p),
+                n_assignments=o.n_assignments,
+                exact=o.exact,
+                effect_low=o.effect,
+                effect_high=o.effect,
+                p_high=o.p_value,
+            )
             if question in about_kinship:
                 found = replace(found, **_leave_out(question, *given))
             table.append(found)
