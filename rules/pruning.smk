@@ -1,7 +1,7 @@
 """The model with high-frequency experts only, against the dense model.
 
 Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5. Makes: pruned/{target}.safetensors
-(which neurons stay, corrected columns), pruning/{lang}.json, pruning.csv and pruning_speed.csv; for `full` also
+(which neurons stay, corrected columns), pruning/{lang}.json, pruning.csv, pruning_controls.csv and pruning_speed.csv; for `full` also
 pruning_matrix.csv (each language under every language's experts) and pruning_frontier.csv, under results/{model}/.
 """
 
@@ -56,6 +56,7 @@ rule evaluate_pruning:
         tokens="results/{model}/tokens/{lang}.h5",
         experts="results/{model}/experts.h5",
         plan="results/{model}/pruned/{lang}.safetensors",
+        activations="results/{model}/activations/{lang}.h5",
     output:
         "results/{model}/pruning/{lang}.json",
     log:
@@ -75,8 +76,12 @@ rule evaluate_pruning:
     params:
         compute=compute_settings,
         choice=CHOICE,
-        random_seeds=config["pruning"]["random_seeds"],
-        seed=config["seed"],
+        controls={
+            "n_random": config["pruning"]["random_seeds"],
+            "n_compensated": config["pruning"]["compensated_draws"],
+            "n_documents": config["pruning"]["compensation_documents"],
+            "seed": config["seed"],
+        },
         code=code_of("evaluate_pruning"),
     script:
         "../workflow/scripts/evaluate_pruning.py"
@@ -86,10 +91,16 @@ rule tabulate_pruning:
     input:
         collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES),
     output:
-        report(
+        table=report(
             "results/{model}/pruning.csv",
             category="Pruning",
             labels={"model": "{model}", "kind": "table"},
+        ),
+        controls=report(
+            "results/{model}/pruning_controls.csv",
+            caption="../workflow/report/pruning_controls.rst",
+            category="Pruning",
+            labels={"model": "{model}", "kind": "controls"},
         ),
     log:
         "logs/{model}/tabulate_pruning.log",
@@ -257,6 +268,7 @@ rule trace_frontier:
             "shares": config["pruning"]["frontier_shares"],
             "n_heldout": config["pruning"]["frontier_documents"],
             "n_profile": config["pruning"]["compensation_documents"],
+            "n_draws": config["pruning"]["random_seeds"],
             "seed": config["seed"],
         },
         code=code_of("trace_frontier"),

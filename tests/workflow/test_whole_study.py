@@ -133,9 +133,19 @@ def test_pruning_table_has_the_contracts_columns(finished_study):
     )
     assert ",".join(rows[0]).startswith(contract)
     assert {"nll_compensated", "nll_random_mean", "nll_random_sd", "nll_standard_error_dense"} <= set(rows[0])
+    measured = ("rise_pruned", "rise_compensated", "nll_unigram", "nll_uniform", "nll_output_norm")
     for row in rows:
+        assert row["n_random"] == "3" and 0 <= float(row["p_random_beats_chosen"]) <= 1
+        rise = float(row["nll_pruned"]) - float(row["nll_dense"])
+        assert float(row["rise_pruned"]) == pytest.approx(rise, abs=1e-4)
+        assert all(np.isfinite(float(row[name])) for name in measured)
+        # compensated controls take as long as the compensation: only where they are asked for
+        assert row["nll_random_compensated_mean"] == row["nll_output_norm_compensated"] == ""
         assert np.exp(float(row["nll_dense"])) == pytest.approx(float(row["perplexity_dense"]), rel=1e-4)
         assert 0 < float(row["parameters_kept"]) <= 1
+    controls = {row["control"]: row for row in read_csv(results(finished_study) / "pruning_controls.csv")}
+    assert controls["random"]["interval"] == "languages and draws" and controls["random"]["n_draws"] == "3"
+    assert controls["random_compensated"]["interval"].startswith("not measured")
     speed = read_csv(results(finished_study) / "pruning_speed.csv")
     wanted = "language,phase,batch_size,dense_tokens_per_second,sliced_tokens_per_second,ratio,ideal_ratio"
     assert ",".join(speed[0]).startswith(wanted)
@@ -208,6 +218,9 @@ def test_what_full_adds_and_an_exported_model(study):
         assert float(finished["nll"]) == pytest.approx(float(row["nll_compensated"]), rel=1e-4)
     frontier = read_csv(results(study) / "pruning_frontier.csv")
     assert {"dense", "random", "most_frequent_compensated"} <= {row["method"] for row in frontier}
+    for method in ("random", "random_same_layers"):
+        draws = [r["draw"] for r in frontier if (r["method"], r["language"]) == (method, "en")]
+        assert draws == ["0", "1", "2"] * (len(draws) // 3) and draws
     lines = (results(study) / "responses" / "hi.jsonl").read_text(encoding="utf-8").splitlines()
     assert {"prompt", "dense", "pruned", "mode", "id"} == set(json.loads(lines[0]))
     page = (results(study) / "annotation" / "hi.html").read_text(encoding="utf-8")

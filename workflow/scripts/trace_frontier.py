@@ -21,6 +21,7 @@ def main(smk):
         corpus,
         partition,
         read_activations(smk.input.activations, **said).frequency,
+        smk.wildcards.lang,
         **smk.params.frontier,
     )
     write_json(smk.output[0], [{"language": smk.wildcards.lang, **row} for row in rows])

@@ -45,17 +45,16 @@ CLAIMS = list(dict.fromkeys(row.claim for row in CRITERIA.values()))
 MAIN = {"main": Setting("euclidean", 0.05)}
 
 
-def result(language, dense, pruned, compensated, random=20.0, kept=0.7):
+def result(language, dense, pruned, compensated, random=(20.0, 21.0), kept=0.7):
     """One language's result of pruning: losses of documents of ten tokens."""
     n = np.full(len(dense), 10)
     documents = {"dense": dense, "pruned": pruned, "compensated": compensated}
+    documents |= {f"random_{number}": [loss] * len(dense) for number, loss in enumerate(random)}
     sums = {name: (np.array(losses) * 10).tolist() for name, losses in documents.items()}
     return {
         "language": language,
         "parameters_kept": 1 - (1 - kept) / 2,
         "ffn_parameters_kept": kept,
-        "nll_pruned": float(np.mean(pruned)),
-        "nll_random_mean": random,
         "documents": sums | {"n_predicted": n.tolist()},
     }
 
@@ -192,7 +191,11 @@ def test_rises_of_loss_are_judged_by_the_papers_largest():
         result("en", dense, [x + 0.3 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.75),
         result("ur", dense, [x + 5 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.65),
     ]
-    speed = [{"phase": "decode", "ratio": ratio, "noisy": "False"} for ratio in ("1.2", "1.3", "1.25")]
+    ratios = {"en": "1.2", "ur": "1.3", "hi": "1.25"}
+    speed = [
+        {"language": code, "phase": "decode", "ratio": ratio, "noisy": "False"}
+        for code, ratio in ratios.items()
+    ]
     rows = {row.id: row for row in join_claims(CRITERIA, [], results, speed, PAPER)}
     assert rows["loss.rise:en"].verdict == "holds"
     assert rows["loss.rise:en"].paper_value == pytest.approx(0.4)
@@ -204,7 +207,32 @@ def test_rises_of_loss_are_judged_by_the_papers_largest():
     unmeasured = rows["speed.prefill"]
     assert (unmeasured.value, unmeasured.verdict) == (None, "undecided")
     against_random = rows["random.random_loss"]
-    assert against_random.value == pytest.approx(20 - np.mean([4.365, 9.065]))
+    assert against_random.value == pytest.approx(20.5 - np.mean([4.365, 9.065]))
+    assert against_random.statistic.endswith("over languages and draws")
+    compensated = rows["random.random_compensated_loss"]
+    assert compensated.value is None and "compensated_draws is 0" in compensated.statistic
+
+
+def test_what_only_people_can_judge_is_not_tested_and_has_its_stand_in():
+    results = [result("en", [4.0, 4.2, 3.9], [4.5, 4.1, 4.8], [4.2, 4.2, 4.2])]
+    rows = {row.id: row for row in join_claims(CRITERIA, [], results, [], PAPER)}
+    people, stand_in = rows["people.pruned_worse"], rows["people.loss_worse"]
+    assert (people.value, people.paper_value, people.verdict) == (None, 0.52, "not tested")
+    assert stand_in.value == pytest.approx(2 / 3) and stand_in.verdict == "not tested"
+    assert 0.2 < stand_in.low < 2 / 3 < stand_in.high < 1
+    assert overall_verdict([people, stand_in]) == "not tested"
+
+
+def test_batch_sizes_of_one_model_are_one_timing():
+    def timed(code, ratio):
+        return {"language": code, "phase": "decode", "ratio": str(ratio), "noisy": "False"}
+
+    results = [result("en", [1.0], [2.0], [1.5])]
+    models = {"en": 1.2, "hi": 1.3, "ur": 1.25}
+    once = judge_speed(CRITERIA, [timed(code, ratio) for code, ratio in models.items()], results)[1]
+    many = [timed(code, ratio * f) for code, ratio in models.items() for f in (0.99, 1.01, 0.99, 1.01)]
+    again = judge_speed(CRITERIA, many, results)[1]
+    assert again.high - again.low == pytest.approx(once.high - once.low, rel=1e-3)
 
 
 def test_rows_stand_in_the_papers_order():
@@ -214,20 +242,22 @@ def test_rows_stand_in_the_papers_order():
     order = list(CRITERIA)
     positions = [order.index(row.id.partition(":")[0]) for row in rows]
     assert positions == sorted(positions)
-    assert list(dict.fromkeys(row.claim for row in rows)) == CLAIMS[:10]
+    judged = list(dict.fromkeys(row.claim for row in rows))
+    assert judged == [claim for claim in CLAIMS if claim in judged] and len(judged) == 11
 
 
 def test_one_timing_has_no_interval():
-    speed = [{"phase": "decode", "ratio": "2", "noisy": "False"}]
+    speed = [{"language": "en", "phase": "decode", "ratio": "2", "noisy": "False"}]
     rows = judge_speed(CRITERIA, speed, [result("en", [1.0], [2.0], [1.5])])
     assert (rows[1].value, rows[1].low, rows[1].verdict) == (2, None, "undecided")
 
 
 def test_noisy_timings_decide_no_claim():
-    def timed(phase, ratio, noisy):
-        return {"phase": phase, "ratio": ratio, "noisy": str(noisy)}
+    def timed(phase, ratio, noisy, language="en"):
+        return {"language": language, "phase": phase, "ratio": ratio, "noisy": str(noisy)}
 
-    calm = [timed("decode", ratio, False) for ratio in ("1.2", "1.3", "1.25")]
+    ratios = {"en": "1.2", "hi": "1.3", "ur": "1.25"}
+    calm = [timed("decode", ratio, False, code) for code, ratio in ratios.items()]
     disturbed = [timed("decode", "0.1", True), timed("prefill", "9", True), timed("prefill", "9.1", True)]
     results = [result("en", [1.0], [2.0], [1.5])]
     prefill, decode, _ = judge_speed(CRITERIA, [*calm, *disturbed], results)
@@ -237,15 +267,17 @@ def test_noisy_timings_decide_no_claim():
 
 def test_frontier_compares_methods_at_every_share():
     nll = {"random": 9.0, "most_frequent_per_layer": 6.0, "layer_rates": 6.5}
+    nll |= {"random_same_layers": 8.0, "most_frequent": 7.0}
     frontier = [
         {"language": code, "method": method, "share": share, "nll": value + shift - float(share)}
         for code, shift in (("en", 0.0), ("hi", 0.1))
-        for method, value in nll.items()
+        for method, losses in nll.items()
+        for value in ((losses - 1, losses + 1) if method.startswith("random") else (losses,))
         for share in ("0.5", "0.9")
     ]
     rows = judge_frontier(CRITERIA, [*frontier, {"language": "en", "method": "dense", "share": 1, "nll": 4}])
-    assert [round(row.value, 6) for row in rows] == [3, 3, -0.5, -0.5]
-    assert [row.verdict for row in rows] == ["holds"] * 2 + ["does not hold"] * 2
+    assert [round(row.value, 6) for row in rows] == [3, 3, 1, 1, -0.5, -0.5]
+    assert [row.verdict for row in rows] == ["holds"] * 4 + ["does not hold"] * 2
     assert rows[0].statistic.endswith("50 % of experts kept")
 
 

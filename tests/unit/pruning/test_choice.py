@@ -8,6 +8,7 @@ import pytest
 from babelscope.pruning.choice import (
     CHOICES,
     choose_experts,
+    draw_generator,
     expert_scores,
     keep_best,
     keep_best_per_layer,
@@ -63,6 +64,22 @@ def test_the_random_control_keeps_as_many_in_each_layer():
     assert first.sum(axis=1).tolist() == n_kept.tolist()
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def test_languages_have_random_draws_of_their_own():
+    n_kept, more = np.full(20, 30), np.full(20, 40)
+
+    def draw(language, number, sizes=n_kept):
+        return keep_random(sizes, 100, draw_generator(0, language, number))
+
+    np.testing.assert_array_equal(draw("en", 0), draw("en", 0))
+    # of 40 of 100 experts another draw holds 40 % by chance; with one draw for all the sets would be nested
+    for other in (
+        draw("fr", 0, more),
+        draw("en", 1, more),
+        keep_random(more, 100, draw_generator(1, "en", 0)),
+    ):
+        assert (draw("en", 0) & other).sum() / n_kept.sum() == pytest.approx(0.4, abs=0.08)
 
 
 def test_layers_keep_in_proportion_to_how_much_they_are_used():

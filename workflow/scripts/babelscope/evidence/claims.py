@@ -16,6 +16,8 @@ from babelscope.statistics.bootstrap import Estimate
 from babelscope.study.errors import BabelscopeError
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+# a claim about what no run measures
+NOT_TESTED = "not tested"
 DIRECTIONS = ("above", "below", "between", "at most")
 CLAIM_COLUMNS = ("id", "claim", "statistic", "value", "low", "high", "paper_value", "verdict")
 
@@ -143,8 +145,10 @@ def judge(low: float, high: float, above: float = -math.inf, below: float = math
 
 
 def overall_verdict(rows: Iterable[ClaimRow]) -> str:
-    """A claim holds where all its statistics do, and does not where one does not."""
+    """A claim holds where all its statistics do, does not where one does not; not tested where one is not."""
     verdicts = {row.verdict for row in rows}
+    if NOT_TESTED in verdicts:
+        return NOT_TESTED
     if FAILS in verdicts:
         return FAILS
     return HOLDS if verdicts == {HOLDS} else UNDECIDED

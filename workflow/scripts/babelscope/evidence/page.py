@@ -14,6 +14,7 @@ from babelscope.evidence.claims import (
     CLAIM_COLUMNS,
     FAILS,
     HOLDS,
+    NOT_TESTED,
     UNDECIDED,
     ClaimRow,
     Criteria,
@@ -25,7 +26,7 @@ from babelscope.evidence.claims import (
 )
 from babelscope.files.tables import read_table
 
-_MARKS = {HOLDS: "✓", UNDECIDED: "?", FAILS: "✗"}
+_MARKS = {HOLDS: "✓", UNDECIDED: "?", FAILS: "✗", NOT_TESTED: "○"}
 
 
 def claims_page(
@@ -43,7 +44,7 @@ def claims_page(
     groups = [(claim, list(members)) for claim, members in groupby(rows, key=lambda row: row.claim)]
     return Template(template).substitute(
         model=html.escape(model),
-        summary="\n".join(_summarise(verdict, groups) for verdict in (HOLDS, FAILS, UNDECIDED)),
+        summary="\n".join(_summarise(verdict, groups) for verdict in (HOLDS, FAILS, UNDECIDED, NOT_TESTED)),
         claims="\n".join(_section(claim, members, criteria) for claim, members in groups),
         figures="\n".join(_figure(name, png) for name, png in figures.items()),
     )

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.evidence.claims import ClaimRow, Criteria, Criterion, paper_values
-from babelscope.statistics.ratios import Z, mean_interval, ratio_with_error
+from babelscope.evidence.claims import NOT_TESTED, ClaimRow, Criteria, Criterion, paper_values
+from babelscope.pruning.control_tables import control_gains, describe_interval
+from babelscope.statistics.ratios import Z, mean_interval, mixed_interval, ratio_with_error, wilson
 
 ALL_NOISY = "; every timing was too noisy to judge"
+NO_COMPENSATED_CONTROL = "; not measured: pruning.compensated_draws is 0"
 
 
 def join_claims(
@@ -52,8 +54,8 @@ def judge_pruning(
     """Rows of the claims about parameters and loss.
 
     Intervals of a loss are over held-out documents, each document's loss under one model less its loss under
-    the other; the interval against random experts is over languages, because each language has draws of its
-    own.
+    the other; intervals against random experts are over languages and draws, because each language has draws
+    of its own.
 
     Parameters
     ----------
@@ -82,14 +84,43 @@ def judge_pruning(
     left, errors = np.transpose([nll_difference(row["documents"], "compensated", "dense") for row in results])
     rows.append(_row(criteria["loss.compensated_rise"], *_mean_of_documents(left, errors)))
 
-    gain = np.array([float(row["nll_random_mean"]) - float(row["nll_pruned"]) for row in results])
-    return [*rows, _row(criteria["random.random_loss"], *mean_interval(gain))]
+    rows += [_against_random(criteria["random.random_loss"], results, "random")]
+    rows += [_against_random(criteria["random.random_compensated_loss"], results, "random_compensated")]
+    return [*rows, *_people(criteria, results, paper)]
+
+
+def _against_random(criterion: Criterion, results: Sequence[Mapping[str, Any]], control: str) -> ClaimRow:
+    gains = control_gains(results, control)
+    if gains is None:
+        row = criterion.row(None)
+        return replace(row, statistic=row.statistic + NO_COMPENSATED_CONTROL)
+    mean = mixed_interval(gains)
+    row = _row(criterion, mean.value, mean.half)
+    return replace(row, statistic=f"{row.statistic}; over {describe_interval(*gains.shape, random=True)}")
+
+
+def _people(
+    criteria: Criteria, results: Sequence[Mapping[str, Any]], paper: Mapping[str, Any]
+) -> list[ClaimRow]:
+    """The human comparison, which no run makes, and how often plain removal raises the loss of a document."""
+    printed = paper["human_comparison_percent"]["pruned_worse"] / 100
+    pairs = [zip(row["documents"]["pruned"], row["documents"]["dense"], strict=True) for row in results]
+    worse = [pruned > dense for documents in pairs for pruned, dense in documents]
+    share = float(np.mean(worse))
+    rows = [
+        criteria["people.pruned_worse"].row(None, paper_value=printed),
+        criteria["people.loss_worse"].row(share, *wilson(sum(worse), len(worse))),
+    ]
+    return [replace(row, verdict=NOT_TESTED) for row in rows]
 
 
 def judge_speed(
     criteria: Criteria, speed: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
 ) -> list[ClaimRow]:
     """Rows of the claim about speed and size.
+
+    Timings of one model at several batch sizes are one observation: the interval is over models, on the
+    machine that timed them.
 
     Parameters
     ----------
@@ -99,7 +130,11 @@ def judge_speed(
     for phase in ("prefill", "decode"):
         criterion = criteria[f"speed.{phase}"]
         timed = [row for row in speed if row["phase"] == phase]
-        logs = np.log([float(row["ratio"]) for row in timed if str(row["noisy"]) != "True"])
+        by_model: dict[str, list[float]] = {}
+        for timing in timed:
+            if str(timing["noisy"]) != "True":
+                by_model.setdefault(timing["language"], []).append(math.log(float(timing["ratio"])))
+        logs = np.array([np.mean(ratios) for ratios in by_model.values()])
         if len(logs) == 0:
             row = criterion.row(None)
             rows.append(replace(row, statistic=row.statistic + ALL_NOISY) if timed else row)
@@ -117,21 +152,23 @@ def judge_frontier(criteria: Criteria, frontier: Sequence[Mapping[str, Any]]) ->
     ----------
     frontier : rows of ``pruning_frontier.csv``.
     """
-    nll = {
-        (row["method"], float(row["share"]), row["language"]): float(row["nll"])
-        for row in frontier
-        if row["method"] != "dense"
-    }
+    nll: dict[tuple[str, float, str], list[float]] = {}
+    for row in frontier:
+        if row["method"] != "dense":
+            key = (row["method"], float(row["share"]), row["language"])
+            nll.setdefault(key, []).append(float(row["nll"]))
     languages = sorted({language for *_, language in nll})
     rows = []
     contrasts = (
         ("random.random_loss_at", "random", "most_frequent_per_layer"),
+        ("random.random_same_layers_at", "random_same_layers", "most_frequent"),
         ("layer_rates.layer_rates_at", "most_frequent_per_layer", "layer_rates"),
     )
     for name, worse, better in contrasts:
         for share in sorted({share for _, share, _ in nll}):
-            gains = [nll[worse, share, code] - nll[better, share, code] for code in languages]
-            rows.append(_row(criteria[name], *mean_interval(np.array(gains)), of=f"{100 * share:g}"))
+            losses = [np.array(nll[worse, share, code]) - nll[better, share, code] for code in languages]
+            mean = mixed_interval(np.array(losses))
+            rows.append(_row(criteria[name], mean.value, mean.half, of=f"{100 * share:g}"))
     return rows
 
 

@@ -5,6 +5,7 @@ To add a way to choose, add a row to ``CHOICES`` and run ``make docs`` (docs/ext
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,18 @@ def keep_best(scores: np.ndarray, n_kept: int) -> np.ndarray:
 def keep_best_per_layer(scores: np.ndarray, n_kept: Sequence[int] | np.ndarray) -> np.ndarray:
     """The ``n_kept[l]`` largest scores of each layer, bool like ``scores``; ties go to the lower index."""
     return np.stack([keep_best(row, int(n)) for row, n in zip(scores, n_kept, strict=True)])
+
+
+def draw_generator(seed: int, *names: str | float) -> np.random.Generator:
+    """Generator of one random draw: another one for every language, purpose and number of the draw.
+
+    Parameters
+    ----------
+    seed : of the study.
+    names : what the draw is for, for instance language and number.
+    """
+    key = hashlib.sha256("\0".join(map(str, names)).encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(key, dtype=np.uint32)])
 
 
 def keep_random(n_kept: np.ndarray, n_experts: int, rng: np.random.Generator) -> np.ndarray:

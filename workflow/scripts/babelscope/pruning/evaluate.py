@@ -1,9 +1,10 @@
-"""One language's held-out loss: dense, with its own experts only, compensated, and with random ones."""
+"""One language's held-out loss: dense, with its own experts only, compensated, and under the controls."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ from babelscope.experts.partition import ExpertPartition
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import load_model
-from babelscope.pruning.choice import choose_experts, keep_random, keep_union
+from babelscope.pruning.choice import choose_experts, keep_union
 from babelscope.pruning.compensation import LayerFit, prune_and_compensate
-from babelscope.pruning.cut import count_parameters, kept_neurons
+from babelscope.pruning.control_tables import CONTROLS, draws_of
+from babelscope.pruning.controls import ControlSettings, choose_controls, control_names
+from babelscope.pruning.cut import count_parameters, kept_neurons, prune
 from babelscope.pruning.heldout import evaluate_documents
-from babelscope.pruning.losses import DocumentLosses
+from babelscope.pruning.losses import DocumentLosses, unigram_losses
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger, progress
@@ -80,57 +83,65 @@ def evaluate_language(
     corpus: TokenizedCorpus,
     partition: ExpertPartition,
     plan: PruningPlan,
-    *,
-    n_random: int,
-    seed: int,
+    frequency: np.ndarray,
+    language: str,
+    controls: ControlSettings,
 ) -> dict[str, Any]:
-    """Evaluate one language on its held-out documents.
+    """Evaluate one language on its held-out documents: its experts and their controls.
 
     Parameters
     ----------
     info, compute : the prepared model, and how it computes.
-    corpus : documents of the language.
-    partition : experts of the model, for the random controls.
+    corpus, frequency, language : documents of the language, how often it uses each expert, and its code.
+    partition : experts of the model, for the controls.
     plan : which neurons stay, and the corrected columns.
-    n_random : random controls with as many experts in each layer.
-    seed : of the random controls.
+    controls : how many there are.
+
+    Returns
+    -------
+    One row of ``pruning.csv``, with ``documents``: total nats of each held-out document under each model.
     """
     model = load_model(info, compute)
     keep = _kept_experts(plan, partition)
-    plans = {
-        "dense": PruningPlan(np.ones_like(plan.keep)),
-        "pruned": PruningPlan(plan.keep),
-        "compensated": plan,
+    chosen = choose_controls(model, corpus, partition, keep, frequency, language, controls)
+    changes: dict[str, Callable[[], object]] = {
+        "dense": lambda: None,
+        "pruned": lambda: apply_plan(model.layers, PruningPlan(plan.keep)),
+        "compensated": lambda: apply_plan(model.layers, plan),
     }
-    for number in range(n_random):
-        rng = np.random.default_rng([seed, number])
-        chosen = keep_random(keep.sum(axis=1), keep.shape[1], rng)
-        mask = np.take_along_axis(chosen, partition.labels, axis=1)
-        plans[f"random_{number}"] = PruningPlan(mask)
+    plain, compensated = control_names(controls)
+    profile = corpus.profile_idx[: controls.n_documents]
+    for name in plain:
+        idx = kept_neurons(chosen[name], partition)
+        changes[name] = partial(prune, model.layers, idx)
+    for name in compensated:
+        idx = kept_neurons(chosen[name], partition)
+        changes[f"{name}_compensated"] = partial(prune_and_compensate, model, corpus, profile, idx)
     dense, losses, sizes = count_parameters(model), {}, {}
     heldout = corpus.heldout_idx
     n_real = int((np.diff(corpus.offsets)[heldout] + int(corpus.bos_token_id >= 0)).sum())
-    with progress(n_real * len(plans), "tokens", "evaluating") as bar:
-        for name, one in plans.items():
+    with progress(n_real * len(changes), "tokens", "evaluating") as bar:
+        for name, change in changes.items():
             with model.restored():
-                apply_plan(model.layers, one)
+                change()
                 sizes[name] = count_parameters(model)
                 losses[name] = evaluate_documents(model, corpus, heldout, bar.update)
-    random_nll = [losses[f"random_{number}"].mean_nll for number in range(n_random)]
-    gap = losses["pruned"].mean_nll - losses["dense"].mean_nll
-    closed = losses["pruned"].mean_nll - losses["compensated"].mean_nll
+    n_vocabulary = len(model.head.weight)
+    documents = {name: loss.nll.tolist() for name, loss in losses.items()}
     return {
         "proportion_high": float(keep.mean()),
         **_columns(losses, "dense", "pruned", "compensated"),
-        "gap_closed": closed / gap if gap > 0 else None,
-        "nll_random_mean": float(np.mean(random_nll)),
-        "nll_random_sd": float(np.std(random_nll, ddof=1)) if n_random > 1 else None,
-        "n_random": n_random,
+        **_rises(losses, "pruned", "compensated"),
+        "nll_unigram": unigram_losses(corpus, losses["dense"], n_vocabulary).mean_nll,
+        "nll_uniform": float(np.log(n_vocabulary)),
+        **_control_columns(losses),
+        "n_empty_layers": int((~keep.any(axis=1)).sum()),
         "n_documents": len(heldout),
         "n_predicted": int(losses["dense"].n_predicted.sum()),
         "ffn_parameters_kept": sizes["pruned"].ffn / dense.ffn,
         "parameters_kept": sizes["pruned"].total / dense.total,
-        "documents": {name: loss.nll.tolist() for name, loss in losses.items()}
+        "empty_layers": np.flatnonzero(~keep.any(axis=1)).tolist(),
+        "documents": documents
         | {"n_predicted": losses["dense"].n_predicted.tolist(), "n_bytes": losses["dense"].n_bytes.tolist()},
     }
 
@@ -146,4 +157,29 @@ def _columns(losses: Mapping[str, DocumentLosses], *names: str) -> dict[str, flo
     for column in ("mean_nll", "standard_error", "perplexity", "bits_per_byte"):
         short = {"mean_nll": "nll", "standard_error": "nll_standard_error"}.get(column, column)
         table |= {f"{short}_{name}": getattr(losses[name], column) for name in names}
+    return table
+
+
+def _rises(losses: Mapping[str, DocumentLosses], *names: str) -> dict[str, float | None]:
+    """Loss above that of the dense model, nats per token, with standard errors over documents."""
+    table: dict[str, float | None] = {}
+    for name in names:
+        rise, error = losses[name].rise_over(losses["dense"])
+        table |= {f"rise_{name}": rise, f"rise_standard_error_{name}": error if np.isfinite(error) else None}
+    return table
+
+
+def _control_columns(losses: Mapping[str, DocumentLosses]) -> dict[str, float | int | None]:
+    """Losses under the controls; those with draws as mean, spread, and how often they are better."""
+    table: dict[str, float | int | None] = {}
+    for control, against in CONTROLS.items():
+        nll = np.array([losses[name].mean_nll for name in draws_of(losses, control)])
+        if not control.startswith("random"):
+            table[f"nll_{control}"] = float(nll[0]) if len(nll) else None
+            continue
+        table[f"nll_{control}_mean"] = float(nll.mean()) if len(nll) else None
+        table[f"nll_{control}_sd"] = float(nll.std(ddof=1)) if len(nll) > 1 else None
+        table[f"n_{control}"] = len(nll)
+        better = float((nll < losses[against].mean_nll).mean()) if len(nll) else None
+        table[f"p_{control}_beats_chosen"] = better
     return table

@@ -27,9 +27,10 @@ METHOD_TITLES = {
     "output_norm_neurons": "largest output, neurons",
     "weight_norm": "largest weights",
     "random": "random",
+    "random_same_layers": "random, layer sizes of the most frequent",
     "least_frequent": "least frequent",
 }
-CONTROLS = ("weight_norm", "random", "least_frequent")
+CONTROLS = ("weight_norm", "random", "random_same_layers", "least_frequent")
 MARKERS = "osD^vP*Xd"
 COLORS = (*PALETTE, "#888888")
 
@@ -41,28 +42,42 @@ def method_titles() -> dict[str, str]:
     return {first: shares[first], "most_frequent_compensated": "", **shares, **METHOD_TITLES}
 
 
+# Column, label, marker, colour; the column of the spread follows from its name.
+LOSSES = (
+    ("nll_dense", "dense", "o", PALETTE[0]),
+    ("nll_compensated", "own experts, compensated", "s", PALETTE[2]),
+    ("nll_random_compensated_mean", "random experts, compensated", "v", PALETTE[2]),
+    ("nll_pruned", "own experts, plain removal", "D", PALETTE[1]),
+    ("nll_output_norm", "experts of largest output, plain removal", "P", PALETTE[4]),
+    ("nll_random_mean", "random experts, plain removal", "^", PALETTE[3]),
+)
+
+
 def plot_losses(results: Sequence[Mapping[str, Any]], names: Sequence[str], model: str) -> Figure:
-    """Held-out loss of each language: dense, compensated, plain removal, random control."""
-    figure, axes = new_figure(max(3.6, 1.6 + 0.62 * len(names)), 3.9)
+    """Held-out loss of each language under its experts and their controls, as many per layer.
+
+    Bars are 95 % intervals over documents, of random experts the standard deviation of draws. Lines stand at
+    the loss of a table of the profile text's token frequencies and of the uniform distribution.
+    """
+    figure, axes = new_figure(max(3.6, 1.6 + 0.62 * len(names)), 4.2)
     x = np.arange(len(names))
-    kinds = (
-        ("nll_dense", "dense", "o", PALETTE[0]),
-        ("nll_compensated", "own experts, compensated", "s", PALETTE[2]),
-        ("nll_pruned", "own experts, plain removal", "D", PALETTE[1]),
-        ("nll_random_mean", "random experts, as many a layer", "^", PALETTE[3]),
-    )
-    for shift, (column, label, marker, color) in zip(np.linspace(-0.21, 0.21, 4), kinds, strict=True):
+    kinds = [kind for kind in LOSSES if all(result[kind[0]] is not None for result in results)]
+    for shift, (column, label, marker, color) in zip(
+        np.linspace(-0.25, 0.25, len(kinds)), kinds, strict=True
+    ):
         values = [result[column] for result in results]
-        error = column.replace("nll_", "nll_standard_error_")
-        if column == "nll_random_mean":
-            spread = [result["nll_random_sd"] or 0.0 for result in results]
-        else:
-            spread = [1.96 * result[error] for result in results]
+        error, deviation = column.replace("nll_", "nll_standard_error_"), column.replace("_mean", "_sd")
+        spread = [1.96 * (result.get(error) or 0.0) for result in results]
+        if deviation != column:
+            spread = [result[deviation] or 0.0 for result in results]
         axes.errorbar(
             x + shift, values, yerr=spread, fmt=marker, ms=4.5, color=color, label=label, lw=1, capsize=1.5
         )
+    for column, label, style in (("nll_unigram", "token frequencies", "-"), ("nll_uniform", "uniform", ":")):
+        values = [result[column] for result in results]
+        axes.hlines(values, x - 0.4, x + 0.4, color="0.3", lw=1, ls=style, label=label)
     axes.set_xticks(x, names, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set(ylabel="held-out NLL, nats a token", title=f"Loss with a language's own experts, {model}")
+    axes.set(ylabel="held-out NLL, nats per token", title=f"Loss with a language's own experts, {model}")
     axes.grid(axis="y", lw=0.4, color="0.85")
     axes.set_axisbelow(True)
     figure.legend(loc="outside lower center", ncols=2 if len(names) > 5 else 1, frameon=False)
@@ -112,7 +127,7 @@ def plot_matrix(
                 axes.plot(c + 0.36, r - 0.36, marker="o", ms=2.5, color=color)
             if rows[r] == columns[c]:
                 axes.add_patch(Rectangle((c - 0.5, r - 0.5), 1, 1, fill=False, lw=1.2, ec=PALETTE[5]))
-        figure.colorbar(image, ax=axes, label="bits a byte above dense", shrink=0.75, extend="max")
+        figure.colorbar(image, ax=axes, label="bits per byte above dense", shrink=0.75, extend="max")
     figure.suptitle(f"Loss under other languages' experts, {model}\nframe: own experts; dot: best of the row")
     return figure
 
@@ -130,9 +145,18 @@ def plot_frontier(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], m
         dense = next(row["nll"] for row in mine if row["method"] == "dense")
         axes.axhline(dense, color="0.4", lw=1, ls="--", label="dense")
         for number, (method, label) in enumerate(method_titles().items()):
-            line = sorted((r["ffn_parameters_kept"], r["nll"]) for r in mine if r["method"] == method)
-            if line:
-                x, y = zip(*line, strict=True)
+            own = [row for row in mine if row["method"] == method]
+            by_share = [[row for row in own if row["share"] == share] for share in {r["share"] for r in own}]
+            if own:  # of several draws the mean, with their smallest and largest loss
+                kept, nll = (
+                    [[row[key] for row in rows] for rows in by_share]
+                    for key in ("ffn_parameters_kept", "nll")
+                )
+                line = sorted(
+                    (k[0], float(np.mean(n)), min(n), max(n)) for k, n in zip(kept, nll, strict=True)
+                )
+                x, y, least, most = zip(*line, strict=True)
+                axes.fill_between(x, least, most, color=COLORS[number % 9], alpha=0.15, lw=0)
                 look_of_line = {
                     "marker": MARKERS[number % 9],
                     "color": COLORS[number % 9],
@@ -151,6 +175,6 @@ def plot_frontier(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], m
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)
     figure.supxlabel("share of FFN parameters kept", fontsize=9)
-    figure.supylabel("held-out NLL, nats a token", fontsize=9)
+    figure.supylabel("held-out NLL, nats per token", fontsize=9)
     figure.suptitle(f"What is lost when less is kept, {model}", fontsize=10)
     return figure

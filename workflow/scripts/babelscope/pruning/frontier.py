@@ -11,7 +11,14 @@ from babelscope.experts.partition import ExpertPartition
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import StudyModel, load_model
-from babelscope.pruning.choice import CHOICES, expert_scores, keep_best, keep_best_per_layer, keep_random
+from babelscope.pruning.choice import (
+    CHOICES,
+    draw_generator,
+    expert_scores,
+    keep_best,
+    keep_best_per_layer,
+    keep_random,
+)
 from babelscope.pruning.compensation import prune_and_compensate
 from babelscope.pruning.cut import count_parameters, kept_neurons, prune
 from babelscope.pruning.heldout import evaluate_documents
@@ -21,7 +28,16 @@ from babelscope.text.tokens import TokenizedCorpus
 
 COMPENSATED = "most_frequent_compensated"
 # Beside the choices by frequency: those that look at outputs or weights, and controls.
-OTHER_METHODS = ("output_norm_experts", "output_norm_neurons", "weight_norm", "random", "least_frequent")
+OTHER_METHODS = (
+    "output_norm_experts",
+    "output_norm_neurons",
+    "weight_norm",
+    "random",
+    "random_same_layers",
+    "least_frequent",
+)
+# Of several draws each: as many in every layer, and in the layer sizes that frequency makes.
+RANDOM_METHODS = ("random", "random_same_layers")
 
 
 def frontier_methods() -> list[str]:
@@ -36,10 +52,12 @@ def trace_frontier(
     corpus: TokenizedCorpus,
     partition: ExpertPartition,
     frequency: np.ndarray,
+    language: str,
     shares: Sequence[float],
     *,
     n_heldout: int,
     n_profile: int,
+    n_draws: int,
     seed: int,
 ) -> list[dict[str, Any]]:
     """Evaluate every method at every share.
@@ -47,31 +65,37 @@ def trace_frontier(
     Parameters
     ----------
     info, compute : the prepared model, and how it computes.
-    corpus, frequency : documents of one language, and how often it uses each expert.
+    corpus, frequency, language : documents of one language, how often it uses each expert, its code.
     partition : experts of the model.
     shares : of experts (or neurons) to keep.
     n_heldout : held-out documents to evaluate on; the first ones.
     n_profile : profile documents for the compensation and the norms of outputs.
-    seed : of the random choice.
+    n_draws : of each random choice.
+    seed : of the random choices; languages, shares and draws have their own.
 
     Returns
     -------
-    Rows of ``pruning_frontier.csv`` without the language; the dense model is method ``dense``.
+    Rows of ``pruning_frontier.csv`` without the language; the dense model is method ``dense``. ``draw`` is
+    None where nothing is drawn, ``empty_layers`` names the layers that keep nothing.
     """
     model = load_model(info, compute)
     profile, heldout = corpus.profile_idx[:n_profile], corpus.heldout_idx[:n_heldout]
     dense = count_parameters(model).ffn
-    choose = _choices(model, corpus, profile, partition, frequency, seed)
-    methods = frontier_methods()
+    choose = _choices(model, corpus, profile, partition, frequency, (seed, language))
+    todo: list[tuple[str, float, int | None]] = [("dense", 1.0, None)]
+    for method, share in ((m, s) for m in frontier_methods() for s in shares):
+        draws = range(n_draws) if method in RANDOM_METHODS else [None]
+        todo += [(method, share, draw) for draw in draws]
     rows = []
-    with progress(1 + len(methods) * len(shares), "models", "frontier") as bar:
-        for method, share in [("dense", 1.0), *((m, s) for m in methods for s in shares)]:
+    with progress(len(todo), "models", "frontier") as bar:
+        for method, share, draw in todo:
             with model.restored():
                 if method == COMPENSATED:
-                    idx = choose["most_frequent"](share)
+                    idx = choose["most_frequent"](share, None)
                     prune_and_compensate(model, corpus, profile, idx)
                 elif method != "dense":
-                    prune(model.layers, choose[method](share))
+                    prune(model.layers, choose[method](share, draw))
+                empty = [number for number, layer in enumerate(model.layers) if layer.d_ff == 0]
                 losses = evaluate_documents(model, corpus, heldout)
                 kept = count_parameters(model).ffn / dense
             rows.append(
@@ -82,6 +106,8 @@ def trace_frontier(
                     "nll": losses.mean_nll,
                     "nll_standard_error": losses.standard_error,
                     "n_predicted": int(losses.n_predicted.sum()),
+                    "draw": draw,
+                    "empty_layers": " ".join(map(str, empty)),
                 }
             )
             bar.update(1)
@@ -94,14 +120,16 @@ def _choices(
     profile: np.ndarray,
     partition: ExpertPartition,
     frequency: np.ndarray,
-    seed: int,
-) -> dict[str, Callable[[float], list[np.ndarray]]]:
-    """For each method the neurons that it keeps at a share."""
+    seed: tuple[int, str],
+) -> dict[str, Callable[[float, int | None], list[np.ndarray]]]:
+    """For each method the neurons that it keeps at a share, in one draw if it is random."""
     n_layers, n_experts = frequency.shape
     outputs = output_norms(model, corpus, profile)
     said = expert_scores(outputs, partition.labels, n_experts)
     weights = expert_scores(weight_norms(model.layers), partition.labels, n_experts)
-    rng = np.random.default_rng(seed)
+
+    def random(method: str, sizes: np.ndarray, share: float, draw: int | None) -> np.ndarray:
+        return keep_random(sizes, n_experts, draw_generator(*seed, method, share, draw or 0))
 
     def even(share: float) -> np.ndarray:
         return np.full(n_layers, round(share * n_experts))
@@ -109,22 +137,26 @@ def _choices(
     def total(share: float) -> int:
         return round(share * frequency.size)
 
-    by_experts: dict[str, Callable[[float], np.ndarray]] = {
+    def frequent(share: float) -> np.ndarray:
+        return CHOICES["most_frequent"].keep(frequency, 0.0, share).sum(axis=1)
+
+    by_experts: dict[str, Callable[[float, int | None], np.ndarray]] = {
         **{
-            name: lambda s, choice=choice: choice.keep(frequency, 0.0, s)  # type: ignore[misc]
+            name: lambda s, _, choice=choice: choice.keep(frequency, 0.0, s)  # type: ignore[misc]
             for name, choice in CHOICES.items()
             if choice.takes_share
         },
-        "output_norm_experts": lambda s: keep_best_per_layer(said, even(s)),
-        "weight_norm": lambda s: keep_best_per_layer(weights, even(s)),
-        "random": lambda s: keep_random(even(s), n_experts, rng),
-        "least_frequent": lambda s: keep_best(-frequency, total(s)),
+        "output_norm_experts": lambda s, _: keep_best_per_layer(said, even(s)),
+        "weight_norm": lambda s, _: keep_best_per_layer(weights, even(s)),
+        "random": lambda s, d: random("random", even(s), s, d),
+        "random_same_layers": lambda s, d: random("random_same_layers", frequent(s), s, d),
+        "least_frequent": lambda s, _: keep_best(-frequency, total(s)),
     }
-    choices: dict[str, Callable[[float], list[np.ndarray]]] = {
-        name: lambda s, choose=choose: kept_neurons(choose(s), partition)  # type: ignore[misc]
+    choices: dict[str, Callable[[float, int | None], list[np.ndarray]]] = {
+        name: lambda s, d, choose=choose: kept_neurons(choose(s, d), partition)  # type: ignore[misc]
         for name, choose in by_experts.items()
     }
-    choices["output_norm_neurons"] = lambda s: [
+    choices["output_norm_neurons"] = lambda s, _: [
         np.flatnonzero(row) for row in keep_best_per_layer(outputs, [round(s * outputs.shape[1])] * n_layers)
     ]
     return choices

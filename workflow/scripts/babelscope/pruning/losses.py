@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from babelscope.statistics.ratios import ratio_with_error
+from babelscope.text.tokens import TokenizedCorpus
+
 
 @dataclass(frozen=True)
 class DocumentLosses:
@@ -45,3 +48,35 @@ class DocumentLosses:
             return float("nan")
         residual = self.nll - self.mean_nll * self.n_predicted
         return float(np.sqrt(n / (n - 1) * np.sum(residual**2)) / self.n_predicted.sum())
+
+    def rise_over(self, other: DocumentLosses) -> tuple[float, float]:
+        """Mean loss less that of another model on the same documents, and its standard error, nats per token.
+
+        Documents are the sampling unit, and each is its own control.
+        """
+        return ratio_with_error(self.nll - other.nll, self.n_predicted.astype(np.float64))
+
+
+def unigram_losses(corpus: TokenizedCorpus, losses: DocumentLosses, n_vocabulary: int) -> DocumentLosses:
+    """Losses of held-out documents under the frequencies of tokens in the profile documents.
+
+    The share of tokens that were seen once is the probability of those never seen (Good 1953, "The population
+    frequencies of species"), spread evenly over the vocabulary.
+
+    Parameters
+    ----------
+    corpus : documents of the language.
+    losses : of a model on the same held-out documents, which say how many tokens are predicted.
+    n_vocabulary : tokens that the model can predict.
+    """
+    ids = [corpus.token_ids[corpus.offsets[i] : corpus.offsets[i + 1]] for i in corpus.profile_idx]
+    counts = np.bincount(np.concatenate(ids), minlength=n_vocabulary).astype(np.float64)
+    total = counts.sum()
+    unseen = np.clip((counts == 1).sum() / total, 1 / (total + 1), total / (total + 1))
+    log_probability = np.log((1 - unseen) * counts / total + unseen / n_vocabulary)
+    nll = np.zeros(len(corpus.heldout_idx))
+    for row, idx in enumerate(corpus.heldout_idx):
+        end = corpus.offsets[idx + 1]
+        # without BOS the first token of a document is not predicted
+        nll[row] = -log_probability[corpus.token_ids[end - losses.n_predicted[row] : end]].sum()
+    return DocumentLosses(nll, losses.n_predicted, losses.n_bytes)

@@ -42,6 +42,8 @@ FRONTIER_COLUMNS = (
     "nll",
     "nll_standard_error",
     "n_predicted",
+    "draw",
+    "empty_layers",
 )
 N_RESAMPLES = 2000
 

@@ -242,7 +242,17 @@ class Pruning(Section):
         description="Profile documents that the kept columns of the down projections are fitted to.",
     )
     random_seeds: int = Field(
-        1, ge=1, le=1000, description="Random controls with as many experts in each layer."
+        3,
+        ge=1,
+        le=1000,
+        description="Random draws of each language, its own, with as many experts in each layer.",
+    )
+    compensated_draws: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Random controls that are compensated as well; with at least one, experts of largest "
+        "output and least frequent ones are, too. Each takes as long as the compensation itself.",
     )
     frontier_shares: Annotated[list[Fraction], Field(min_length=1)] = Field(
         [0.5, 0.7, 0.9], description="Shares of experts kept in the frontier, for `snakemake full`."
