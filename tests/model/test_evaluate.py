@@ -1,0 +1,74 @@
+"""One language evaluated on a tiny model: its experts, their controls, the draws of the frontier."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.tiny import N_TOKENS, make_corpus, save_model
+
+from babelscope.experts.partition import ExpertPartition
+from babelscope.model.compute import Compute
+from babelscope.model.info import describe_model
+from babelscope.pruning.controls import ControlSettings
+from babelscope.pruning.evaluate import Choice, evaluate_language, plan_pruning
+from babelscope.pruning.frontier import RANDOM_METHODS, frontier_methods, trace_frontier
+
+COMPUTE = Compute(device="cpu")
+CORPUS = make_corpus([9, 7, 12, 5] * 6, n_heldout=8)
+FREQUENCY = np.random.default_rng(3).random((3, 8)) * 0.12
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = save_model(tmp_path_factory.mktemp("model"))
+    partition = ExpertPartition(np.tile(np.arange(24) % 8, (3, 1)).astype(np.int32), 8)
+    return describe_model("tiny", folder, n_layers=3, origin="test"), partition
+
+
+def evaluate(tiny, **controls):
+    info, partition = tiny
+    choice = Choice("threshold", 0.05, 1.0)
+    plan, _ = plan_pruning(info, COMPUTE, [CORPUS], partition, [FREQUENCY], choice, 12)
+    settings = ControlSettings(
+        **({"n_random": 2, "n_compensated": 0, "n_documents": 12, "seed": 0} | controls)
+    )
+    return evaluate_language(info, COMPUTE, CORPUS, partition, plan, FREQUENCY, "en", settings)
+
+
+def test_a_language_has_its_rises_its_baselines_and_as_many_controls_as_asked_for(tiny):
+    row = evaluate(tiny, n_compensated=3)
+    assert row["rise_pruned"] == pytest.approx(row["nll_pruned"] - row["nll_dense"])
+    assert row["rise_compensated"] == pytest.approx(row["nll_compensated"] - row["nll_dense"])
+    assert row["nll_uniform"] == pytest.approx(np.log(N_TOKENS))
+    assert (row["n_random"], row["n_random_compensated"]) == (2, 3)
+    losses = [sum(row["documents"][f"random_{n}"]) / row["n_predicted"] for n in range(2)]
+    assert row["nll_random_mean"] == pytest.approx(np.mean(losses))
+    assert row["nll_random_sd"] == pytest.approx(np.std(losses, ddof=1))
+    assert row["p_random_beats_chosen"] == np.mean(np.array(losses) < row["nll_pruned"])
+    for name in ("output_norm", "output_norm_compensated", "least_frequent_compensated"):
+        assert row[f"nll_{name}"] == pytest.approx(sum(row["documents"][name]) / row["n_predicted"])
+
+
+def test_compensated_controls_are_empty_where_none_is_asked_for(tiny):
+    row = evaluate(tiny, n_random=1)
+    assert row["nll_random_sd"] is None and row["nll_random_mean"] is not None
+    for name in ("random_compensated_mean", "output_norm_compensated", "least_frequent_compensated"):
+        assert row[f"nll_{name}"] is None
+    assert not any("compensated" in name for name in row["documents"] if name != "compensated")
+
+
+def test_the_frontier_draws_random_experts_in_both_allocations_and_names_empty_layers(tiny):
+    info, partition = tiny
+    frequency = FREQUENCY.copy()
+    frequency[1] = 0.0  # the most frequent quarter lies elsewhere
+    job = (info, COMPUTE, CORPUS, partition, frequency, "en", [0.25, 1.0])
+    rows = trace_frontier(*job, n_heldout=4, n_profile=8, n_draws=2, seed=0)
+    assert {row["method"] for row in rows} == {"dense", *frontier_methods()}
+    for method in RANDOM_METHODS:
+        own = [row for row in rows if row["method"] == method]
+        assert [(row["share"], row["draw"]) for row in own] == [(0.25, 0), (0.25, 1), (1.0, 0), (1.0, 1)]
+        assert own[0]["nll"] != own[1]["nll"]
+        assert own[2]["nll"] == pytest.approx(rows[0]["nll"])  # all experts are the dense model
+    empty = {(row["method"], row["empty_layers"]) for row in rows if row["share"] == 0.25}
+    assert ("most_frequent", "1") in empty and ("random_same_layers", "1") in empty
+    assert ("random", "") in empty and ("most_frequent_per_layer", "") in empty
