@@ -43,9 +43,10 @@ def cluster_neurons(
 ) -> ClusteringResult:
     """Partition neurons into experts whose sizes differ by at most one.
 
-    The result is the same for the same rows and seed on one device, whatever the number of threads, and it
-    follows the neurons: permuting the rows permutes the labels. (``contiguous`` is about the order and does
-    not; of equal rows any may take the place of the other.) Experts are numbered by their smallest row.
+    The result is the same for the same rows and seed on one device, whatever the number of threads and, on
+    the CPU, whatever the processor (``clustering.backend`` says how, and where that was measured). It follows
+    the neurons: permuting the rows permutes the labels. (``contiguous`` is about the order and does not; of
+    equal rows any may take the place of the other.) Experts are numbered by their smallest row.
 
     Parameters
     ----------

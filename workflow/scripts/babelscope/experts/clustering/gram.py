@@ -49,7 +49,7 @@ class ComputedGram:
 
     def of_rows(self, rows: Array) -> Array:
         # Called from within a thread for each block: no tiles, which would wait for the same threads.
-        return self.points[rows] @ self.points.T
+        return self.backend.matmul_nt_in_thread(self.points[rows], self.points)
 
     def of_differences(self, plus: Array, minus: Array) -> Array:
         return self.backend.matmul_nt(self.points[plus] - self.points[minus], self.points)
