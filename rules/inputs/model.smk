@@ -7,7 +7,6 @@ def definition(wildcards):
 
 
 def compute_settings(wildcards):
-    """How one model computes: type, device, size of batches."""
+    """How one model computes, as far as it can change a result in the last bit."""
     keys = ("dtype", "device", "device_map", "compile", "tokens_per_batch")
-    keys += ("gpu_memory_gb",)
     return {key: definition(wildcards)[key] for key in keys}

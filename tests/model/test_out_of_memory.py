@@ -11,6 +11,7 @@ from babelscope.model.load import StudyModel
 from babelscope.pruning.compensation import prune_and_compensate
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.neuron_scores import output_norms
+from babelscope.responses.generate import continue_prompts
 from babelscope.study.errors import BabelscopeError
 
 LENGTHS = [12, 7, 7, 9, 3, 12, 5, 8, 8, 11] * 3
@@ -90,13 +91,14 @@ def test_moments_that_do_not_fit_are_solved_on_the_host(monkeypatch, caplog):
     assert "layer 0 is solved on the host" in caplog.text
 
 
-@pytest.mark.parametrize("what", ["losses", "norms", "compensation"])
+@pytest.mark.parametrize("what", ["losses", "norms", "compensation", "responses"])
 def test_one_document_that_does_not_fit_is_an_error_that_says_what_to_do(what):
     model, corpus, idx = study_model(), make_corpus(LENGTHS), np.arange(len(LENGTHS))
     run = {
         "losses": lambda: evaluate_documents(model, corpus, idx),
         "norms": lambda: output_norms(model, corpus, idx),
         "compensation": lambda: prune_and_compensate(model, corpus, idx, [np.arange(12)] * 3),
+        "responses": lambda: continue_prompts(model, [np.arange(3, 11)], 1, 4, False, 0),
     }[what]
     hold(model, 5)
     with pytest.raises(BabelscopeError, match=r"one document of 1[23] tokens at a time.*device_map: auto"):

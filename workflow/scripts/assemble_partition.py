@@ -3,14 +3,13 @@
 from babelscope.experts.layer_file import assemble_layers
 from babelscope.experts.partition import write_partition
 from babelscope.model.info import read_model_info
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    info = read_model_info(smk.input.model)
-    partition, attrs = assemble_layers(smk.input.layers, info)
-    write_partition(smk.output[0], partition, model=info.name, **attrs)
+def main(job: Job) -> None:
+    info = read_model_info(job.input.model)
+    partition, attrs = assemble_layers(job.input.layers, info)
+    write_partition(job.output[0], partition, model=info.name, **attrs)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

@@ -1,40 +1,19 @@
 """Adaptor of rule compensate."""
 
-from babelscope.experts.partition import read_partition
-from babelscope.model.compute import Compute
-from babelscope.model.info import read_model_info
 from babelscope.pruning.evaluate import Choice, plan_pruning
 from babelscope.pruning.pruned_model import write_plan
-from babelscope.recording.counts import read_activations
-from babelscope.study.job import run_job
-from babelscope.text.tokens import read_tokens
+from babelscope.recording.job_files import JobFiles
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    info = read_model_info(smk.input.model)
-    languages = smk.params.languages
-    corpora = [
-        read_tokens(path, info.name, lang) for path, lang in zip(smk.input.tokens, languages, strict=True)
-    ]
-    partition = read_partition(smk.input.experts, info)
-    frequencies = [
-        read_activations(path, model=info.name, language=lang, partition=partition, corpus=corpus).frequency
-        for path, lang, corpus in zip(smk.input.activations, languages, corpora, strict=True)
-    ]
-    choice = dict(smk.params.choice)
-    n_documents = smk.params.documents
-    plan, fits = plan_pruning(
-        info,
-        Compute(**smk.params.compute),
-        corpora,
-        partition,
-        frequencies,
-        Choice(**choice),
-        n_documents,
-    )
-    parameters = {**choice, "documents": n_documents}
-    write_plan(smk.output[0], plan, fits, info.name, smk.wildcards.target, languages, **parameters)
+def main(job: Job) -> None:
+    files, p = JobFiles(job), job.params
+    corpora = files.corpora(p.languages)
+    frequencies = list(files.frequencies(p.languages, corpora).values())
+    asked = (corpora, files.partition, frequencies, Choice(**p.choice), p.documents)
+    plan, fits = plan_pruning(files.info, files.compute, *asked)
+    parameters = {**p.choice, "documents": p.documents}
+    write_plan(job.output[0], plan, fits, files.info.name, job.wildcards.target, p.languages, **parameters)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

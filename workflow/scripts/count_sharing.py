@@ -2,15 +2,14 @@
 
 from babelscope.comparison.frequency import read_frequency
 from babelscope.comparison.sharing import count_sharing, write_sharing
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    model, threshold = smk.wildcards.model, smk.params.threshold
-    frequency, languages = read_frequency(smk.input.frequency, model)
+def main(job: Job) -> None:
+    model, threshold = job.wildcards.model, job.params.threshold
+    frequency, languages = read_frequency(job.input.frequency, model)
     sharing = count_sharing(frequency, threshold)
-    write_sharing(smk.output.sharing, smk.output.table, sharing, languages, model, threshold)
+    write_sharing(job.output.sharing, job.output.table, sharing, languages, model, threshold)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

@@ -1,22 +1,17 @@
 """Adaptor of rule index_experts."""
 
-from babelscope.evidence import expert_tables
+from babelscope.evidence.expert_tables import write_index
 from babelscope.evidence.specificity import index_experts
-from babelscope.files.tables import write_table
 from babelscope.recording.counts import read_recordings
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 from babelscope.study.languages import select_languages
 
 
-def main(smk):
-    codes, languages = smk.params.languages, select_languages(smk.input.languages, smk.params.languages)
-    counts = read_recordings(smk.input.activations, smk.wildcards.model, codes)
-    index = index_experts(counts, languages, smk.params.threshold)
-    rows = expert_tables.tabulate_index(index, codes)
-    write_table(smk.output.index, rows, expert_tables.index_columns(codes))
-    specific = expert_tables.tabulate_specific(index, codes, smk.params.n_most)
-    write_table(smk.output.specific, specific, expert_tables.SPECIFIC_COLUMNS)
+def main(job: Job) -> None:
+    codes, languages = job.params.languages, select_languages(job.input.languages, job.params.languages)
+    counts = read_recordings(job.input.activations, job.wildcards.model, codes)
+    index = index_experts(counts, languages, job.params.threshold)
+    write_index(job.output.index, job.output.specific, index, codes, job.params.n_most)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

@@ -2,19 +2,18 @@
 
 from babelscope.evidence.robustness import judge_study, read_judges, read_main, write_verdicts
 from babelscope.recording.counts import read_recordings
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    model, codes, settings = smk.wildcards.model, smk.params.languages, smk.params.settings
+def main(job: Job) -> None:
+    model, codes, settings = job.wildcards.model, job.params.languages, job.params.settings
     judges, main_study = (
-        read_judges(smk.input, codes, model, **smk.params.judges),
-        read_main(smk.input, model, codes),
+        read_judges(job.input, codes, model, **job.params.judges),
+        read_main(job.input, model, codes),
     )
-    counts = read_recordings(smk.input.activations, model, codes)
-    controls = {name: read_recordings(smk.input[name], model, codes, name) for name in smk.params.controls}
-    write_verdicts(smk.output, judge_study(main_study, counts, controls, judges, **settings))
+    counts = read_recordings(job.input.activations, model, codes)
+    controls = {name: read_recordings(job.input[name], model, codes, name) for name in job.params.controls}
+    write_verdicts(job.output, judge_study(main_study, counts, controls, judges, **settings))
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

@@ -2,16 +2,15 @@
 
 from babelscope.evidence.figures.every import evidence_figures, read_evidence
 from babelscope.figures.style import Look, save_figures
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 from babelscope.study.languages import select_languages
 
 
-def main(smk):
-    look, languages = Look(**smk.params.look), select_languages(smk.input.languages, smk.params.languages)
-    evidence = read_evidence(smk.input, smk.wildcards.model, smk.params.languages)
-    figures = evidence_figures(*evidence, languages, smk.wildcards.model, look)
-    save_figures(figures, [*smk.output.png, *smk.output.svg], look)
+def main(job: Job) -> None:
+    look, languages = Look(**job.params.look), select_languages(job.input.languages, job.params.languages)
+    evidence = read_evidence(job.input, job.wildcards.model, job.params.languages)
+    figures = evidence_figures(*evidence, languages, job.wildcards.model, look)
+    save_figures(figures, [*job.output.png, *job.output.svg], look)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

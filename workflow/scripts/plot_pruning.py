@@ -3,15 +3,14 @@
 from babelscope.figures.style import Look, save_figure
 from babelscope.files.whole import read_json
 from babelscope.pruning.figures import plot_losses
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    look = Look(**smk.params.look)
-    results = [read_json(path) for path in smk.input]
-    figure = plot_losses(results, smk.params.names, smk.wildcards.model)
-    save_figure(figure, [smk.output.svg, smk.output.png], look)
+def main(job: Job) -> None:
+    look = Look(**job.params.look)
+    results = [read_json(path) for path in job.input]
+    figure = plot_losses(results, job.params.names, job.wildcards.model)
+    save_figure(figure, [job.output.svg, job.output.png], look)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

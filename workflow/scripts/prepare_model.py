@@ -2,13 +2,12 @@
 
 from babelscope.model.info import write_model_info
 from babelscope.model.prepare import prepare_model
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    info = prepare_model(smk.wildcards.model, smk.params.definition, smk.params.weights)
-    write_model_info(smk.output[0], info)
+def main(job: Job) -> None:
+    info = prepare_model(job.wildcards.model, job.params.definition, job.params.weights)
+    write_model_info(job.output[0], info)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake, network=True)  # noqa: F821
+run_job(main, globals(), network=True)

@@ -1,15 +1,14 @@
 """Adaptor of rule sample_corpus."""
 
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 from babelscope.text.documents import sample_documents, write_documents
 
 
-def main(smk):
+def main(job: Job) -> None:
     documents = sample_documents(
-        smk.wildcards.lang, smk.params.source, seed=smk.params.seed, **smk.params.sampling
+        job.wildcards.lang, job.params.source, seed=job.params.seed, **job.params.sampling
     )
-    write_documents(smk.output[0], documents)
+    write_documents(job.output[0], documents)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake, network=True)  # noqa: F821
+run_job(main, globals(), network=True)

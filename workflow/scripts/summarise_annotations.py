@@ -2,13 +2,12 @@
 
 from babelscope.files.tables import write_table
 from babelscope.responses.agreement import summarise_annotations
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    rows = summarise_annotations(smk.input.annotations)
-    write_table(smk.output[0], rows, tuple(rows[0]))
+def main(job: Job) -> None:
+    rows = summarise_annotations(job.input.annotations)
+    write_table(job.output[0], rows, tuple(rows[0]))
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

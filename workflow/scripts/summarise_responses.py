@@ -2,14 +2,13 @@
 
 from babelscope.files.tables import write_table
 from babelscope.responses.measures import RESPONSE_MODES, summarise_responses
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    pairs = list(zip(smk.input, smk.params.languages, strict=True))
+def main(job: Job) -> None:
+    pairs = list(zip(job.input, job.params.languages, strict=True))
     rows = [summarise_responses(path, lang, mode) for path, lang in pairs for mode in RESPONSE_MODES]
-    write_table(smk.output[0], rows, tuple(rows[0]))
+    write_table(job.output[0], rows, tuple(rows[0]))
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

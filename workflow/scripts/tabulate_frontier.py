@@ -4,16 +4,15 @@ from babelscope.figures.style import Look, save_figure
 from babelscope.files.whole import read_json, write_text
 from babelscope.pruning.figures import plot_frontier
 from babelscope.pruning.tables import frontier_table
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    rows = [row for path in smk.input for row in read_json(path)]
-    write_text(smk.output.table, frontier_table(rows))
-    look = Look(**smk.params.look)
-    figure = plot_frontier(rows, smk.params.names, smk.wildcards.model)
-    save_figure(figure, [smk.output.svg, smk.output.png], look)
+def main(job: Job) -> None:
+    rows = [row for path in job.input for row in read_json(path)]
+    write_text(job.output.table, frontier_table(rows))
+    look = Look(**job.params.look)
+    figure = plot_frontier(rows, job.params.names, job.wildcards.model)
+    save_figure(figure, [job.output.svg, job.output.png], look)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

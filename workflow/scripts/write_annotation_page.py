@@ -4,15 +4,14 @@ from pathlib import Path
 
 from babelscope.responses.measures import read_responses
 from babelscope.responses.page import write_annotation_page
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    responses = [r for r in read_responses(smk.input.responses) if r.get("mode") == "greedy"]
-    names = {"model": smk.wildcards.model, "language": smk.wildcards.lang}
-    template = Path(smk.input.template).read_text(encoding="utf-8")
-    write_annotation_page(smk.output[0], responses, template=template, **names, seed=smk.params.seed)
+def main(job: Job) -> None:
+    responses = [r for r in read_responses(job.input.responses) if r.get("mode") == "greedy"]
+    names = {"model": job.wildcards.model, "language": job.wildcards.lang}
+    template = Path(job.input.template).read_text(encoding="utf-8")
+    write_annotation_page(job.output[0], responses, template=template, **names, seed=job.params.seed)
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

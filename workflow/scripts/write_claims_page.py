@@ -2,12 +2,11 @@
 
 from babelscope.evidence.page import claims_page, read_page
 from babelscope.files.whole import write_text
-from babelscope.study.job import run_job
+from babelscope.study.job import Job, run_job
 
 
-def main(smk):
-    write_text(smk.output[0], claims_page(*read_page(smk.input), smk.wildcards.model))
+def main(job: Job) -> None:
+    write_text(job.output[0], claims_page(*read_page(job.input), job.wildcards.model))
 
 
-if "snakemake" in globals():
-    run_job(main, snakemake)  # noqa: F821
+run_job(main, globals())

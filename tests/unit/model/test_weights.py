@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tests.tiny import FAMILY_CONFIGS, N_TOKENS, make_model, save_model
 
 from babelscope.model.families import FAMILIES
-from babelscope.model.load import find_ffn_layers
+from babelscope.model.layers import find_ffn_layers
 from babelscope.model.weights import count_layers, ffn_shape, read_index, read_rows, read_tensor
 from babelscope.study.errors import BabelscopeError
 

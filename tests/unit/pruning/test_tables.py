@@ -19,6 +19,7 @@ from babelscope.pruning.speed import (
     speed_table,
 )
 from babelscope.pruning.tables import excess_matrix, matrix_rows, matrix_table, tabulate_pruning
+from babelscope.study.errors import BabelscopeError
 
 LOG2 = np.log(2)
 
@@ -100,6 +101,35 @@ def test_speed_is_held_against_operations_and_bytes():
         "language,phase,batch_size,dense_tokens_per_second,sliced_tokens_per_second,ratio,ideal_ratio,"
     )
     assert model.layers[0].d_ff == 24
+
+
+def hold_sequences(model, n_sequences):
+    """Let a pass with more sequences than this run out of memory."""
+
+    def limit(_module, _args, kwargs):
+        if len(kwargs["input_ids"]) > n_sequences:
+            raise torch.OutOfMemoryError("no more")
+
+    model.base.register_forward_pre_hook(limit, with_kwargs=True)
+
+
+@pytest.mark.parametrize(("n_sequences", "measured"), [(2, [1, 2]), (1, [1])])
+def test_speed_is_measured_with_half_the_sequences_where_memory_runs_out(n_sequences, measured):
+    model = StudyModel(make_model("llama"))
+    hold_sequences(model, n_sequences)
+    settings = SpeedSettings((1, 4), prompt_tokens=4, new_tokens=1, repeats=1)
+    rows = list(measure_speed(model, {"en": PruningPlan(np.ones((3, 24), bool))}, np.arange(3, 11), settings))
+    assert [row.batch_size for row in rows if row.phase == "decode"] == measured
+
+
+def test_speed_of_one_sequence_that_does_not_fit_is_an_error_that_says_what_to_do():
+    model = StudyModel(make_model("llama"))
+    hold_sequences(model, 0)
+    rows = measure_speed(
+        model, {"en": PruningPlan(np.ones((3, 24), bool))}, np.arange(3, 11), SpeedSettings()
+    )
+    with pytest.raises(BabelscopeError, match=r"one document of 64 tokens at a time.*device_map: auto"):
+        next(rows)
 
 
 CALM = Timing(np.array([2.0, 2.0, 2.0]), np.array([1.0, 1.0, 1.0]))

@@ -34,7 +34,7 @@ slots, shared = int(sys.argv[1]), int(sys.argv[2])
 smk = SimpleNamespace(
     log=[], threads=1, resources=SimpleNamespace(gpu=slots), config={"gpus": {"jobs_per_gpu": shared}}
 )
-run_job(main, smk)
+run_job(main, {"snakemake": smk})
 """
 
 

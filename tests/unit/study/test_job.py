@@ -18,10 +18,11 @@ from babelscope.study.errors import BabelscopeError
 from babelscope.study.job import run_job
 from babelscope.study.progress import logger, progress
 
-def main(smk):
+def main(job):
     {body}
 
-run_job(main, SimpleNamespace(log=["logs/deep/job.log"], threads=1), network={network})
+job = SimpleNamespace(log=["logs/deep/job.log"], threads=1)
+run_job(main, {{"snakemake": job}}, network={network})
 """
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from babelscope.evidence.specificity import ExpertIndex, most_specific
+from babelscope.files.tables import write_table
 
 INDEX_TAIL = (
     "entropy", "top_language", "next_language", "difference", "low", "high", "p_value", "q_value",
@@ -41,6 +42,14 @@ def tabulate_specific(index: ExpertIndex, codes: Sequence[str], n_most: int) -> 
             }
             rows.append(entry)
     return rows
+
+
+def write_index(
+    index_path: str, specific_path: str, index: ExpertIndex, codes: Sequence[str], n_most: int
+) -> None:
+    """Write ``experts.csv``, and ``specific_experts.csv`` with at most ``n_most`` rows a language."""
+    write_table(index_path, tabulate_index(index, codes), index_columns(codes))
+    write_table(specific_path, tabulate_specific(index, codes, n_most), SPECIFIC_COLUMNS)
 
 
 def _index_row(index: ExpertIndex, codes: Sequence[str], row: int) -> dict[str, Any]:

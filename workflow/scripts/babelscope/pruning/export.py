@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from babelscope.model.compute import Compute
 from babelscope.model.families import find_family
+from babelscope.model.info import ModelInfo
 from babelscope.model.layers import pad_neurons
 from babelscope.model.load import StudyModel
+from babelscope.model.load import load_model as load_prepared
 from babelscope.pruning.cut import FAST_WIDTHS, count_parameters, round_widths
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.errors import BabelscopeError
@@ -84,6 +88,38 @@ def export_pruned(
         f"widths: {widths}.\n\n{loading}"
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def export_both(
+    info: ModelInfo,
+    dtype: str,
+    plan: PruningPlan,
+    target: str,
+    languages: Sequence[str],
+    sliced: str | Path,
+    padded: str | Path,
+) -> None:
+    """Save a pruned model in both forms, each folder whole or not at all.
+
+    Parameters
+    ----------
+    info, dtype : the dense model, and the type of the weights.
+    plan : which neurons stay, and the corrected columns.
+    target, languages : what the model is for.
+    sliced, padded : the folders; what is there is replaced.
+    """
+    about = (
+        f"# {info.name}, for {', '.join(languages)}\n\nThe feed-forward neurons of {info.name} "
+        f"({info.origin}) that serve {target}: {plan.keep.mean():.1%} of them. The kept columns of the "
+        "down projections were corrected by least squares (Babelscope). The licence of the dense model holds."
+    )
+    for folder in (sliced, padded):
+        part = Path(f"{folder}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        model = load_prepared(info, Compute(dtype, "cpu"))
+        export_pruned(model, plan, info.path, part, about, padded=folder is padded)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
 
 
 def load_exported(

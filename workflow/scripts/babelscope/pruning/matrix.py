@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,37 @@ from babelscope.model.info import ModelInfo
 from babelscope.model.load import load_model
 from babelscope.pruning.compensation import prune_and_compensate
 from babelscope.pruning.cut import kept_neurons, prune
+from babelscope.pruning.evaluate import Choice
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.progress import progress
 from babelscope.text.tokens import TokenizedCorpus
+
+
+def choose_for_targets(
+    choices: Mapping[str, Mapping[str, Any]],
+    targets: Mapping[str, Sequence[str]],
+    frequency: Mapping[str, np.ndarray],
+) -> dict[str, dict[str, np.ndarray]]:
+    """The experts that each language or union keeps, by several choices.
+
+    Parameters
+    ----------
+    choices : by selection the keyword arguments of ``Choice``.
+    targets : by name the languages that share a pruned model.
+    frequency : by language float64 (n_layers, n_experts).
+
+    Returns
+    -------
+    By selection and target, bool (n_layers, n_experts).
+    """
+    return {
+        selection: {
+            target: Choice(**choice).experts([frequency[language] for language in members])
+            for target, members in targets.items()
+        }
+        for selection, choice in choices.items()
+    }
 
 
 def evaluate_under_experts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,3 +164,10 @@ def read_plan(path: str | Path, info: ModelInfo, target: str) -> PruningPlan:
             f"({info.d_model}, neurons kept) for every layer or none; {remake}"
         )
     return PruningPlan(keep, _StoredColumns(Path(path), info.n_layers) if len(names) > 1 else ())
+
+
+def read_plans(
+    paths: Iterable[str | Path], info: ModelInfo, targets: Iterable[str]
+) -> dict[str, PruningPlan]:
+    """Open the pruned models of several targets, one file each, in this order; see ``read_plan``."""
+    return {target: read_plan(path, info, target) for target, path in zip(targets, paths, strict=True)}

@@ -13,10 +13,15 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from babelscope.files.whole import write_text
+from babelscope.model.compute import Compute
+from babelscope.model.info import ModelInfo
 from babelscope.model.layers import FfnState, restored
-from babelscope.model.load import StudyModel
+from babelscope.model.load import StudyModel, load_model
 from babelscope.pruning.cut import FAST_WIDTHS, round_widths
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+from babelscope.study.progress import progress
+from babelscope.text.fitting import fits, halve_budget
 
 
 @dataclass(frozen=True)
@@ -148,14 +153,11 @@ def measure_speed(
             round_widths(layers, settings.width_multiple)
             states, weight_bytes = [dense, FfnState.of(layers)], [_weights(model).n_bytes]
         weight_bytes.insert(0, _weights(model).n_bytes)
-        for batch_size in settings.batch_sizes:
-            ids = np.resize(token_ids, (batch_size, settings.prompt_tokens)).astype(np.int64)
-            prompt = torch.from_numpy(ids).to(model.device)
-            with restored(layers):
-                turns = partial(_interleaved, model, states, prompt, settings)
-                timings = measure_again(turns, settings.attempts)
-                passing = [_peak(model, state, prompt) for state in states]
-            n_tokens = {"prefill": ids.size, "decode": batch_size * settings.new_tokens}
+        for batch_size, (timings, passing) in _measure_sizes(model, states, token_ids, settings):
+            n_tokens = {
+                "prefill": batch_size * settings.prompt_tokens,
+                "decode": batch_size * settings.new_tokens,
+            }
             for phase, timing in timings.items():
                 dense_seconds, sliced_seconds = timing.medians
                 shared = _shared_cost(model, phase, batch_size, settings)
@@ -179,11 +181,66 @@ def measure_speed(
                 )
 
 
+_Measured = tuple[dict[str, Timing], list[dict[str, int]]]
+
+
+def _measure_sizes(
+    model: StudyModel, states: Sequence[FfnState], token_ids: np.ndarray, settings: SpeedSettings
+) -> Iterator[tuple[int, _Measured]]:
+    """Timings and bytes of a pass for every size of a batch, once; a size that does not fit is halved."""
+    done: set[int] = set()
+    found: list[_Measured] = []
+
+    def measure(batch_size: int) -> None:
+        ids = np.resize(token_ids, (batch_size, settings.prompt_tokens)).astype(np.int64)
+        prompt = torch.from_numpy(ids).to(model.device)
+        with restored(model.layers):
+            turns = partial(_interleaved, model, states, prompt, settings)
+            timings = measure_again(turns, settings.attempts)
+            found.append((timings, [_peak(model, state, prompt) for state in states]))
+
+    for batch_size in settings.batch_sizes:
+        while batch_size not in done and not fits(measure, batch_size):
+            n_tokens = halve_budget(batch_size * settings.prompt_tokens, settings.prompt_tokens)
+            batch_size = n_tokens // settings.prompt_tokens
+        if batch_size not in done:
+            done.add(batch_size)
+            yield batch_size, found.pop()
+
+
+def time_plans(
+    info: ModelInfo, compute: Compute, plans: Mapping[str, PruningPlan], token_ids: np.ndarray, which: str
+) -> list[SpeedRow]:
+    """Load a model and time it against pruned ones, see ``measure_speed``.
+
+    Parameters
+    ----------
+    info, compute : the prepared model, and how it computes.
+    plans, token_ids : pruned models by language, and any text.
+    which : ``extremes`` (see ``choose_extremes``) or ``all`` of them.
+    """
+    if which == "extremes":
+        n_kept = {language: int(plan.keep.sum()) for language, plan in plans.items()}
+        plans = {language: plans[language] for language in choose_extremes(n_kept)}
+    settings, rows = SpeedSettings(), []
+    model = load_model(info, compute)
+    with progress(2 * len(plans) * len(settings.batch_sizes), "timings", "measuring speed") as bar:
+        for row in measure_speed(model, plans, token_ids, settings):
+            rows.append(row)
+            bar.update(1)
+    return rows
+
+
 def speed_table(rows: Sequence[SpeedRow]) -> str:
     """CSV text, one line a row."""
     names = [field.name for field in fields(SpeedRow)]
     lines = [",".join(_cell(getattr(row, name)) for name in names) for row in rows]
     return "\n".join([",".join(names), *lines]) + "\n"
+
+
+def write_speed(path: str, rows: Sequence[SpeedRow]) -> None:
+    """Write ``pruning_speed.csv``."""
+    write_text(path, speed_table(rows))
 
 
 def _cell(value: object) -> str:

@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from babelscope.model.load import StudyModel
+from babelscope.model.compute import Compute
+from babelscope.model.info import ModelInfo
+from babelscope.model.load import StudyModel, load_model
+from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.errors import BabelscopeError
+from babelscope.study.progress import progress
+from babelscope.text.fitting import fits, halve_budget
 from babelscope.text.tokens import TokenizedCorpus
 
 MIN_PROMPT_TOKENS = 4
@@ -45,6 +50,59 @@ def choose_prompts(
     return prompts
 
 
+def generate_responses(
+    info: ModelInfo,
+    compute: Compute,
+    corpus: TokenizedCorpus,
+    plan: PruningPlan,
+    *,
+    prompts: int,
+    prompt_tokens: int,
+    new_tokens: int,
+    seed: int,
+) -> list[dict[str, str]]:
+    """Continue held-out prompts with the dense and with the pruned model, greedily and by sampling.
+
+    Parameters
+    ----------
+    info, compute : the prepared model, and how it computes.
+    corpus, plan : documents of the language, and its pruned model.
+    prompts, prompt_tokens : see ``choose_prompts``.
+    new_tokens, seed : see ``continue_prompts``.
+
+    Returns
+    -------
+    Rows of ``responses/{lang}.jsonl``: ``id`` (of the document), ``mode`` (``greedy`` or ``sampled``),
+    ``prompt``, ``dense`` and ``pruned``.
+
+    Raises
+    ------
+    BabelscopeError
+        Where no held-out document is long enough, or one prompt does not fit into memory.
+    """
+    chosen = choose_prompts(corpus, prompts, prompt_tokens)
+    model, decode = load_model(info, compute), load_decoder(info.path)
+    plans = {"dense": PruningPlan(plan.keep | True), "pruned": plan}
+    modes = {"greedy": False, "sampled": True}
+    texts: dict[tuple[str, str], list[str]] = {}
+    with progress(len(chosen) * len(plans) * len(modes), "responses", "generating") as bar:
+        for side, one in plans.items():
+            with model.restored():
+                apply_plan(model.layers, one)
+                for mode, sample in modes.items():
+                    ids = [prompt for _, prompt in chosen]
+                    found = continue_prompts(
+                        model, ids, corpus.bos_token_id, new_tokens, sample, seed, bar.update
+                    )
+                    texts[side, mode] = [decode(one) for one in found]
+    return [
+        {"id": str(number), "mode": mode, "prompt": decode(prompt.tolist())}
+        | {side: texts[side, mode][row] for side in plans}
+        for mode in modes
+        for row, (number, prompt) in enumerate(chosen)
+    ]
+
+
 def continue_prompts(
     model: StudyModel,
     prompts: Sequence[np.ndarray],
@@ -62,19 +120,30 @@ def continue_prompts(
     new_tokens : at most this many; fewer where the model ends its text.
     sample : True: drawn at temperature 1 from the top 0.95 of the probability; False: greedy.
     seed : of the sampling; the same for both models.
+
+    Raises
+    ------
+    BabelscopeError
+        Where one prompt does not fit into memory.
     """
-    results = []
-    for number, prompt in enumerate(prompts):
-        ids = [*([bos_token_id] if bos_token_id >= 0 else []), *prompt.tolist()]
-        torch.manual_seed(seed + number)
+    results: list[list[int]] = []
+    drawn = {"temperature": 1.0, "top_p": 0.95, "top_k": 0} if sample else {}
+
+    def run(ids: list[int]) -> None:
         with torch.inference_mode():
             output = model.module.generate(  # type: ignore[operator]
                 torch.tensor([ids], device=model.device),
                 max_new_tokens=new_tokens,
                 do_sample=sample,
-                **({"temperature": 1.0, "top_p": 0.95, "top_k": 0} if sample else {}),
+                **drawn,
             )
         results.append(output[0, len(ids) :].tolist())
+
+    for number, prompt in enumerate(prompts):
+        ids = [*([bos_token_id] if bos_token_id >= 0 else []), *prompt.tolist()]
+        torch.manual_seed(seed + number)
+        if not fits(run, ids):
+            halve_budget(len(ids) + new_tokens, len(ids) + new_tokens)  # one is the end of halving
         on_progress(1)
     return results
 

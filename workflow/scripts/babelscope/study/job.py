@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.gpus import assign_gpus
@@ -15,8 +15,29 @@ from babelscope.study.gpus import assign_gpus
 logger = logging.getLogger("babelscope")
 
 
-def run_job(main: Callable[[Any], None], smk: Any, *, network: bool = False) -> None:
-    """Run an adaptor's ``main(smk)`` as a Snakemake job.
+class Job(Protocol):
+    """What Snakemake gives to a script.
+
+    Attributes
+    ----------
+    input, output, params, wildcards, resources : of the rule, by name.
+    threads : that the job may use.
+    config : the whole configuration.
+    log : paths.
+    """
+
+    input: Any
+    output: Any
+    params: Any
+    wildcards: Any
+    resources: Any
+    threads: int
+    config: Mapping[str, Any]
+    log: Sequence[str]
+
+
+def run_job(main: Callable[[Job], None], script: Mapping[str, Any], *, network: bool = False) -> None:
+    """Run an adaptor as a Snakemake job; where it is imported, nothing is run.
 
     Messages of the ``babelscope`` logger go to the rule's log file and to standard error. The numeric
     libraries get the rule's threads. A rule that declares the resource ``gpu`` sees the GPUs that it gets
@@ -26,13 +47,16 @@ def run_job(main: Callable[[Any], None], smk: Any, *, network: bool = False) -> 
     Parameters
     ----------
     main : the adaptor.
-    smk : the `snakemake` object of the script.
+    script : the script's ``globals()``: Snakemake puts the job there, as ``snakemake``.
     network : True for the rules that may fetch from the hub.
     """
+    if "snakemake" not in script:
+        return
+    job: Job = script["snakemake"]
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if smk.log:
-        Path(smk.log[0]).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(smk.log[0], mode="w", encoding="utf-8"))
+    if job.log:
+        Path(job.log[0]).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(job.log[0], mode="w", encoding="utf-8"))
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(message)s", handlers=handlers, force=True
     )
@@ -43,11 +67,11 @@ def run_job(main: Callable[[Any], None], smk: Any, *, network: bool = False) -> 
         os.environ["HF_HUB_OFFLINE"] = "1"
     lease = None
     try:
-        limit_threads(smk.threads)
-        slots = getattr(getattr(smk, "resources", None), "gpu", None)
+        limit_threads(job.threads)
+        slots = getattr(getattr(job, "resources", None), "gpu", None)
         if slots is not None:
-            lease = assign_gpus(slots, smk.config["gpus"]["jobs_per_gpu"])
-        main(smk)
+            lease = assign_gpus(slots, job.config["gpus"]["jobs_per_gpu"])
+        main(job)
     except BabelscopeError as error:
         logger.error("error: %s", error)
         sys.exit(1)

@@ -1,0 +1,94 @@
+"""The files that jobs of several stages read, by the names that rules give them.
+
+Each must be of the job's model and of the language that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from babelscope.experts.partition import ExpertPartition, read_partition
+from babelscope.model.compute import Compute
+from babelscope.model.info import ModelInfo, read_model_info
+from babelscope.recording.counts import read_activations
+from babelscope.study.job import Job
+from babelscope.text.tokens import TokenizedCorpus, read_tokens
+
+
+class JobFiles:
+    """What a job reads, each file when it is asked for.
+
+    Parameters
+    ----------
+    job : its inputs are named ``model``, ``tokens``, ``experts``, ``activations``; not all rules have all.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    @cached_property
+    def info(self) -> ModelInfo:
+        """The prepared model."""
+        return read_model_info(self.job.input.model)
+
+    @property
+    def compute(self) -> Compute:
+        """How the model computes; what decides no result is in the configuration, not in a parameter."""
+        limit = self.job.config["model_definitions"][self.info.name]["gpu_memory_gb"]
+        return Compute(**self.job.params.compute, gpu_memory_gb=limit)
+
+    @cached_property
+    def partition(self) -> ExpertPartition:
+        """The study's own experts."""
+        return read_partition(self.job.input.experts, self.info)
+
+    @cached_property
+    def corpus(self) -> TokenizedCorpus:
+        """Documents of the job's language."""
+        return self.read_corpus(self.job.input.tokens, self.job.wildcards.lang)
+
+    def corpora(self, languages: Iterable[str]) -> list[TokenizedCorpus]:
+        """Documents of several languages, one file each, in this order."""
+        pairs = zip(self.job.input.tokens, languages, strict=True)
+        return [self.read_corpus(path, language) for path, language in pairs]
+
+    def read_corpus(self, path: str, language: str) -> TokenizedCorpus:
+        """Documents of one language."""
+        return read_tokens(path, self.info.name, language)
+
+    @cached_property
+    def frequency(self) -> np.ndarray:
+        """How often the job's language uses each expert, made with its documents and the study's experts."""
+        said: dict[str, Any] = {
+            "model": self.info.name,
+            "language": self.job.wildcards.lang,
+            "partition": self.partition,
+        }
+        return read_activations(self.job.input.activations, **said, corpus=self.corpus).frequency
+
+    def frequencies(
+        self, languages: Iterable[str], corpora: Iterable[TokenizedCorpus] | None = None
+    ) -> dict[str, np.ndarray]:
+        """How often each of several languages uses each expert, in this order.
+
+        Parameters
+        ----------
+        languages : codes, one file each.
+        corpora : where they are given, the files must have been made with their documents.
+
+        Returns
+        -------
+        By language float64 (n_layers, n_experts).
+        """
+        languages = list(languages)
+        documents = [None] * len(languages) if corpora is None else list(corpora)
+        said: dict[str, Any] = {"model": self.info.name, "partition": self.partition}
+        rows = zip(languages, self.job.input.activations, documents, strict=True)
+        return {
+            language: read_activations(path, language=language, corpus=corpus, **said).frequency
+            for language, path, corpus in rows
+        }
