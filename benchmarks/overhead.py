@@ -21,20 +21,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from workflow_rules import model_rules
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
 REPEATS = 3
-MODEL_RULES = {
-    "check_model",
-    "compensate",
-    "evaluate_matrix",
-    "evaluate_pruning",
-    "generate_responses",
-    "measure_pruning_speed",
-    "record_activations",
-    "record_sweep",
-    "trace_frontier",
-}
 
 
 @dataclass(frozen=True)
@@ -110,7 +101,7 @@ def main() -> None:
     by_rule: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         by_rule[job.rule].append(job)
-    loading = time_loading()
+    loading, of_model = time_loading(), model_rules()
     wall = (max(job.end for job in jobs) - min(job.begin for job in jobs)).total_seconds()
     total = wall * options.cores
     started = loaded = own = 0.0
@@ -119,7 +110,7 @@ def main() -> None:
     for rule, found in sorted(by_rule.items(), key=lambda item: -sum(job.seconds for job in item[1])):
         seconds, threads = sum(job.seconds for job in found), found[0].threads
         start = min(seconds, time_import(rule) * len(found))
-        load = min(seconds - start, loading * len(found) if rule in MODEL_RULES else 0.0)
+        load = min(seconds - start, loading * len(found) if rule in of_model else 0.0)
         rest = seconds - start - load
         started, loaded, own = started + start * threads, loaded + load * threads, own + rest * threads
         share = rest / seconds if seconds else 0.0

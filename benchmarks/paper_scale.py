@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
-import random
 import re
 import signal
 import statistics
@@ -31,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from paper_inputs import LANGUAGES, make_model, make_text
+from workflow_rules import model_rules
 
 ROOT = Path(__file__).resolve().parents[1]
 CSV = ROOT / "benchmarks" / "results" / "paper_scale.csv"
@@ -48,18 +48,6 @@ COLUMNS = (
     "peak_gpu_gb",
     "peak_host_gb",
 )
-LANGUAGES = ["en", "fr", "es", "pt", "bn", "ur", "hi", "ar", "zh"]
-MODEL_RULES = {
-    "check_model",
-    "compensate",
-    "evaluate_matrix",
-    "evaluate_pruning",
-    "generate_responses",
-    "measure_pruning_speed",
-    "record_activations",
-    "record_sweep",
-    "trace_frontier",
-}
 
 
 @dataclass(frozen=True)
@@ -86,59 +74,6 @@ PARTS = {
     "recording": Part(1, 10000, ("results/llama-7b-shape/activations/en.h5",)),
     "default": Part(9, 600, ("all",), shape=False),
 }
-
-
-def make_text(folder: Path, n_documents: int, sentences: Path) -> None:
-    """Documents of about 200 tokens for each language, drawn from the packaged sentences."""
-    by_language: dict[str, list[str]] = {}
-    for line in sentences.read_text(encoding="utf-8").splitlines():
-        language, _, sentence = line.partition("\t")
-        if sentence:
-            by_language.setdefault(language, []).append(sentence)
-    rng = random.Random(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    for language in LANGUAGES:
-        known = by_language[language]
-        lines = (
-            json.dumps(
-                {"text": " ".join(rng.sample(known, 12 if language == "zh" else 8))}, ensure_ascii=False
-            )
-            for _ in range(n_documents)
-        )
-        (folder / f"{language}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def make_model(folder: Path, sentences: Path) -> None:
-    """A model of Llama 2 7B's shape, random bfloat16 weights (13.5 GB), and a tokenizer."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=32000, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
-    rows = (line.split("\t") for line in sentences.read_text(encoding="utf-8").splitlines() if "\t" in line)
-    tokenizer.train_from_iterator((row[1] for row in rows if row[0] in LANGUAGES), trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
-    fast.save_pretrained(folder)
-    config = LlamaConfig(
-        hidden_size=4096,
-        intermediate_size=11008,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=32,
-        vocab_size=32000,
-        bos_token_id=0,
-        eos_token_id=1,
-        dtype="bfloat16",
-    )
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = LlamaForCausalLM(config)
-    model.save_pretrained(folder, max_shard_size="5GB")
 
 
 def write_settings(part: Part, cap: float | None, work: Path) -> Path:
@@ -261,7 +196,7 @@ def tabulate(name: str, part: Part, cap: float | None, run: Path) -> list[dict[s
         rows.append(
             head | {"rule": rule} | measure(spans, [m for *_, m in found], failed.get(rule, 0), samples)
         )
-    of_model = [job for rule in MODEL_RULES for job in jobs.get(rule, [])]
+    of_model = [job for rule in model_rules() for job in jobs.get(rule, [])]
     everything = [job for found in jobs.values() for job in found]
     whole = measure(
         [job[:2] for job in of_model], [job[2] for job in everything], sum(failed.values()), samples

@@ -1,15 +1,27 @@
-"""What the types of the configuration are made of: rows of other stages' tables, and closed sections."""
+"""Types of the configuration's values, rows of other stages' tables, and closed sections."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import core_schema
 
 from babelscope.study.errors import require
+
+Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+ProperFraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Code = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
+ModelName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+Device = Annotated[str, StringConstraints(pattern="^(auto|cpu|cuda(:[0-9]+)?)$")]
+Unique = Field(json_schema_extra={"uniqueItems": True})
+ColorMap = Literal[
+    "viridis", "plasma", "inferno", "magma", "cividis", "gray",
+    "viridis_r", "plasma_r", "inferno_r", "magma_r", "cividis_r", "gray_r",
+]  # fmt: skip
 
 
 def rows(table: str) -> dict[str, Any]:

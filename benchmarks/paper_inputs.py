@@ -1,0 +1,62 @@
+"""Model and text of the paper's size, made on this machine: only speed and memory mean something."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+LANGUAGES = ["en", "fr", "es", "pt", "bn", "ur", "hi", "ar", "zh"]
+
+
+def make_text(folder: Path, n_documents: int, sentences: Path) -> None:
+    """Documents of about 200 tokens for each language, drawn from the packaged sentences."""
+    by_language: dict[str, list[str]] = {}
+    for line in sentences.read_text(encoding="utf-8").splitlines():
+        language, _, sentence = line.partition("\t")
+        if sentence:
+            by_language.setdefault(language, []).append(sentence)
+    rng = random.Random(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for language in LANGUAGES:
+        known = by_language[language]
+        lines = (
+            json.dumps(
+                {"text": " ".join(rng.sample(known, 12 if language == "zh" else 8))}, ensure_ascii=False
+            )
+            for _ in range(n_documents)
+        )
+        (folder / f"{language}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def make_model(folder: Path, sentences: Path) -> None:
+    """A model of Llama 2 7B's shape, random bfloat16 weights (13.5 GB), and a tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=32000, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
+    rows = (line.split("\t") for line in sentences.read_text(encoding="utf-8").splitlines() if "\t" in line)
+    tokenizer.train_from_iterator((row[1] for row in rows if row[0] in LANGUAGES), trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    fast.save_pretrained(folder)
+    config = LlamaConfig(
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=32,
+        vocab_size=32000,
+        bos_token_id=0,
+        eos_token_id=1,
+        dtype="bfloat16",
+    )
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = LlamaForCausalLM(config)
+    model.save_pretrained(folder, max_shard_size="5GB")
