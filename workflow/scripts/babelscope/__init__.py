@@ -18,6 +18,7 @@ _PUBLIC = {
     "read_frequency": "babelscope.comparison.frequency",
     "read_languages": "babelscope.study.languages",
     "read_model_info": "babelscope.model.info",
+    "read_neurons": "babelscope.recording.neurons",
     "read_partition": "babelscope.experts.partition",
     "read_plan": "babelscope.pruning.pruned_model",
     "read_rows": "babelscope.model.weights",
