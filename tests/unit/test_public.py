@@ -8,6 +8,21 @@ import sys
 import pytest
 
 import babelscope
+from babelscope.files.page import find_kinds
+
+# One public reader per kind of HDF5 file.
+READERS = {
+    "activations": "read_activations",
+    "experts": "read_partition",
+    "family_tests": "read_family_tests",
+    "frequency": "read_frequency",
+    "frequency_intervals": "read_frequency_intervals",
+    "layer_experts": "read_layer_sse",
+    "replicates": "read_replicates",
+    "sharing": "read_sharing",
+    "similarity": "read_similarity",
+    "tokens": "read_tokens",
+}
 
 
 @pytest.mark.parametrize("name", [name for name in babelscope.__all__ if name != "__version__"])
@@ -24,3 +39,9 @@ def test_importing_the_package_loads_nothing_else():
     code = "import babelscope, sys; print({'torch', 'numpy', 'sklearn'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_every_kind_of_file_has_a_public_reader():
+    kinds = {kind.name for kind in find_kinds()}
+    assert kinds == set(READERS), "a new kind of file needs a reader in babelscope/__init__.py"
+    assert set(READERS.values()) <= set(babelscope.__all__)

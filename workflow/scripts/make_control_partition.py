@@ -1,6 +1,6 @@
 """Adaptor of rule make_control_partition."""
 
-from babelscope.experts.controls import cut_all_layers
+from babelscope.experts.controls import cut_experts
 from babelscope.experts.partition import write_partition
 from babelscope.model.info import read_model_info
 from babelscope.study.job import Job, run_job
@@ -10,7 +10,7 @@ def main(job: Job) -> None:
     info, p, variant = read_model_info(job.input.model), job.params, job.params.variant
     options = {"method": variant["method"], "matrix": p.matrix, "seed": p.seed}
     options["normalize_rows"] = p.normalize_rows
-    partition = cut_all_layers(info, n_experts=variant["n_experts"], n_threads=job.threads, **options)
+    partition = cut_experts(info, n_experts=variant["n_experts"], n_threads=job.threads, **options)
     write_partition(job.output[0], partition, model=info.name, variant=job.wildcards.variant, **options)
 
 

@@ -15,7 +15,7 @@ import babelscope
 from babelscope.experts.clustering import CUTS, cluster_neurons, partition_sse, reference_sse
 from babelscope.experts.clustering import rows as rows_module
 from babelscope.experts.clustering.backend import NumpyBackend, open_backend
-from babelscope.experts.controls import cut_all_layers
+from babelscope.experts.controls import cut_experts
 from babelscope.study.errors import BabelscopeError
 
 SOLVERS = ("balanced_kmeans", "malinen_franti")
@@ -285,7 +285,7 @@ def test_an_error_names_the_layer(tmp_path):
     save_file({"model.layers.0.mlp.up_proj.weight": rows}, tmp_path / "model.safetensors")
     info = SimpleNamespace(name="tiny", path=str(tmp_path), family="llama", n_layers=1)
     with pytest.raises(BabelscopeError, match="tiny, layer 0, up: row 3, column 1 is nan"):
-        cut_all_layers(info, "random", 4, "up", seed=0, n_threads=1)
+        cut_experts(info, 4, "random", seed=0, n_threads=1)
 
 
 def test_control_partitions_are_those_of_the_method(tmp_path):
@@ -293,7 +293,7 @@ def test_control_partitions_are_those_of_the_method(tmp_path):
     names = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(2)]
     save_file(dict(zip(names, rows, strict=True)), tmp_path / "model.safetensors")
     info = SimpleNamespace(name="tiny", path=str(tmp_path), family="llama", n_layers=2)
-    partition = cut_all_layers(info, "malinen_franti", 5, "up", seed=3, n_threads=1, normalize_rows=True)
+    partition = cut_experts(info, 5, "malinen_franti", seed=3, n_threads=1, normalize_rows=True)
     for found, layer in zip(partition.labels, rows, strict=True):
         expected = cluster_neurons(layer, 5, "malinen_franti", seed=3, normalize_rows=True).labels
         np.testing.assert_array_equal(found, expected)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from babelscope.files.hdf5 import read_h5
 from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
 from babelscope.recording.counts import ActivationCounts
 from babelscope.statistics.bootstrap import LEVEL, Estimate, draw_weights, estimate, estimate_count
@@ -178,3 +180,9 @@ def frequency_intervals(draws: Draws, level: float = LEVEL) -> tuple[np.ndarray,
     # rounding can leave a frequency of 1 a hair above it
     low, high = np.clip(np.stack(bounds, axis=1), 0.0, 1.0)
     return low, high
+
+
+def read_frequency_intervals(path: str | Path, model: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Read ``frequency_intervals.h5``: low and high ends, float64 as ``frequency.h5``, and language codes."""
+    datasets, _ = read_h5(path, FREQUENCY_INTERVALS, model=model)
+    return datasets["low"], datasets["high"], list(datasets["languages"])

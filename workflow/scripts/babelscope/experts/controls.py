@@ -1,4 +1,4 @@
-"""Partitions that the study is held against: the same model, cut in another way."""
+"""All layers of a model cut in one call: control partitions, and experts without a workflow."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from babelscope.study.errors import naming
 from babelscope.study.progress import progress
 
 
-def cut_all_layers(
+def cut_experts(
     info: ModelInfo,
-    method: str,
-    n_experts: int,
-    matrix: str,
-    seed: int,
-    n_threads: int,
+    n_experts: int = 256,
+    method: str = "balanced_kmeans",
+    matrix: str = "up",
+    seed: int = 0,
+    n_threads: int | None = None,
     normalize_rows: bool = False,
 ) -> ExpertPartition:
-    """Cut every layer of a model in one job.
+    """Cut every feed-forward layer of a model into experts.
 
     Parameters
     ----------
+    info : a prepared model; its weights are read layer by layer.
+    n_experts : of each layer.
     method : a row of ``babelscope.experts.clustering.CUTS``, for instance ``random`` or ``contiguous``.
-    n_experts, matrix, seed, normalize_rows : as for the main partition.
+    matrix : rows that are clustered, see ``read_rows``.
+    seed, n_threads, normalize_rows : as in ``cluster_neurons``.
 
     Raises
     ------

@@ -49,10 +49,10 @@ class ModelInfo:
 
 def describe_model(
     name: str,
-    folder: Path,
+    folder: str | Path,
     *,
-    n_layers: int,
-    origin: str,
+    n_layers: int | None = None,
+    origin: str = "path",
     revision: str = "",
     sha256: str = "",
     document_prefix: str | None = None,
@@ -60,17 +60,26 @@ def describe_model(
 ) -> ModelInfo:
     """Read off a model folder what the study needs to know, and check it against the configuration.
 
+    Parameters
+    ----------
+    name : of the model in results.
+    folder : a Hugging Face folder with config.json, safetensors files and a tokenizer.
+    n_layers : that the weights must have; None: as many as there are.
+    origin, revision, sha256, trust_remote_code : see ``ModelInfo``.
+    document_prefix : see ``find_prefix_token``.
+
     Raises
     ------
     BabelscopeError
         For an unknown family, a folder without safetensors, or a wrong ``n_layers``.
     """
+    folder = Path(folder)
     config = read_model_config(folder)
     index = read_index(folder)
     model_type = config["model_type"]
     family = find_family(model_type, (tensor.removesuffix(".weight") for tensor in index))
     found = count_layers(index, family)
-    if found != n_layers:
+    if n_layers is not None and found != n_layers:
         raise BabelscopeError(
             f"model_definitions.{name}.n_layers is {n_layers}, the weights in {folder} have {found} layers"
         )
@@ -82,7 +91,7 @@ def describe_model(
         revision=revision,
         sha256=sha256,
         family=model_type,
-        n_layers=n_layers,
+        n_layers=found,
         d_model=d_model,
         d_ff=d_ff,
         activation=str(config.get(family.activation, family.activation)),

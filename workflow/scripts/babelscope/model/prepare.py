@@ -38,7 +38,7 @@ def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str 
     source = definition["source"]
     weights_folder = Path(weights_folder)
     common: dict[str, Any] = {
-        "n_layers": definition["n_layers"],
+        "n_layers": definition.get("n_layers"),
         "document_prefix": definition.get("document_prefix"),
         "trust_remote_code": definition.get("trust_remote_code", False),
     }

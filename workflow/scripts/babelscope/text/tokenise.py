@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from babelscope.model.info import ModelInfo
-from babelscope.study.errors import BabelscopeError
-from babelscope.text.documents import HELDOUT, Document
+from babelscope.study.errors import BabelscopeError, require
+from babelscope.text.documents import HELDOUT, PROFILE, Document
 from babelscope.text.tokens import TokenizedCorpus
 
 # one document in, its token ids and the position in the text where each token ends
@@ -83,3 +83,26 @@ def tokenize_documents(
         n_bytes=np.asarray(n_bytes, dtype=np.int32),
         bos_token_id=bos_token_id,
     )
+
+
+def tokenize_texts(
+    info: ModelInfo, texts: Sequence[str], heldout: Sequence[str] = (), max_tokens: int = 200
+) -> TokenizedCorpus:
+    """Texts of one language as tokens of a model, without files.
+
+    Parameters
+    ----------
+    info : a prepared model.
+    texts : to record, and to fit a compensation to.
+    heldout : other texts, for evaluation.
+    max_tokens : at most this many tokens of a text.
+
+    Raises
+    ------
+    BabelscopeError
+        Where there is no text, or one without a token.
+    """
+    require(len(texts) + len(heldout) > 0, "no text to tokenize")
+    documents = [Document(f"text {i}", text, PROFILE) for i, text in enumerate(texts)]
+    documents += [Document(f"held-out text {i}", text, HELDOUT) for i, text in enumerate(heldout)]
+    return tokenize_documents(documents, load_encoder(info), max_tokens, info.bos_token_id)
