@@ -46,7 +46,7 @@ test: $(STAMP) ## run the tests, two at a time; those that need a SLURM are skip
 test-slurm: $(STAMP) ## run the tests on a SLURM that they start (Debian: slurmctld slurmd slurmdbd …)
 	$(BIN)/python -m pytest tests/slurm
 
-bench-clustering: $(STAMP) $(BENCH_CLUSTERING)/.installed ## clustering beside k-means-constrained (ARGS="--cases gemma")
+bench-clustering: $(STAMP) $(BENCH_CLUSTERING)/.installed ## clustering compared with k-means-constrained (ARGS="--cases gemma")
 	test -e results/$(MODEL)/model.json || $(BIN)/snakemake --cores $(CORES) results/$(MODEL)/model.json
 	OMP_WAIT_POLICY=PASSIVE $(BENCH_CLUSTERING)/bin/python benchmarks/clustering.py $(ARGS)
 
@@ -79,7 +79,7 @@ format: $(STAMP) ## put the code into its standard form
 docs: $(STAMP) ## generate the schema and the tables of the configuration
 	PYTHONPATH=workflow/scripts $(BIN)/python -m babelscope.study.generated --write
 
-bench-recording: $(STAMP) $(BENCH_RECORDING)/.installed ## recording beside bare model, nnsight, TransformerLens (PART=speed ARGS=…)
+bench-recording: $(STAMP) $(BENCH_RECORDING)/.installed ## recording compared with bare model, nnsight, TransformerLens (PART=speed ARGS=…)
 	$(BIN)/snakemake --cores $(CORES) -- results/gemma-3-270m/experts.h5 \
 		$(foreach variant,random contiguous,results/gemma-3-270m/variants/$(variant)/experts.h5) \
 		$(foreach lang,en hi zh,results/gemma-3-270m/tokens/$(lang).h5)
@@ -93,7 +93,7 @@ $(BENCH_RECORDING)/.installed:
 	$(BENCH_RECORDING)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-check-model: $(STAMP) ## check that a model is recorded rightly (MODEL=gemma-3-270m)
+check-model: $(STAMP) ## check that a model is recorded correctly (MODEL=gemma-3-270m)
 	$(BIN)/snakemake --cores $(CORES) --forcerun check_model -- results/$(MODEL)/check.json
 
 clean: ## remove what runs and tools leave, not results

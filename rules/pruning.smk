@@ -132,7 +132,7 @@ rule measure_pruning_speed:
         "benchmarks/runs/{model}/measure_pruning_speed.tsv"
     conda:
         "../envs/babelscope.yaml"
-    # nothing may run beside a timing
+    # nothing may run during a timing
     threads: ALL_THREADS
     resources:
         **GPU_NODES,

@@ -2,7 +2,7 @@
 
 
 def layer_files(wildcards):
-    """One file a layer of the model."""
+    """One file per layer of the model."""
     n_layers = definition(wildcards)["n_layers"]
     return [
         f"results/{wildcards.model}/experts/layer_{layer:02d}.h5"

@@ -9,7 +9,7 @@ def recorded(variants, pattern):
 
 
 def recording_settings(wildcards):
-    """What decides the counts beside the documents."""
+    """What decides the counts in addition to the documents."""
     keys = ("documents_per_block", "documents_per_segment", "max_blocks")
     keys += ("count_special_tokens", "on_nonfinite")
     return {key: RECORDING[key] for key in keys}

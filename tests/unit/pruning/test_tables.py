@@ -1,4 +1,4 @@
-"""Tables of pruning by hand, and the ratios that speed is held against."""
+"""Tables of pruning by hand, and the ratios that speed is compared with."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def test_files_of_another_page_than_expected_are_refused(tmp_path):
     path = export(tmp_path / "1.json", ["win"])
     digest = compute_items_digest("m", "en", make_items(responses(), language="en", seed=0))
     assert len(summarise_annotations([path], {"en": digest})) == 2
-    with pytest.raises(BabelscopeError, match="the responses were made anew since"):
+    with pytest.raises(BabelscopeError, match="the responses were made again since"):
         summarise_annotations([path], {"en": "f" * 64})
     with pytest.raises(BabelscopeError, match="has none"):
         summarise_annotations([path], {})

@@ -22,7 +22,7 @@ def pins(lines):
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!]+)", line.strip())
         assert match, f"not pinned: {line}"
         name = re.sub(r"[-_.]+", "-", match[1]).lower()
-        assert name not in found, f"{name} stands twice"
+        assert name not in found, f"{name} is given twice"
         found[name] = match[2]
     return found
 

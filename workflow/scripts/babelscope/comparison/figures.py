@@ -17,7 +17,7 @@ from babelscope.figures.style import PALETTE, Look, new_figure
 def frequency_figures(
     frequency: np.ndarray, names: Sequence[str], model: str, look: Look
 ) -> Iterator[Figure]:
-    """One figure a language, all with one colour scale, which ends at the 98th percentile."""
+    """One figure per language, all with one colour scale, which ends at the 98th percentile."""
     vmax = float(np.quantile(frequency, 0.98))
     for matrix, name in zip(frequency, names, strict=True):
         yield plot_frequency(matrix, name, model, vmax, look)
@@ -26,7 +26,7 @@ def frequency_figures(
 def similarity_figures(
     similarity: Similarity, names: Sequence[str], model: str, look: Look
 ) -> Iterator[Figure]:
-    """One figure a measure."""
+    """One figure per measure."""
     for name, matrix in similarity.matrices.items():
         row = MEASURES[name]
         title = f"{row.title}\n{model}"
@@ -50,7 +50,7 @@ def plot_frequency(frequency: np.ndarray, language: str, model: str, vmax: float
         ordered, aspect="auto", cmap=look.colormap, vmin=0, vmax=vmax, interpolation="nearest"
     )
     axes.set(
-        xlabel=f"expert, sorted by frequency within its layer ({n_experts} a layer)",
+        xlabel=f"expert, sorted by frequency within its layer ({n_experts} per layer)",
         ylabel="layer",
         title=f"{language}: activation frequency of experts, {model}",
     )
@@ -70,7 +70,7 @@ def plot_similarity(
     matrix : float64 (n_languages, n_languages), row = first argument.
     names : names of the languages, in matrix order.
     title, label : title and label of the colour bar.
-    reverse : True where small values mean alike, so that alike is bright in every measure.
+    reverse : True where small values mean similar, so that similar is bright in every measure.
     """
     n = len(names)
     size = 1.8 + 0.46 * n
@@ -120,7 +120,7 @@ def plot_sharing(
     norm = BoundaryNorm(np.arange(n_languages + 2) - 0.5, n_languages + 1)
     image = left.imshow(ordered, aspect="auto", cmap=cmap, norm=norm, interpolation="nearest")
     left.set(
-        xlabel=f"expert, sorted within its layer ({n_experts} a layer)",
+        xlabel=f"expert, sorted within its layer ({n_experts} per layer)",
         ylabel="layer",
         title=f"Languages with frequency ≥ {threshold:g}, {model}",
     )

@@ -89,7 +89,7 @@ def compare_languages(frequency: np.ndarray, n_tokens: np.ndarray) -> Similarity
 def write_similarity(
     path: str | Path, tables: Sequence[str], similarity: Similarity, languages: Sequence[str], model: str
 ) -> None:
-    """Write ``similarity.h5`` and one CSV a measure, row = first argument."""
+    """Write ``similarity.h5`` and one CSV per measure, row = first argument."""
     datasets = {
         **similarity.matrices,
         "n_missing_layers": similarity.n_missing_layers,

@@ -1,4 +1,4 @@
-"""Do two models arrange the same languages alike?"""
+"""Do two models arrange the same languages in the same way?"""
 
 from __future__ import annotations
 

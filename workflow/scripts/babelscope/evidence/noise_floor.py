@@ -2,7 +2,7 @@
 
 Two halves of one language hold half the tokens each, so their distance carries more noise than the distance
 between two whole languages. Two answers are given. *Like with like*: a half of one language against a half of
-another, to be read beside half against half of one language. *Extrapolated*: noise variance falls with the
+another, to be compared with half against half of one language. *Extrapolated*: noise variance falls with the
 number of tokens, so that two whole samples of one language would be ``1 / sqrt(2)`` of the halves' Euclidean
 distance apart; KL and 1 - Pearson grow with the variance, and halve. The learning curve shows whether noise
 does fall that way.
@@ -150,7 +150,7 @@ def learning_curve(
 def tokens_needed(
     floor: NoiseFloor, distance: np.ndarray, relative_floor: float = RELATIVE_FLOOR
 ) -> np.ndarray:
-    """Tokens of each language at which its floor is small beside the distance to its nearest language.
+    """Tokens of each language at which its floor is small compared with the distance to its nearest language.
 
     The floor of a sample of n tokens is the one measured times ``sqrt(n_measured / n)``.
 
@@ -161,7 +161,7 @@ def tokens_needed(
 
     Returns
     -------
-    float64 (n_languages,), infinite where the nearest language is not told apart from noise.
+    float64 (n_languages,), infinite where the nearest language is no farther away than noise.
     """
     others = np.where(np.eye(len(distance), dtype=bool), np.inf, distance)
     nearest = np.maximum(others.min(axis=1), 0.0)

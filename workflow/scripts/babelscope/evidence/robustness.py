@@ -123,7 +123,7 @@ class Judges:
 
 @dataclass(frozen=True)
 class RobustnessRow:
-    """A claim's statistic in one variant beside that of the main study.
+    """A claim's statistic in one variant and in the main study.
 
     ``change`` is ``same``, ``flips`` (from holds to does not hold, or back), ``loses`` (to undecided) or
     ``gains`` (from undecided).

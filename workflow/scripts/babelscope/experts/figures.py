@@ -11,7 +11,7 @@ from babelscope.figures.style import PALETTE, new_figure
 
 
 def plot_clustering(layers: LayerSse, model: str) -> Figure:
-    """SSE of every layer's experts below that of random experts, beside what free sizes would reach.
+    """SSE of every layer's experts below that of random experts, and with free sizes.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ class ExpertPartition:
         require(self.labels.ndim == 2, f"labels have shape {self.labels.shape}, need (n_layers, d_ff)")
         d_ff = self.labels.shape[1]
         require(
-            0 < self.n_experts <= d_ff, f"{self.n_experts} experts cannot be made of {d_ff} neurons a layer"
+            0 < self.n_experts <= d_ff, f"{self.n_experts} experts cannot be made of {d_ff} neurons per layer"
         )
         require(
             bool((self.labels >= 0).all() and (self.labels < self.n_experts).all()),

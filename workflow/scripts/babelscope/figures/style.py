@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from babelscope.files.whole import whole_file
 from babelscope.study.errors import BabelscopeError, require
 
-# Okabe and Ito: eight colours that all kinds of colour vision tell apart.
+# Okabe and Ito: eight colours that all kinds of colour vision can distinguish.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 _RC: dict[Any, Any] = {

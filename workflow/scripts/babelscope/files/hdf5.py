@@ -26,7 +26,7 @@ from babelscope.study.errors import BabelscopeError
 
 _FORMAT = "babelscope/"
 _SEAL_SIZE = 512  # the smallest user block that HDF5 allows
-_OVERHEAD = 1 << 15  # bytes of a file beside its data, at least
+_OVERHEAD = 1 << 15  # bytes of a file in addition to its data, at least
 
 
 def write_h5(path: str | Path, kind: Kind, datasets: Mapping[str, Any], **attrs: Any) -> None:

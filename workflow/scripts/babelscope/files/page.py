@@ -24,6 +24,26 @@ the message names the file, what it is, what was asked, and the rule that remake
 """
 
 
+_TAIL = """
+## Other files
+
+| path | content |
+|---|---|
+| `model.json` | folder of the weights, revision or digest, family and sizes of a prepared model |
+| `../corpora/{lang}.jsonl` | one document per line: `id`, `text`, `split` (`profile` or `heldout`) |
+| `pruned/{target}.safetensors` | `keep`, bool (layer, neuron): the neurons that stay; `down.{layer}` \
+(d_model, n_kept): the corrected columns in the model's own type, absent for plain removal |
+| `pruning/{lang}.json` | held-out losses of one language, per model and document |
+| `responses/{lang}.jsonl` | prompt, and its continuations by the dense and the pruned model |
+| `*.csv` | tables for people, numbers with six digits; an empty cell is a missing value |
+
+The metadata of `pruned/{target}.safetensors` are strings: `format`, `format_version`, `created_by`, `model`,
+`target`, and as JSON `languages`, `parameters`, `ridge` (chosen, per layer) and `unexplained` (share of the
+removed output that is still missing, per layer). The files of control partitions and of the sweep lie under
+`variants/{variant}/`.
+"""
+
+
 def find_kinds() -> list[Kind]:
     """All kinds that a module of the package declares, by path."""
     found: dict[str, Kind] = {}
@@ -51,7 +71,7 @@ def files_page(kinds: Iterable[Kind]) -> str:
             parts.append(f"| `{name}` | {spec.dtype}{axes} | {_cell(spec.description)} |\n")
         for name, meaning in kind.fields.items():
             parts.append(f"| `{name}` | | {_cell(meaning)} |\n")
-    return "".join(parts)
+    return "".join([*parts, _TAIL])
 
 
 def _cell(text: str) -> str:

@@ -19,7 +19,7 @@ class FfnFamily:
     Attributes
     ----------
     layers : path of the list of layers inside the model with its output layer.
-    up, down : paths inside one layer. ``up`` has one row a neuron, ``down`` one column a neuron.
+    up, down : paths inside one layer. ``up`` has one row per neuron, ``down`` one column per neuron.
     gate : path of the gate inside one layer; None where the family has none.
     fused_gate : True where ``up`` holds the gate's rows first and then the up rows (Phi-3).
     activation : name of the config entry that names the activation function.

@@ -66,7 +66,7 @@ def draw_generator(seed: int, *names: str | float) -> np.random.Generator:
 
 
 def keep_random(n_kept: np.ndarray, n_experts: int, rng: np.random.Generator) -> np.ndarray:
-    """Random experts, ``n_kept[l]`` of them in layer l: the control with as many experts a layer.
+    """Random experts, ``n_kept[l]`` of them in layer l: the control with as many experts in each layer.
 
     Parameters
     ----------

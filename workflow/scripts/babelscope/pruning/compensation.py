@@ -122,7 +122,7 @@ class _Catcher:
             model.hidden(np.zeros((1, 1), dtype=np.int64))
         finally:
             probe.remove()
-        # what a block returns beside the hidden states; None where it returns these alone
+        # what a block returns in addition to the hidden states; None where it returns these alone
         self._beside = outputs[0][1:] if isinstance(outputs[0], tuple) else None
 
     def catch(self, token_ids: np.ndarray, real: np.ndarray, validation: np.ndarray) -> _CaughtBatch:

@@ -1,4 +1,4 @@
-"""How much faster and smaller a sliced model is, measured beside the dense one."""
+"""How much faster and smaller a sliced model is, measured in turns with the dense one."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def time_plans(
 
 
 def speed_table(rows: Sequence[SpeedRow]) -> str:
-    """CSV text, one line a row."""
+    """CSV text, one line per row."""
     names = [field.name for field in fields(SpeedRow)]
     lines = [",".join(_cell(getattr(row, name)) for name in names) for row in rows]
     return "\n".join([",".join(names), *lines]) + "\n"

@@ -1,4 +1,4 @@
-"""The tables of pruning: one row a language (paper, Table 4), the cross-language matrix, the frontier."""
+"""The tables of pruning: one row per language (paper, Table 4), the cross-language matrix, the frontier."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def matrix_rows(language: str, result: Mapping[str, Any], seed: int) -> list[dic
 
 
 def matrix_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV text of the matrix, one line a row."""
+    """CSV text of the matrix, one line per row."""
     return _table(rows, MATRIX_COLUMNS)
 
 
@@ -119,7 +119,7 @@ def excess_matrix(
 
 
 def frontier_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV text of the frontier, one line a row."""
+    """CSV text of the frontier, one line per row."""
     return _table(rows, FRONTIER_COLUMNS)
 
 

@@ -1,6 +1,6 @@
 """Recording which experts each token activates: one forward pass, counts alone leave the device.
 
-Documents are worked off in segments of whole blocks, a segment in batches of documents of like length. The
+Documents are processed in segments of whole blocks, a segment in batches of documents of like length. The
 counts so far are saved now and then and a killed job goes on from there. Segments are cut by document
 numbers alone, so shards made of whole segments add up to exactly the counts of one job. Memory does not grow
 with the number of tokens.
@@ -49,7 +49,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class RecordingSettings:
-    """How documents are worked off; nothing here changes what is counted but ``count_special_tokens``.
+    """How documents are processed; nothing here changes what is counted but ``count_special_tokens``.
 
     Attributes
     ----------

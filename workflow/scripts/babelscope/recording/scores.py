@@ -145,7 +145,7 @@ def count_active(z: torch.Tensor, top_k: int, membership: torch.Tensor) -> torch
 
 
 def token_tiles(n_tokens: int, device: torch.device) -> list[slice]:
-    """Slices of a batch that stay in the cache of a CPU while they are worked off; on a GPU all of it."""
+    """Slices of a batch that stay in the cache of a CPU while they are processed; on a GPU all of it."""
     step = _CPU_TILE if device.type == "cpu" else max(n_tokens, 1)
     return [slice(start, start + step) for start in range(0, n_tokens, step)]
 

@@ -59,7 +59,7 @@ def krippendorff_alpha(ratings: np.ndarray, level: Literal["nominal", "ordinal"]
     ----------
     ratings : float (n_annotators, n_items)
         Any set of values; NaN where an annotator did not judge the item.
-    level : ``"nominal"`` counts every disagreement alike; ``"ordinal"`` counts the ranks between two values.
+    level : ``"nominal"`` weighs all disagreements equally; ``"ordinal"`` counts the ranks between two values.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def _check_beside(
     if digests is not None and digests.get(language) != annotation.items_digest:
         raise BabelscopeError(
             f"{path}: judges the page with digest {annotation.items_digest[:12]}, the page of language "
-            f"{language!r} has {(digests.get(language) or 'none')[:12]}; the responses were made anew since"
+            f"{language!r} has {(digests.get(language) or 'none')[:12]}; the responses were made again since"
         )
     for other in by_language.get(language, ()):
         if other.items_digest != annotation.items_digest:

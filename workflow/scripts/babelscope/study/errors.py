@@ -1,11 +1,11 @@
-"""The one exception that means: the user can mend this."""
+"""The one exception that means: the user can correct this."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class BabelscopeError(ValueError):
-    """A mistake in the input that a user can mend.
+    """A mistake in the input that a user can correct.
 
     The message names the value, where it came from, and what is allowed. Adaptors print it without a
     traceback; everything else that is raised is a defect of Babelscope and keeps its traceback.

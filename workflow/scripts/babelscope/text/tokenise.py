@@ -57,7 +57,7 @@ def tokenize_documents(
     ----------
     documents : in file order.
     encode : see ``load_encoder``.
-    max_tokens : at most this many tokens a document, without BOS.
+    max_tokens : at most this many tokens per document, without BOS.
     bos_token_id : kept with the tokens; -1 for none.
 
     Raises

@@ -50,7 +50,7 @@ def cluster_neurons(
 
     Parameters
     ----------
-    rows : (n_neurons, n_dims) real and finite, one row a neuron; computed with in float32.
+    rows : (n_neurons, n_dims) real and finite, one row per neuron; computed with in float32.
     n_experts : from 1 to n_neurons.
     method : a row of ``CUTS``: ``balanced_kmeans``, ``malinen_franti`` (its first half, balanced Lloyd steps
         alone), ``random``, or ``contiguous`` (runs of neighbouring neurons).

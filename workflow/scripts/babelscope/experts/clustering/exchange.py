@@ -77,7 +77,7 @@ def _anneal(
     n_places = len(state.members)
     spread = heat * _gain_spread(problem, state)
     n_drawn = n_places + n_experts**2
-    # One pool serves all rounds, each from another offset: drawing anew would cost as much as the round.
+    # One pool serves all rounds, each from another offset: drawing again would cost as much as the round.
     pool = backend.asarray(rng.standard_normal(4 * n_drawn, dtype=np.float32))
     n_partners = max(1, n_places // n_experts // _PLACES_PER_PARTNER)
     for done in range(n_rounds):

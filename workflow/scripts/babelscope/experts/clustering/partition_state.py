@@ -109,7 +109,7 @@ def make_state(problem: Problem, labels: np.ndarray) -> State:
 
 
 def refresh(problem: Problem, state: State) -> None:
-    """Compute ``products`` and ``halves`` anew from the members."""
+    """Compute ``products`` and ``halves`` again from the members."""
     backend, n_experts = problem.backend, problem.n_experts
     grouped = state.members.reshape(n_experts, -1)
     n_block = max(1, backend.search_elements // (grouped.shape[1] * problem.points.shape[1]))

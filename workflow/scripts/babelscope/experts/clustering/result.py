@@ -37,7 +37,7 @@ class ClusteringResult:
 
 @dataclass(frozen=True)
 class ReferenceSse:
-    """Two sums of squared errors that a balanced partition is held against.
+    """Two sums of squared errors that a balanced partition is compared with.
 
     Attributes
     ----------
