@@ -56,7 +56,9 @@ def test_a_pruned_language_is_evaluated_on_held_out_sentences(info, partition):
     plan, fits = babelscope.plan_pruning(info, compute, [corpus], partition, frequencies, choice, 8)
     assert plan.keep.sum() == plan.keep.size // 2
     assert len(fits) == info.n_layers
-    loss = babelscope.evaluate_language(info, compute, corpus, partition, plan, n_random=1, seed=0)
+    controls = babelscope.ControlSettings(n_random=2, n_compensated=0, n_documents=8, seed=0)
+    described = (corpus, partition, plan, frequencies[0], "en", controls)
+    loss = babelscope.evaluate_language(info, compute, *described)
     assert loss["n_documents"] == 4
     assert loss["ffn_parameters_kept"] == pytest.approx(0.5)
     model = babelscope.load_model(info)

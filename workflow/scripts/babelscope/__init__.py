@@ -10,6 +10,7 @@ _PUBLIC = {
     "BalancedKMeans": "babelscope.experts.estimator",
     "Choice": "babelscope.pruning.evaluate",
     "Compute": "babelscope.model.compute",
+    "ControlSettings": "babelscope.pruning.controls",
     "ExpertPartition": "babelscope.experts.partition",
     "Look": "babelscope.figures.style",
     "RecordingSettings": "babelscope.recording.record",
