@@ -16,6 +16,7 @@ include: "rules/experts.smk"
 include: "rules/recording.smk"
 include: "rules/comparison.smk"
 include: "rules/pruning.smk"
+include: "rules/ablation.smk"
 include: "rules/responses.smk"
 include: "rules/evidence.smk"
 include: "rules/claims.smk"
@@ -38,6 +39,7 @@ FULL_TARGETS = [
         model=MODELS,
         table=["matrix", "frontier"],
     ),
+    *ABLATION_FULL,
     *RECORDING_FULL,
     *EVIDENCE_FULL,
 ]
@@ -88,6 +90,7 @@ localrules:
     save_config,
     summarise_annotations,
     summarise_responses,
+    tabulate_ablations,
     tabulate_frontier,
     tabulate_matrix,
     tabulate_pruning,

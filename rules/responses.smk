@@ -1,4 +1,4 @@
-"""Continuations by the dense and the pruned model, and people who compare them.
+"""Continuations by the dense and the pruned models (plain removal, compensated), and people who compare them.
 
 Needs: model.json, tokens/{lang}.h5, pruned/{lang}.safetensors; the files that annotators export. Makes:
 responses/{lang}.jsonl, responses.csv, annotation/{lang}.html, annotations.csv under results/{model}/.
@@ -76,6 +76,7 @@ rule write_annotation_page:
         "../envs/babelscope.yaml"
     params:
         seed=config["seed"],
+        judged=config["responses"]["judged"],
         code=code_of("write_annotation_page"),
     script:
         "../workflow/scripts/write_annotation_page.py"

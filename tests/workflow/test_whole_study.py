@@ -199,7 +199,9 @@ def test_full_target_and_paper_configuration_make_a_plan(tmp_path):
 
 
 def test_what_full_adds_and_an_exported_model(study):
-    tables = [f"results/tiny/{name}.csv" for name in ("responses", "pruning_matrix", "pruning_frontier")]
+    tables = [
+        f"results/tiny/{name}.csv" for name in ("responses", "pruning_matrix", "pruning_frontier", "ablation")
+    ]
     run_snakemake(study, "export_hi", "results/tiny/annotation/hi.html", *tables, check=True)
     matrix = read_csv(results(study) / "pruning_matrix.csv")
     cells = {(row["language"], row["experts_of"], row["selection"]) for row in matrix}
@@ -221,8 +223,11 @@ def test_what_full_adds_and_an_exported_model(study):
     for method in ("random", "random_same_layers"):
         draws = [r["draw"] for r in frontier if (r["method"], r["language"]) == (method, "en")]
         assert draws == ["0", "1", "2"] * (len(draws) // 3) and draws
+    ablation = read_csv(results(study) / "ablation.csv")
+    assert {row["kind"] for row in ablation} <= {"experts", "neurons"}
+    assert all(int(row["n_units"]) > 0 and row["own_minus_others"] for row in ablation)
     lines = (results(study) / "responses" / "hi.jsonl").read_text(encoding="utf-8").splitlines()
-    assert {"prompt", "dense", "pruned", "mode", "id"} == set(json.loads(lines[0]))
+    assert {"prompt", "dense", "pruned", "compensated", "mode", "id"} == set(json.loads(lines[0]))
     page = (results(study) / "annotation" / "hi.html").read_text(encoding="utf-8")
     assert "<script" in page and "http" not in page.split("<script")[0].replace("http-equiv", "")
     from babelscope.pruning.export import load_exported

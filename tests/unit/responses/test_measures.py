@@ -131,6 +131,14 @@ def test_a_responses_file_becomes_one_row(tmp_path):
     assert summarise_responses(path, "sw")["language_share_dense"] is None
 
 
+def test_plain_removal_and_compensation_are_both_compared_with_the_dense_model(tmp_path):
+    line = {"id": "1", "prompt": "p", "dense": FRENCH, "pruned": "abc abc", "compensated": FRENCH}
+    row = summarise_responses(write_responses(tmp_path / "fr.jsonl", [line]), "fr")
+    assert row["chrf"] < 50 and row["chrf_compensated"] == pytest.approx(100)
+    assert (row["identical_share"], row["identical_share_compensated"]) == (0, 1)
+    assert row["language_share_compensated"] == 1
+
+
 def test_only_line_feeds_end_a_response(tmp_path):
     text = "one\u2028two\u0085three"
     path = write_responses(tmp_path / "en.jsonl", [{"id": 1, "prompt": text, "dense": text, "pruned": ""}])

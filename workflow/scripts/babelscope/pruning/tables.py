@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from babelscope.pruning.losses import DocumentLosses
 
@@ -31,6 +33,8 @@ MATRIX_COLUMNS = (
     "difference_bits_per_byte",
     "low",
     "high",
+    "low_simultaneous",
+    "high_simultaneous",
     "nll_standard_error",
     "n_predicted",
 )
@@ -71,6 +75,7 @@ def matrix_rows(language: str, result: Mapping[str, Any], seed: int) -> list[dic
     draws = np.random.default_rng(seed).integers(len(n_bytes), size=(N_RESAMPLES, len(n_bytes)))
     bits = np.log(2) * n_bytes[draws].sum(axis=1)
     rows = []
+    replicates: dict[str, list[tuple[dict[str, Any], np.ndarray]]] = {}
     for cell in result["cells"]:
         losses = DocumentLosses(np.asarray(cell["nll"]), n_predicted, n_bytes)
         nll = losses.nll
@@ -84,16 +89,41 @@ def matrix_rows(language: str, result: Mapping[str, Any], seed: int) -> list[dic
             "difference_bits_per_byte": None,
             "low": None,
             "high": None,
+            "low_simultaneous": None,
+            "high_simultaneous": None,
             "nll_standard_error": losses.standard_error,
             "n_predicted": int(n_predicted.sum()),
         }
         if cell["selection"] in own and cell["experts_of"] != language:
             difference = nll - own[cell["selection"]]
-            low, high = np.quantile(difference[draws].sum(axis=1) / bits, [0.025, 0.975])
+            resampled = difference[draws].sum(axis=1) / bits
+            low, high = np.quantile(resampled, [0.025, 0.975])
+            replicates.setdefault(cell["selection"], []).append((row, resampled))
             row["difference_bits_per_byte"] = difference.sum() / (np.log(2) * n_bytes.sum())
             row["low"], row["high"] = low, high
         rows.append(row)
+    for found in replicates.values():
+        _add_simultaneous(found, len(n_bytes))
     return rows
+
+
+def _add_simultaneous(found: Sequence[tuple[dict[str, Any], np.ndarray]], n_documents: int) -> None:
+    """Intervals that all hold at once, into the rows of one text and selection.
+
+    The quantile of the resampled deviations is that of a normal distribution; with few documents it is
+    widened as Student's t is.
+    """
+    differences = np.array([resampled for _, resampled in found])  # (language of the experts, replicate)
+    error = differences.std(axis=1, ddof=1)
+    scale = np.where(error > 0, error, 1.0)[:, None]
+    largest = (np.abs(differences - differences.mean(axis=1, keepdims=True)) / scale).max(axis=0)
+    normal = np.quantile(largest, 0.95)
+    freedom = max(n_documents - 1, 1)
+    wider = student_t.isf(norm.sf(normal), freedom) * np.sqrt(n_documents / freedom)
+    halves = wider * error
+    for (row, _), half in zip(found, halves, strict=True):
+        row["low_simultaneous"] = row["difference_bits_per_byte"] - half
+        row["high_simultaneous"] = row["difference_bits_per_byte"] + half
 
 
 def matrix_table(rows: Sequence[Mapping[str, Any]]) -> str:

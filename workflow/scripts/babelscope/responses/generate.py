@@ -61,7 +61,7 @@ def generate_responses(
     new_tokens: int,
     seed: int,
 ) -> list[dict[str, str]]:
-    """Continue held-out prompts with the dense and with the pruned model, greedily and by sampling.
+    """Continue held-out prompts with the dense and with the pruned models, greedily and by sampling.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def generate_responses(
     Returns
     -------
     Rows of ``responses/{lang}.jsonl``: ``id`` (of the document), ``mode`` (``greedy`` or ``sampled``),
-    ``prompt``, ``dense`` and ``pruned``.
+    ``prompt``, ``dense``, ``pruned`` (plain removal, as in the paper) and ``compensated``.
 
     Raises
     ------
@@ -82,7 +82,11 @@ def generate_responses(
     """
     chosen = choose_prompts(corpus, prompts, prompt_tokens)
     model, decode = load_model(info, compute), load_decoder(info.path)
-    plans = {"dense": PruningPlan(plan.keep | True), "pruned": plan}
+    plans = {
+        "dense": PruningPlan(plan.keep | True),
+        "pruned": PruningPlan(plan.keep),
+        "compensated": plan,
+    }
     modes = {"greedy": False, "sampled": True}
     texts: dict[tuple[str, str], list[str]] = {}
     with progress(len(chosen) * len(plans) * len(modes), "responses", "generating") as bar:

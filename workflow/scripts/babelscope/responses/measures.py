@@ -16,6 +16,8 @@ import regex
 from babelscope.study.errors import BabelscopeError
 
 RESPONSE_FIELDS = ("id", "prompt", "dense", "pruned")
+# Models that are compared with the dense one: plain removal, as in the paper; compensated where it is there.
+REDUCED = ("pruned", "compensated")
 RESPONSE_MODES = ("greedy", "sampled")
 
 # Scripts written without spaces between words: there a unit is a character with its marks.
@@ -175,11 +177,13 @@ def summarise_responses(path: str | Path, language: str, mode: str = "greedy") -
 
     Returns
     -------
-    row : ``language``, ``mode``, ``n_responses``; ``chrf`` with ``chrf_se`` and ``identical_share``;
-        ``repetition_{dense,pruned}`` with ``_se``, over the responses of at least four units;
-        ``language_share_{prompt,dense,pruned}`` and ``undetermined_share_{prompt,dense,pruned}``: those of
-        the prompts tell how far the identifier can be trusted. ``_se`` is the standard error of the mean
-        over responses. None stands where a value is not defined (one response, a language unknown to eld).
+    row : ``language``, ``mode``, ``n_responses``; of plain removal (``pruned``) ``chrf`` with ``chrf_se`` and
+        ``identical_share``, of compensation the same with ``_compensated``;
+        ``repetition_{dense,pruned,compensated}`` with ``_se``, over the responses of at least four units;
+        ``language_share_`` and ``undetermined_share_{prompt,dense,pruned,compensated}``: those of the prompts
+        tell how far the identifier can be trusted. ``_se`` is the standard error of the mean over responses.
+        None stands where a value is not defined (one response, a language unknown to eld). A file without
+        responses of the compensated model has no columns of it.
 
     Raises
     ------
@@ -189,16 +193,19 @@ def summarise_responses(path: str | Path, language: str, mode: str = "greedy") -
     responses = [r for r in read_responses(path) if r.get("mode", RESPONSE_MODES[0]) == mode]
     if not responses:
         raise BabelscopeError(f"{path}: no response has mode {mode!r}")
-    texts = {field: [response[field] for response in responses] for field in RESPONSE_FIELDS[1:]}
-    pairs = list(zip(texts["dense"], texts["pruned"], strict=True))
+    reduced = [which for which in REDUCED if all(which in response for response in responses)]
+    texts = {field: [response[field] for response in responses] for field in ("prompt", "dense", *reduced)}
     row: dict[str, Any] = {"language": language, "mode": mode, "n_responses": len(responses)}
-    row["chrf"], row["chrf_se"] = _mean_and_error([chrf(dense, pruned) for dense, pruned in pairs])
-    row["identical_share"] = sum(dense == pruned for dense, pruned in pairs) / len(pairs)
-    for which in ("dense", "pruned"):
+    for which in reduced:
+        end = "" if which == "pruned" else f"_{which}"
+        pairs = list(zip(texts["dense"], texts[which], strict=True))
+        row[f"chrf{end}"], row[f"chrf{end}_se"] = _mean_and_error([chrf(*pair) for pair in pairs])
+        row[f"identical_share{end}"] = sum(dense == other for dense, other in pairs) / len(pairs)
+    for which in ("dense", *reduced):
         rates = [repetition_rate(text) for text in texts[which]]
         row[f"repetition_{which}"], row[f"repetition_{which}_se"] = _mean_and_error(rates)
     known = language.replace("_", "-").split("-")[0].lower() in identifiable_languages()
-    for which in RESPONSE_FIELDS[1:]:
+    for which in texts:
         shares = language_share(texts[which], language) if known else (None, None)
         row[f"language_share_{which}"], row[f"undetermined_share_{which}"] = shares
     return row

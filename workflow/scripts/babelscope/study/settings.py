@@ -132,7 +132,16 @@ class Pruning(Section):
     frontier_shares: Annotated[list[Fraction], Field(min_length=1)] = Field(
         [0.5, 0.7, 0.9], description="Shares of experts kept in the frontier, for `snakemake full`."
     )
-    frontier_documents: int = Field(40, ge=1, le=1_000_000, description="Held-out documents of the frontier.")
+    frontier_documents: int = Field(
+        40, ge=1, le=1_000_000, description="Held-out documents of the frontier and of targeted ablation."
+    )
+    ablation_controls: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="Matched sets that are removed as controls of a language's specific units, for "
+        "`snakemake full`.",
+    )
     speed_models: Literal["extremes", "all"] = Field(
         "extremes", description="Models that are timed: the smallest, the median and the largest, or all."
     )
@@ -153,6 +162,11 @@ class Responses(Section):
         12, ge=1, le=4096, description="Tokens of a prompt at most; never more than half of the document."
     )
     new_tokens: int = Field(24, ge=1, le=4096, description="Tokens of a continuation at most.")
+    judged: Literal["pruned", "compensated"] = Field(
+        "pruned",
+        description="Model whose responses people compare with those of the dense one: plain removal, as in "
+        "the paper, or compensated.",
+    )
     annotations: Text = Field(
         "annotations/{model}/**/*.json",
         description="Path pattern of the files that annotators exported; {model} stands for the "
