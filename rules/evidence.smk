@@ -33,6 +33,7 @@ RECORDING_TARGETS = [
 
 rule bootstrap_languages:
     input:
+        **recordings_of(PARTITIONS),
         paper=PAPER,
         languages=LANGUAGE_TABLE,
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
@@ -62,6 +63,7 @@ rule bootstrap_languages:
         runtime=growing(60),
     params:
         languages=LANGUAGES,
+        partitions=PARTITIONS,
         settings={
             "threshold": config["sharing"]["threshold"],
             "other_thresholds": EVIDENCE["other_thresholds"],

@@ -9,10 +9,26 @@ include: "inputs/experts.smk"
 
 
 CONTROLS = config["recording"]["controls"]
+# The study's own way to cut experts with other seeds: how far a finding depends on the draw.
+PARTITIONS = [
+    f"seed_{number}"
+    for number in range(1, config["recording"]["other_partitions"] + 1)
+    if config["experts"]["method"] != "contiguous"
+]
 VARIANTS = {
     name: {"method": name, "n_experts": config["experts"]["n_experts"]}
     for name in CONTROLS
 }
+VARIANTS.update(
+    {
+        name: {
+            "method": config["experts"]["method"],
+            "n_experts": config["experts"]["n_experts"],
+            "seed": config["seed"] + number,
+        }
+        for number, name in enumerate(PARTITIONS, start=1)
+    }
+)
 
 
 rule cluster_layer:

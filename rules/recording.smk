@@ -37,7 +37,8 @@ if SHARDED:
             texts=corpus_files,
             experts="results/{model}/experts.h5",
             controls=collect(
-                "results/{{model}}/variants/{variant}/experts.h5", variant=CONTROLS
+                "results/{{model}}/variants/{variant}/experts.h5",
+                variant=[*CONTROLS, *PARTITIONS],
             ),
         output:
             "results/{model}/activations/{lang}/shard_{shard}.json",
@@ -65,10 +66,11 @@ rule record_activations:
         ),
         experts="results/{model}/experts.h5",
         partitions=collect(
-            "results/{{model}}/variants/{variant}/experts.h5", variant=CONTROLS
+            "results/{{model}}/variants/{variant}/experts.h5",
+            variant=[*CONTROLS, *PARTITIONS],
         ),
     output:
-        **recorded([*CONTROLS, *SWEEP], RECORDED),
+        **recorded([*CONTROLS, *PARTITIONS, *SWEEP], RECORDED),
         **{
             (
                 "neuron_shard" if SHARDED else "neurons"
@@ -92,7 +94,7 @@ rule record_activations:
         recording=recording_settings,
         top_fraction=RECORDING["top_fraction"],
         top_fractions=SWEEP,
-        partitions=CONTROLS,
+        partitions=[*CONTROLS, *PARTITIONS],
         documents_per_shard=RECORDING["documents_per_shard"],
         code=code_of("record_activations"),
     script:
@@ -109,7 +111,9 @@ if SHARDED:
         input:
             **{
                 variant: [path.replace("{shard}", shard) for shard in SHARDS]
-                for variant, path in recorded([*CONTROLS, *SWEEP], RECORDED).items()
+                for variant, path in recorded(
+                    [*CONTROLS, *PARTITIONS, *SWEEP], RECORDED
+                ).items()
             },
             tokens="results/{model}/tokens/{lang}.h5",
             main=collect(
@@ -119,7 +123,7 @@ if SHARDED:
                 "results/{{model}}/neurons/{{lang}}/shard_{shard}.h5", shard=SHARDS
             ),
         output:
-            **recorded([*CONTROLS, *SWEEP], "{lang}.h5"),
+            **recorded([*CONTROLS, *PARTITIONS, *SWEEP], "{lang}.h5"),
             neurons="results/{model}/neurons/{lang}.h5",
             main="results/{model}/activations/{lang}.h5",
         log:

@@ -7,9 +7,12 @@ from babelscope.study.languages import select_languages
 
 
 def main(job: Job) -> None:
-    params, languages = job.params, select_languages(job.input.languages, job.params.languages)
-    counts = read_recordings(job.input.activations, job.wildcards.model, params.languages)
-    write_bootstrap(counts, languages, job.input.paper, job.output, job.wildcards.model, **params.settings)
+    model, codes = job.wildcards.model, job.params.languages
+    languages = select_languages(job.input.languages, codes)
+    counts = read_recordings(job.input.activations, model, codes)
+    others = {name: read_recordings(job.input[name], model, codes, name) for name in job.params.partitions}
+    paths = (job.input.paper, job.output)
+    write_bootstrap(counts, others, languages, *paths, model, **job.params.settings)
 
 
 run_job(main, globals())

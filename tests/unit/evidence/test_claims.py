@@ -13,6 +13,7 @@ from babelscope.comparison.measures import as_distances, compare_layers, total_m
 from babelscope.evidence.claim_statistics import (
     Roles,
     Setting,
+    _same_signs,
     claim_counts,
     claim_statistics,
     find_roles,
@@ -86,6 +87,8 @@ def test_one_statistic_that_fails_fails_its_claim():
     assert overall_verdict(rows("holds", "holds")) == "holds"
     assert overall_verdict(rows("holds", "undecided")) == "undecided"
     assert overall_verdict(rows("undecided", "does not hold", "holds")) == "does not hold"
+    assert overall_verdict(rows("depends", "undecided", "holds")) == "depends"
+    assert overall_verdict(rows("depends", "does not hold", "holds")) == "does not hold"
 
 
 def test_layers_lie_at_the_same_depth():
@@ -117,7 +120,7 @@ def test_contrasts_of_distances_by_hand():
     frequency = np.stack([x, 0.5 - x], axis=-1)[None, :, None, :]
     roles = find_roles(PAPER_LANGUAGES)
     distances = as_distances(total_measures(compare_layers(frequency, np.full((1, 9), 1000))))
-    found = claim_statistics(gini(frequency), distances, roles, MAIN)
+    found = claim_statistics(gini(frequency), np.zeros((1, 1)), distances, roles, MAIN)
     pairs = np.triu_indices(9, 1)
     scale = np.abs(np.subtract.outer(x, x))[pairs].mean() * 20
     within = (2 / 3, 2 / 3)
@@ -130,12 +133,28 @@ def test_contrasts_of_distances_by_hand():
     assert found["main/chinese_romance"][0] == pytest.approx((16 / 3 - 7 / 3) / scale)
 
 
+def test_measures_agree_by_the_smallest_margin_and_disagree_by_the_largest_move():
+    def contrasts(*values):
+        names = ("between_within", "arabic_indic")
+        return {
+            m: dict(zip(names, map(np.atleast_1d, v), strict=True))
+            for m, v in zip("abc", values, strict=True)
+        }
+
+    # more than one between over within, Arabic below zero in all three: the smallest margin is Arabic's
+    assert _same_signs(contrasts((1.5, -0.2), (1.4, -0.1), (1.3, -0.4)))[0] == pytest.approx(0.1)
+    # two measures put Arabic on the other side: to agree, one of them would have to move by 0.3
+    assert _same_signs(contrasts((1.5, -0.3), (1.4, 0.5), (1.3, 0.6)))[0] == pytest.approx(-0.3)
+    assert _same_signs({"a": {}, "b": {}}) is None
+
+
 def test_counts_by_hand():
     # 32 layers of two experts: the first is shared by both languages in layers 2 to 25, the second by none.
     frequency = np.zeros((1, 2, 32, 2))
     frequency[:, :, 2:26, 0] = 0.1
     found = claim_counts(frequency, MAIN)
-    assert found["main/middle_over_first"] == found["main/middle_over_last"] == 0.5
+    # all text together uses the first expert of the same layers, and every language keeps it there
+    assert found["main/kept_middle_over_first"] == found["main/kept_middle_over_last"] == 1
     assert found["main/low_late"] == 1
     assert found["main/share_all"] == pytest.approx(24 / 64)
     assert found["main/share_none"] == pytest.approx(40 / 64)
@@ -164,7 +183,7 @@ def test_every_claim_about_recordings_has_its_rows():
     [
         ("direction: at most", "direction: around", "families.genus has direction 'around'"),
         ("criterion: 1.1", "criterion: [1, 2]", "families.between_within.*between.*two numbers"),
-        ("id: gini_late", "id: gini_early", "layers.gini_early is there twice"),
+        ("id: low_late", "id: gini_rise", "layers.gini_rise is there twice"),
     ],
 )
 def test_a_wrong_criterion_is_named(tmp_path, old, new, message):
@@ -285,7 +304,7 @@ def test_a_claims_table_survives_being_written(tmp_path):
     rows = [ClaimRow("a.s", "a, b", "s", 0.25, None, None, 0.5, "undecided")]
     write_table(tmp_path / "claims.csv", rows, CLAIM_COLUMNS)
     header = (tmp_path / "claims.csv").read_text().splitlines()[0]
-    assert header == "id,claim,statistic,value,low,high,paper_value,verdict"
+    assert header == "id,claim,statistic,value,low,high,paper_value,verdict,pooled,depends_on"
     assert read_claims(read_table(tmp_path / "claims.csv", CLAIM_COLUMNS)) == rows
 
 
@@ -315,4 +334,4 @@ def test_regions_in_words():
     assert regions["speed.parameters_kept"] == "below 1"
     assert regions["loss.rise"] == "between 0 and 0.79"
     assert regions["loss.smallest_rise"] == "above 0"
-    assert CRITERIA["layers.gini_early"].bounds == (1 / 3,)
+    assert CRITERIA["sharing.share_none"].bounds == (1000 / 8192,)

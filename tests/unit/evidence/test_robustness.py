@@ -1,16 +1,18 @@
 """Other choices and controls: what stays, what flips; agreement of models and partitions."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.spatial import procrustes
 from scipy.stats import spearmanr
 from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
 from babelscope.evidence.claims import ClaimRow, paper_table_3, read_criteria
-from babelscope.evidence.draws import draw
+from babelscope.evidence.draws import draw, shuffle_languages
 from babelscope.evidence.families import (
     read_family_predictors,
     read_family_tests,
@@ -21,6 +23,8 @@ from babelscope.evidence.models import compare_models, side_by_side
 from babelscope.evidence.predictors import differs, genealogical_distance
 from babelscope.evidence.replicates import (
     corrected_distances,
+    distance_estimate,
+    over_partitions,
     read_replicates,
     replicate_claims,
     study_settings,
@@ -31,7 +35,6 @@ from babelscope.evidence.robustness import (
     MainStudy,
     compare_variants,
     judge_study,
-    shuffle_languages,
 )
 from babelscope.evidence.sweep import SweepPoint, judge_sweep
 from babelscope.statistics.maps import scale_to_map
@@ -68,6 +71,7 @@ def main_study(with_families):
     settings = study_settings(0.05, [0.1])
     draws = draw(with_families, CODES, 100, 0)
     replicates = replicate_claims(draws, PAPER_LANGUAGES, settings, paper_table_3(PAPER))
+    replicates.pooled.update(dict.fromkeys(replicates.values, 0.25))
     tests = relate_to_families(corrected_distances(replicates), PAPER_LANGUAGES, PREDICTORS, 0)
     return MainStudy(replicates, tests)
 
@@ -84,7 +88,8 @@ def test_families_hold_in_the_study_and_not_in_controls(verdicts):
     main = {one.id: one.verdict for one in verdicts.main}
     found = {(one.variant, one.id): one for one in verdicts.robustness}
     assert main[GENUS] == main[NEAR] == "holds"
-    for name in ("random", "shuffled languages"):
+    assert main["families.genealogy"] in ("depends", "holds")
+    for name in ("random", "all blocks pooled and dealt out"):
         assert found[name, GENUS].verdict == "undecided" and found[name, GENUS].change == "loses"
         assert found[name, NEAR].verdict != "holds"
     for name in ("threshold 0.1", "KL", "Pearson"):
@@ -206,6 +211,49 @@ def test_claims_and_families_have_one_p_value_for_one_test_and_one_distance(with
         np.testing.assert_array_equal(again.distances[measure], distance)
     for name, setting in study_settings(0.05, [0.1]).items():
         assert again.rows[name] == main_study.rows(CRITERIA, PAPER, name, setting)
+
+
+def test_a_verdict_that_one_measure_or_one_language_decides_depends(main_study):
+    tests = [
+        replace(test, p_value=0.01, p_high=0.01, p_partition=0.01, without="hi") for test in main_study.tests
+    ]
+
+    def verdict(**changes):
+        measure = changes.pop("measure", "euclidean")
+        changed = [
+            replace(test, **changes) if (test.measure, test.predictor) == (measure, "genealogy") else test
+            for test in tests
+        ]
+        rows = MainStudy(main_study.replicates, changed).main_rows(CRITERIA, PAPER)
+        found = next(row for row in rows if row.id == "families.genealogy")
+        return found.verdict, found.depends_on
+
+    assert verdict() == ("holds", "")
+    assert verdict(measure="kl", p_value=0.09) == ("depends", "KL: undecided (p = 0.09)")
+    assert verdict(p_high=0.3) == ("depends", "without hi: undecided (p = 0.3)")
+    assert verdict(p_partition=0.07) == ("depends", "a single partition: undecided (p = 0.07)")
+
+
+def test_partitions_widen_the_interval_and_are_averaged(with_families, main_study):
+    settings = study_settings(0.05, [0.1])
+    rng = np.random.default_rng(4)
+    others = draw_counts(rng, draw_truth(rng, GENERA, family=0.8), n_blocks=12)
+    parts = {
+        name: replicate_claims(draw(counts, CODES, 100, 0), PAPER_LANGUAGES, settings)
+        for name, counts in (("main", with_families), ("seed_1", others))
+    }
+    both = over_partitions(parts)
+    found = {name: part.estimate("main/between_within") for name, part in {**parts, "both": both}.items()}
+    mean = (found["main"].corrected + found["seed_1"].corrected) / 2
+    assert found["both"].corrected == pytest.approx(mean)
+    half = abs(found["main"].corrected - found["seed_1"].corrected) / 2 * stats.t.ppf(0.975, 1)
+    assert found["both"].high - mean > half
+    assert set(both.partitions["kl"]) == {"main", "seed_1"}
+    pair = distance_estimate(both, "euclidean")
+    apart = np.triu_indices(9, 1)
+    assert (pair.low[apart] <= pair.corrected[apart]).all() and (
+        pair.corrected[apart] <= pair.high[apart]
+    ).all()
 
 
 def test_what_is_written_is_what_is_read(main_study, tmp_path):

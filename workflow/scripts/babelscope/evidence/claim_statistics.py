@@ -6,22 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from babelscope.study.languages import Language
 
 PAPER_LAYERS = 32
 PAPER_MEASURES = ("euclidean", "kl", "pearson")
+# contrasts of distances that the claims name, and the value at which two sides are equal
+CONTRASTS = {
+    "between_within": 1.0,
+    "english_romance": 0.0,
+    "english_distinct": 0.0,
+    "arabic_indic": 0.0,
+    "chinese_romance": 0.0,
+}
 # layers of Llama 2 7B, first and last, as the claims name them
 PAPER_BANDS = {"early": (0, 25), "late": (26, 31), "first": (0, 1), "middle": (2, 25)}
 
 # natural range of each statistic; a bias correction must not leave it
 RANGES: dict[str, tuple[float | None, float | None]] = {
-    "gini_early": (0, 1),
-    "gini_late": (0, 1),
     "low_late": (0, 1),
     "between_within": (0, None),
-    "measures_agree": (-1, 1),
     "share_all": (0, 1),
     "share_none": (0, 1),
     "table_3_distance": (0, 1),
@@ -73,33 +77,41 @@ def map_layers(first: int, last: int, n_layers: int) -> np.ndarray:
 
 
 def claim_statistics(
-    gini: np.ndarray, distances: Mapping[str, np.ndarray], roles: Roles, settings: Mapping[str, Setting]
+    gini: np.ndarray,
+    correlation: np.ndarray,
+    distances: Mapping[str, np.ndarray],
+    roles: Roles,
+    settings: Mapping[str, Setting],
 ) -> dict[str, np.ndarray]:
     """Smooth statistics of all settings.
 
     Parameters
     ----------
     gini : float64 (n_replicates, n_languages, n_layers), Gini coefficients of the frequencies.
+    correlation : float64 (n_replicates, n_layers), mean correlation of two languages.
     distances : by measure float64 (n_replicates, n_languages, n_languages), ``as_distances``.
     roles : languages that the claims name.
-    settings : by name; a statistic of setting ``main`` is called ``main/gini_early``.
+    settings : by name; a statistic of setting ``main`` is called ``main/gini_rise``.
 
     Returns
     -------
     float64 (n_replicates,) each. Statistics whose languages are missing are left out.
     """
     bands = {name: map_layers(*band, gini.shape[2]) for name, band in PAPER_BANDS.items()}
-    gini_of = gini.mean(axis=1)  # (replicate, layer)
-    agreement = _measures_agree(distances)
+    gini_of = {name: gini[:, :, band].mean(axis=(1, 2)) for name, band in bands.items()}
+    correlation_of = {name: correlation[:, band].mean(axis=1) for name, band in bands.items()}
+    contrasts = {measure: _neighbours(distances[measure], roles) for measure in PAPER_MEASURES}
+    agreement = _same_signs(contrasts)
     table: dict[str, np.ndarray] = {}
     for name, setting in settings.items():
         found = {
-            "gini_early": gini_of[:, bands["early"]].mean(axis=1),
-            "gini_late": gini_of[:, bands["late"]].mean(axis=1),
-            **_neighbours(distances[setting.measure], roles),
+            "gini_rise": gini_of["late"] - gini_of["early"],
+            "correlation_middle_over_first": correlation_of["middle"] - correlation_of["first"],
+            "correlation_middle_over_last": correlation_of["middle"] - correlation_of["late"],
+            **contrasts[setting.measure],
         }
         if agreement is not None:
-            found["measures_agree"] = agreement
+            found["same_signs"] = agreement
         table |= {f"{name}/{statistic}": values for statistic, values in found.items()}
     return table
 
@@ -163,13 +175,18 @@ def _sharing(
     high = frequency >= threshold
     n_languages = frequency.shape[1]
     n_high = high.sum(axis=1)  # (replicate, layer, expert)
-    all_by_layer = (n_high == n_languages).mean(axis=2)
-    middle = all_by_layer[:, bands["middle"]].mean(axis=1)
+    by_all = n_high == n_languages
+    # what text without a language of its own would share: experts often active in all languages together
+    together = frequency.mean(axis=1) >= threshold
+    kept = {
+        name: by_all[:, band].sum(axis=(1, 2)) / np.maximum(together[:, band].sum(axis=(1, 2)), 1)
+        for name, band in bands.items()
+    }
     found = {
         "low_late": 1 - high[:, :, bands["late"]].mean(axis=(1, 2, 3)),
-        "middle_over_first": middle - all_by_layer[:, bands["first"]].mean(axis=1),
-        "middle_over_last": middle - all_by_layer[:, bands["late"]].mean(axis=1),
-        "share_all": all_by_layer.mean(axis=1),
+        "kept_middle_over_first": kept["middle"] - kept["first"],
+        "kept_middle_over_last": kept["middle"] - kept["late"],
+        "share_all": by_all.mean(axis=(1, 2)),
         "share_none": (n_high == 0).mean(axis=(1, 2)),
         "ffn_saved": 1 - high.mean(axis=(1, 2, 3)),
     }
@@ -179,16 +196,16 @@ def _sharing(
     return found
 
 
-def _measures_agree(distances: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Lowest of the rank correlations over pairs of languages between two of the paper's measures."""
-    n = distances["euclidean"].shape[-1]
-    if n < 3:
-        return None
-    rows, columns = np.triu_indices(n, 1)
-    units = []
-    for measure in PAPER_MEASURES:
-        ranks = rankdata(distances[measure][:, rows, columns], axis=1)
-        centred = ranks - ranks.mean(axis=1, keepdims=True)
-        units.append(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-300))
-    products = [np.einsum("rp,rp->r", units[i], units[j]) for i in range(len(units)) for j in range(i)]
-    return np.min(products, axis=0)
+def _same_signs(contrasts: Mapping[str, Mapping[str, np.ndarray]]) -> np.ndarray | None:
+    """By how much the measures agree about the signs of all contrasts; below zero where they do not.
+
+    Of one contrast: how far all measures lie on one side of no difference, or, below zero, how far they would
+    have to move to do so; of all contrasts the smallest. Every measure's
+    contrasts are divided by its mean distance, so that they can be compared.
+    """
+    names = next(iter(contrasts.values()))
+    margins = []
+    for name in names:
+        values = np.stack([found[name] - CONTRASTS[name] for found in contrasts.values()])
+        margins.append(np.maximum(values.min(axis=0), -values.max(axis=0)))
+    return np.min(margins, axis=0) if margins else None

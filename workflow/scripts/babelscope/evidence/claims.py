@@ -15,18 +15,23 @@ import yaml
 from babelscope.statistics.bootstrap import Estimate
 from babelscope.study.errors import BabelscopeError
 
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+HOLDS, FAILS, DEPENDS, UNDECIDED = "holds", "does not hold", "depends", "undecided"
 # a claim about what no run measures
 NOT_TESTED = "not tested"
 DIRECTIONS = ("above", "below", "between", "at most")
-CLAIM_COLUMNS = ("id", "claim", "statistic", "value", "low", "high", "paper_value", "verdict")
+CLAIM_COLUMNS = (
+    "id", "claim", "statistic", "value", "low", "high", "paper_value", "verdict", "pooled", "depends_on",
+)  # fmt: skip
+_NUMBERS = frozenset({"value", "low", "high", "paper_value", "pooled"})
 
 
 @dataclass(frozen=True)
 class ClaimRow:
     """One line of ``claims.csv``; numbers are None where nothing was measured or the paper printed none.
 
-    ``id`` is ``{claim}.{statistic}``, with ``:`` and a language or share where there are several.
+    ``id`` is ``{claim}.{statistic}``, with ``:`` and a language or share where there are several. ``pooled``
+    is the value where the blocks of all languages are pooled and dealt out at random: what needs no language.
+    ``depends_on`` names the choices with another verdict, where the verdict is ``depends``.
     """
 
     id: str
@@ -37,6 +42,8 @@ class ClaimRow:
     high: float | None
     paper_value: float | None
     verdict: str
+    pooled: float | None = None
+    depends_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,8 @@ def overall_verdict(rows: Iterable[ClaimRow]) -> str:
         return NOT_TESTED
     if FAILS in verdicts:
         return FAILS
+    if DEPENDS in verdicts:
+        return DEPENDS
     return HOLDS if verdicts == {HOLDS} else UNDECIDED
 
 
@@ -160,10 +169,9 @@ def read_claims(rows: Sequence[Mapping[str, str]]) -> list[ClaimRow]:
     def number(text: str) -> float | None:
         return float(text) if text else None
 
-    numbers = CLAIM_COLUMNS[3:7]
     return [
         ClaimRow(
-            **{name: number(row[name]) if name in numbers else row[name] for name in CLAIM_COLUMNS}  # type: ignore[arg-type]
+            **{name: number(row[name]) if name in _NUMBERS else row[name] for name in CLAIM_COLUMNS}  # type: ignore[arg-type]
         )
         for row in rows
     ]

@@ -7,7 +7,7 @@ resampled by itself, with a generator of its own, so that adding a language chan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -121,11 +121,17 @@ class Replicates:
     values : statistics of the data, by name.
     drawn : the same of the replicates, with ``n_replicates`` in front.
     noisier : means over replicates with once more of the noise, of the counting statistics alone.
+    spread : half of the interval that other partitions add, by name; empty where there is one partition.
+    partitions : by measure and partition, corrected distances; empty where there is one partition.
+    pooled : corrected values with the blocks of all languages pooled and dealt out, by name.
     """
 
     values: dict[str, np.ndarray]
     drawn: dict[str, np.ndarray]
     noisier: dict[str, np.ndarray]
+    spread: dict[str, np.ndarray] = field(default_factory=dict)
+    partitions: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    pooled: dict[str, float] = field(default_factory=dict)
 
     def estimate(self, name: str, lowest: float | None = None, highest: float | None = None) -> Estimate:
         """Estimate of one statistic by the way that suits it, kept within its range."""
@@ -133,7 +139,7 @@ class Replicates:
             found = estimate_count(self.values[name], self.drawn[name], self.noisier[name])
         else:
             found = estimate(self.values[name], self.drawn[name])
-        return found.clipped(lowest, highest)
+        return found.widened(self.spread.get(name, 0.0)).clipped(lowest, highest)
 
 
 def bootstrap(draws: Draws, statistic: Statistic, counting: Counting | None = None) -> Replicates:
@@ -163,6 +169,23 @@ def bootstrap(draws: Draws, statistic: Statistic, counting: Counting | None = No
         {name: np.concatenate(arrays) for name, arrays in drawn.items()},
         {name: np.concatenate(arrays).mean(axis=0) for name, arrays in noisier.items()},
     )
+
+
+def shuffle_languages(counts: Sequence[ActivationCounts], seed: int) -> list[ActivationCounts]:
+    """Pool the blocks of all languages and deal them out at random: languages without a language.
+
+    Whatever the study still finds in these recordings is not about languages.
+
+    Returns
+    -------
+    As many recordings with as many blocks each as before.
+    """
+    n_active = np.concatenate([count.n_active for count in counts])
+    n_tokens = np.concatenate([count.n_tokens for count in counts])
+    order = np.random.default_rng([seed, len(n_tokens)]).permutation(len(n_tokens))
+    ends = np.cumsum([len(count.n_tokens) for count in counts])
+    parts = np.split(order, ends[:-1])
+    return [ActivationCounts(n_active[part], n_tokens[part], counts[0].top_k) for part in parts]
 
 
 def frequency_intervals(draws: Draws, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:

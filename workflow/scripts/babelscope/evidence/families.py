@@ -42,6 +42,7 @@ FAMILY_TESTS = Kind(
         "effect_low": DatasetSpec("float64", ("test",), "lowest effect without one language"),
         "effect_high": DatasetSpec("float64", ("test",), "highest effect without one language"),
         "p_high": DatasetSpec("float64", ("test",), "highest p value without one language"),
+        "p_partition": DatasetSpec("float64", ("test",), "highest p value of a single partition"),
         "without": DatasetSpec("str", ("test",), "the language without which it is highest"),
         "languages": LANGUAGES,
         "predictors": DatasetSpec("str", ("predictor",), "names of the predictors"),
@@ -53,7 +54,7 @@ FAMILY_TESTS = Kind(
 )
 FAMILY_COLUMNS = (
     "measure", "test", "predictor", "controls", "within", "statistic", "effect", "p_value", "p_adjusted",
-    "n_assignments", "exact", "effect_low", "effect_high", "p_high", "without",
+    "n_assignments", "exact", "effect_low", "effect_high", "p_high", "p_partition", "without",
 )  # fmt: skip
 _TEXTS = frozenset({"measure", "test", "predictor", "controls", "within", "without"})
 # Languages of one script differ neither in script nor in its family.
@@ -74,6 +75,8 @@ class FamilyTest:
         Hochberg).
     effect_low, effect_high, p_high, without : of the tests about kinship: range of the effect and highest p
         value when one language is left out, and that language; of the others the test's own, and empty.
+    p_partition : highest p value of one of the study's equivalent partitions by itself, of the tests that
+        decide claims; of the others the test's own.
     """
 
     measure: str
@@ -90,6 +93,7 @@ class FamilyTest:
     effect_low: float
     effect_high: float
     p_high: float
+    p_partition: float
     without: str = ""
 
 
@@ -162,6 +166,7 @@ def relate_to_families(
     languages: Sequence[Language],
     predictors: Mapping[str, np.ndarray],
     seed: int,
+    partitions: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> list[FamilyTest]:
     """All tests of all measures.
 
@@ -172,6 +177,7 @@ def relate_to_families(
     predictors : ``predictors_of``; each is tested alone, ``genealogy`` also with each other one and with all
         of them held constant, and each other one with ``genealogy`` held constant.
     seed : of random permutations.
+    partitions : by measure and equivalent partition, the distances of each by itself.
 
     Returns
     -------
@@ -186,6 +192,11 @@ def relate_to_families(
     deciding = claim_questions(languages, predictors)
     questions += [question for question in deciding.values() if question not in questions]
     about_kinship = {question for name, question in deciding.items() if name.endswith(KINSHIP)}
+    alone: dict[tuple[str, Question], list[float]] = {}
+    for measure, parts in (partitions or {}).items():
+        for question in deciding.values():
+            found = [question.ask(part, languages, predictors, seed) for part in parts.values()]
+            alone[measure, question] = [test.p_value for test in found if test is not None]
     table: list[FamilyTest] = []
     for measure, distance in distances.items():
         given = (distance, languages, predictors, seed)
@@ -196,7 +207,7 @@ def relate_to_families(
         adjusted = false_discovery_control([outcome.p_value for _, outcome in done])
         for (question, o), p in zip(done, adjusted, strict=True):
             key = (measure, question.test, question.predictor, "+".join(question.controls), question.within)
-            found = FamilyTest(
+            row = FamilyTest(
                 *key,
                 statistic=o.statistic,
                 effect=o.effect,
@@ -207,10 +218,11 @@ def relate_to_families(
                 effect_low=o.effect,
                 effect_high=o.effect,
                 p_high=o.p_value,
+                p_partition=max([o.p_value, *alone.get((measure, question), [])]),
             )
             if question in about_kinship:
-                found = replace(found, **_leave_out(question, *given))
-            table.append(found)
+                row = replace(row, **_leave_out(question, *given))
+            table.append(row)
     return table
 
 

@@ -10,7 +10,13 @@ import numpy as np
 
 from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.claims import paper_table_3
-from babelscope.evidence.draws import FREQUENCY_INTERVALS, Replicates, draw, frequency_intervals
+from babelscope.evidence.draws import (
+    FREQUENCY_INTERVALS,
+    Replicates,
+    draw,
+    frequency_intervals,
+    shuffle_languages,
+)
 from babelscope.evidence.layers import tabulate_layers
 from babelscope.evidence.noise_floor import (
     LearningCurve,
@@ -20,8 +26,11 @@ from babelscope.evidence.noise_floor import (
     tokens_needed,
 )
 from babelscope.evidence.replicates import (
+    MAIN,
+    claim_estimates,
     corrected_distances,
     distance_estimate,
+    over_partitions,
     replicate_claims,
     study_settings,
     write_replicates,
@@ -55,12 +64,14 @@ def grow_trees(replicates: Replicates) -> dict[str, Dendrogram]:
     }
 
 
-def tabulate_pairs(replicates: Replicates, floor: NoiseFloor, codes: Sequence[str]) -> list[dict[str, Any]]:
+def tabulate_pairs(
+    replicates: Replicates, floor: NoiseFloor, codes: Sequence[str], main: Replicates | None = None
+) -> list[dict[str, Any]]:
     """Rows of ``similarity_intervals.csv``, one a measure and pair.
 
     ``floor`` is the distance expected between two samples of one language, as large as those compared, mean
     of the two languages. ``half_distance`` and ``half_floor`` are the same with halves of the documents: like
-    with like.
+    with like. ``value`` is that of the study's own partition, ``main``; the others are over all partitions.
     """
     rows: list[dict[str, Any]] = []
     for measure in MEASURES:
@@ -68,7 +79,12 @@ def tabulate_pairs(replicates: Replicates, floor: NoiseFloor, codes: Sequence[st
         full, halves = floor.full[measure], floor.halves[measure]
         for a in range(len(codes)):
             for b in range(a + 1, len(codes)):
-                numbers = (found.value, found.corrected, found.low, found.high)
+                numbers = (
+                    (main or replicates).values[f"distance/{measure}"],
+                    found.corrected,
+                    found.low,
+                    found.high,
+                )
                 row: dict[str, Any] = dict(
                     zip(PAIR_COLUMNS[3:7], (float(part[a, b]) for part in numbers), strict=True)
                 )
@@ -159,6 +175,7 @@ def _middle(a: float, b: float, measure: str) -> float:
 
 def write_bootstrap(
     counts: Sequence[ActivationCounts],
+    partitions: Mapping[str, Sequence[ActivationCounts]],
     languages: Sequence[Language],
     paper: str | Path,
     out: Any,
@@ -174,7 +191,8 @@ def write_bootstrap(
 
     Parameters
     ----------
-    counts : recordings of the languages. paper : path of paper.json.
+    counts : recordings of the languages. partitions : the same with equivalent partitions, by name.
+    paper : path of paper.json.
     out : has paths ``replicates``, ``frequency``, ``pairs``, ``sharing``, ``layers``, ``noise``, ``curve``
         and ``trees``.
     threshold, other_thresholds : frequency from which an expert is high-frequency: the study's, and others.
@@ -187,7 +205,17 @@ def write_bootstrap(
     codes = [row.code for row in languages]
     draws = draw(counts, codes, n_replicates, seed)
     settings, table_3 = study_settings(threshold, other_thresholds), paper_table_3(read_json(paper))
-    replicates = replicate_claims(draws, languages, settings, table_3, by_layer=True)
+    question = (languages, settings, table_3)
+    main = replicate_claims(draws, *question, by_layer=True)
+    others = {
+        name: replicate_claims(draw(recordings, codes, n_replicates, seed), *question)
+        for name, recordings in partitions.items()
+    }
+    replicates = over_partitions({MAIN: main, **others})
+    dealt = replicate_claims(draw(shuffle_languages(counts, seed), codes, n_replicates, seed), *question)
+    for setting in settings:
+        pooled = claim_estimates(dealt, setting).items()
+        replicates.pooled.update({f"{setting}/{name}": float(found.corrected) for name, found in pooled})
     write_replicates(out.replicates, replicates, codes, model)
     low, high = frequency_intervals(draws)
     datasets = {"low": low, "high": high, "languages": codes}
@@ -195,7 +223,7 @@ def write_bootstrap(
     floor = measure_noise_floor(counts, codes, n_splits, seed)
     curve = learning_curve(counts, codes, n_splits, seed)
     noise, points = tabulate_noise(floor, curve, corrected_distances(replicates)["euclidean"], codes)
-    write_table(out.pairs, tabulate_pairs(replicates, floor, codes), PAIR_COLUMNS)
+    write_table(out.pairs, tabulate_pairs(replicates, floor, codes, main), PAIR_COLUMNS)
     write_table(out.sharing, tabulate_sharing(replicates.estimate("sharing", 0.0)), SHARING_COLUMNS)
     write_table(out.layers, tabulate_layers(replicates, codes), LAYER_COLUMNS)
     write_table(out.noise, noise, NOISE_COLUMNS)

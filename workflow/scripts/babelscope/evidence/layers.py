@@ -51,14 +51,19 @@ def layer_statistics(frequency: np.ndarray, layers: LayerMeasures) -> dict[str, 
     ``gini``, ``entropy`` : float64 (..., n_languages, n_layers), see ``gini`` and ``normalised_entropy``.
     """
     rows, columns = np.triu_indices(frequency.shape[-3], 1)
-    pearson = layers.pearson[..., rows, columns]
-    n_left = np.maximum((~np.isnan(pearson)).sum(axis=-1), 1)
     return {
-        "pearson": np.nansum(pearson, axis=-1) / n_left,
+        "pearson": mean_correlation(layers),
         "euclidean": np.sqrt(layers.squared[..., rows, columns]).mean(axis=-1),
         "gini": gini(frequency),
         "entropy": normalised_entropy(frequency),
     }
+
+
+def mean_correlation(layers: LayerMeasures) -> np.ndarray:
+    """Mean correlation of two languages by layer, float64 (..., n_layers); 0 where none is defined."""
+    rows, columns = np.triu_indices(layers.pearson.shape[-1], 1)
+    pearson = layers.pearson[..., rows, columns]
+    return np.nansum(pearson, axis=-1) / np.maximum((~np.isnan(pearson)).sum(axis=-1), 1)
 
 
 def layer_shares(frequency: np.ndarray, threshold: float) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from babelscope.evidence.claims import (
     CLAIM_COLUMNS,
+    DEPENDS,
     FAILS,
     HOLDS,
     NOT_TESTED,
@@ -26,7 +27,8 @@ from babelscope.evidence.claims import (
 )
 from babelscope.files.tables import read_table
 
-_MARKS = {HOLDS: "✓", UNDECIDED: "?", FAILS: "✗", NOT_TESTED: "○"}
+# in the order of the page
+_MARKS = {HOLDS: "✓", FAILS: "✗", DEPENDS: "±", UNDECIDED: "?", NOT_TESTED: "○"}
 
 
 def claims_page(
@@ -44,7 +46,7 @@ def claims_page(
     groups = [(claim, list(members)) for claim, members in groupby(rows, key=lambda row: row.claim)]
     return Template(template).substitute(
         model=html.escape(model),
-        summary="\n".join(_summarise(verdict, groups) for verdict in (HOLDS, FAILS, UNDECIDED, NOT_TESTED)),
+        summary="\n".join(_summarise(verdict, groups) for verdict in _MARKS),
         claims="\n".join(_section(claim, members, criteria) for claim, members in groups),
         figures="\n".join(_figure(name, png) for name, png in figures.items()),
     )
@@ -65,7 +67,16 @@ def _summarise(verdict: str, groups: Sequence[tuple[str, Sequence[ClaimRow]]]) -
 
 def _section(claim: str, members: Sequence[ClaimRow], criteria: Criteria) -> str:
     verdict = overall_verdict(members)
-    heads = ("statistic", "value", "95 % interval", "paper", "holds where", "verdict", "figure")
+    heads = (
+        "statistic",
+        "value",
+        "95 % interval",
+        "paper",
+        "blocks dealt out",
+        "holds where",
+        "verdict",
+        "figure",
+    )
     lines = "\n".join(_line(row, criterion_of(criteria, row.id)) for row in members)
     return (
         f'<h3><span class="{_css(verdict)}">{_MARKS[verdict]}</span> {html.escape(claim)}</h3>\n'
@@ -80,8 +91,10 @@ def _line(row: ClaimRow, criterion: Criterion) -> str:
         _number(row.value),
         interval,
         _number(row.paper_value),
+        _number(row.pooled),
         criterion.region,
-        f'<span class="{_css(row.verdict)}">{_MARKS[row.verdict]} {row.verdict}</span>',
+        f'<span class="{_css(row.verdict)}">{_MARKS[row.verdict]} {row.verdict}</span>'
+        + (f" on {html.escape(row.depends_on)}" if row.depends_on else ""),
         f'<a href="#{criterion.figure}">{criterion.figure}</a>',
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

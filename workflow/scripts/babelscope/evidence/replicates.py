@@ -13,10 +13,10 @@ import numpy as np
 from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
 from babelscope.evidence.claim_statistics import RANGES, Setting, claim_counts, claim_statistics, find_roles
 from babelscope.evidence.draws import Draws, Replicates, bootstrap
-from babelscope.evidence.layers import gini, layer_shares, layer_statistics
+from babelscope.evidence.layers import gini, layer_shares, layer_statistics, mean_correlation
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
-from babelscope.statistics.bootstrap import Estimate, estimate
+from babelscope.statistics.bootstrap import Estimate, estimate, spread_of_mean
 from babelscope.study.errors import require
 from babelscope.study.languages import Language
 
@@ -39,9 +39,18 @@ REPLICATES = Kind(
         "drawn": DatasetSpec("float64", ("replicate", "statistic"), "those of the replicates"),
         "counted": DatasetSpec("str", ("counted",), "statistics that count experts over a threshold"),
         "noisier": DatasetSpec("float64", ("counted",), "their means with once more of the noise"),
+        "spread": DatasetSpec("float64", ("statistic",), "half of the interval that partitions add", low=0),
+        "distance_spread": DatasetSpec("float64", ("measure", "language", "language"), "the same", low=0),
+        "pooled": DatasetSpec("float64", ("statistic",), "values with all blocks pooled and dealt out"),
+        "partitions": DatasetSpec("str", ("partition",), "equivalent partitions; the means are over these"),
+        "partition_distances": DatasetSpec(
+            "float64", ("partition", "measure", "language", "language"), "corrected distances of each"
+        ),
     },
+    version=2,
 )
 MAIN = "main"
+OTHER_MEASURES = {"KL": "kl", "Pearson": "pearson"}
 
 
 def study_settings(threshold: float, other_thresholds: Sequence[float]) -> dict[str, Setting]:
@@ -49,8 +58,7 @@ def study_settings(threshold: float, other_thresholds: Sequence[float]) -> dict[
     return {
         MAIN: Setting(threshold=threshold),
         **{f"threshold {other:g}": Setting(threshold=other) for other in other_thresholds},
-        "KL": Setting("kl", threshold),
-        "Pearson": Setting("pearson", threshold),
+        **{name: Setting(measure, threshold) for name, measure in OTHER_MEASURES.items()},
     }
 
 
@@ -85,7 +93,7 @@ def replicate_claims(
         inequality = of_layers["gini"] if by_layer else gini(frequency)
         return {
             **{f"distance/{measure}": distances[measure] for measure in MEASURES},
-            **claim_statistics(inequality, distances, roles, settings),
+            **claim_statistics(inequality, mean_correlation(layers), distances, roles, settings),
             **of_layers,
         }
 
@@ -112,7 +120,41 @@ def distance_estimate(replicates: Replicates, measure: str) -> Estimate:
     if measure != "euclidean":
         return replicates.estimate(name, 0.0)
     squared = estimate(np.square(replicates.values[name]), np.square(replicates.drawn[name]))
-    return squared.clipped(0.0, None).root()
+    found = squared.clipped(0.0, None).root()
+    return found.widened(replicates.spread.get(name, 0.0)).clipped(0.0, None)
+
+
+def over_partitions(parts: Mapping[str, Replicates]) -> Replicates:
+    """Means over equivalent partitions, and how far single ones are from each other.
+
+    All partitions have the same draws of documents, so that the replicates of the mean hold the noise of the
+    documents, and what the partitions add is laid beside it (``Replicates.spread``).
+
+    Parameters
+    ----------
+    parts : by partition, the study's own first; what only that one has is kept as it is.
+    """
+    first, *others = parts.values()
+    names = [name for name in first.values if all(name in other.values for other in others)]
+    mean = Replicates(dict(first.values), dict(first.drawn), dict(first.noisier))
+    if not others:
+        return mean
+    for name in names:
+        mean.values[name] = np.mean([part.values[name] for part in parts.values()], axis=0)
+        mean.drawn[name] = np.mean([part.drawn[name] for part in parts.values()], axis=0)
+        if name in first.noisier:
+            mean.noisier[name] = np.mean([part.noisier[name] for part in parts.values()], axis=0)
+        measure = name.removeprefix("distance/")
+        corrected = [
+            distance_estimate(part, measure).corrected
+            if measure in MEASURES
+            else part.estimate(name).corrected
+            for part in parts.values()
+        ]
+        mean.spread[name] = spread_of_mean(np.stack(corrected))
+        if measure in MEASURES:
+            mean.partitions[measure] = dict(zip(parts, corrected, strict=True))
+    return mean
 
 
 def corrected_distances(replicates: Replicates) -> dict[str, np.ndarray]:
@@ -136,6 +178,10 @@ def write_replicates(path: str | Path, replicates: Replicates, codes: Sequence[s
         if "/" in name and name not in distances and np.isfinite(replicates.drawn[name]).all()
     ]
     counted = [name for name in names if name in replicates.noisier]
+    zero = np.zeros_like(replicates.values[distances[0]], dtype=np.float64)
+    partitions = list(next(iter(replicates.partitions.values()), {}))
+    shape = (len(partitions), len(MEASURES), *zero.shape)
+    of_partitions = [[replicates.partitions[m][name] for m in MEASURES] for name in partitions]
     datasets = {
         "languages": codes,
         "measures": list(MEASURES),
@@ -146,6 +192,11 @@ def write_replicates(path: str | Path, replicates: Replicates, codes: Sequence[s
         "drawn": np.stack([replicates.drawn[name] for name in names], axis=1),
         "counted": counted,
         "noisier": np.array([replicates.noisier[name] for name in counted], dtype=np.float64),
+        "spread": np.array([replicates.spread.get(name, 0.0) for name in names], dtype=np.float64),
+        "distance_spread": np.stack([replicates.spread.get(name, zero) for name in distances]),
+        "pooled": np.array([replicates.pooled[name] for name in names], dtype=np.float64),
+        "partitions": partitions,
+        "partition_distances": np.array(of_partitions, dtype=np.float64).reshape(shape),
     }
     write_h5(path, REPLICATES, datasets, model=model)
 
@@ -168,4 +219,13 @@ def read_replicates(path: str | Path, model: str, codes: Sequence[str]) -> Repli
     for idx, measure in enumerate(found["measures"]):
         values[f"distance/{measure}"] = found["distances"][idx]
         drawn[f"distance/{measure}"] = found["drawn_distances"][:, idx]
-    return Replicates(values, drawn, dict(zip(found["counted"], found["noisier"], strict=True)))
+    spread = dict(zip(found["statistics"], found["spread"], strict=True))
+    spread |= {f"distance/{m}": found["distance_spread"][idx] for idx, m in enumerate(found["measures"])}
+    partitions = {
+        measure: dict(zip(found["partitions"], found["partition_distances"][:, idx], strict=True))
+        for idx, measure in enumerate(found["measures"])
+        if len(found["partitions"])
+    }
+    pooled = dict(zip(found["statistics"], found["pooled"].tolist(), strict=True))
+    noisier = dict(zip(found["counted"], found["noisier"], strict=True))
+    return Replicates(values, drawn, noisier, spread, partitions, pooled)

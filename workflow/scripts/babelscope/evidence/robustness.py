@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from babelscope.comparison.measures import MEASURES
-from babelscope.evidence.claim_statistics import Setting
+from babelscope.evidence.claim_statistics import PAPER_MEASURES, Setting
 from babelscope.evidence.claims import (
     CLAIM_COLUMNS,
+    DEPENDS,
     FAILS,
     HOLDS,
     UNDECIDED,
@@ -21,7 +22,7 @@ from babelscope.evidence.claims import (
     paper_table_3,
     read_criteria,
 )
-from babelscope.evidence.draws import Replicates, draw
+from babelscope.evidence.draws import Replicates, draw, shuffle_languages
 from babelscope.evidence.families import (
     FamilyTest,
     claim_p_values,
@@ -32,6 +33,7 @@ from babelscope.evidence.families import (
 from babelscope.evidence.models import AGREEMENT_COLUMNS, ModelAgreement, compare_models
 from babelscope.evidence.replicates import (
     MAIN,
+    OTHER_MEASURES,
     claim_estimates,
     corrected_distances,
     read_replicates,
@@ -43,7 +45,7 @@ from babelscope.files.whole import read_json
 from babelscope.recording.counts import ActivationCounts
 from babelscope.study.languages import Language, select_languages
 
-SHUFFLED = "shuffled languages"
+DEALT_OUT = "all blocks pooled and dealt out"
 ROBUSTNESS_COLUMNS = (
     "id", "claim", "statistic", "variant", "value", "low", "high", "verdict", "main_verdict", "change",
 )  # fmt: skip
@@ -70,8 +72,32 @@ class MainStudy:
         return judge_recordings(criteria, claim_estimates(self.replicates, name), p_values, paper)
 
     def main_rows(self, criteria: Criteria, paper: Mapping[str, Any]) -> list[ClaimRow]:
-        """Those under the study's own setting."""
-        return self.rows(criteria, paper, MAIN, Setting())
+        """Rows of ``claims.csv``; a verdict that a measure, a partition or one language changes depends."""
+        plain = self.rows(criteria, paper, MAIN, Setting())
+        others = {
+            name: self.rows(criteria, paper, name, Setting(measure))
+            for name, measure in OTHER_MEASURES.items()
+        }
+        found = []
+        for number, row in enumerate(plain):
+            verdicts = {name: rows[number] for name, rows in others.items()} | self._kinship(criteria, row)
+            differing = [
+                f"{name}: {_short(other)}" for name, other in verdicts.items() if other.verdict != row.verdict
+            ]
+            pooled = self.replicates.pooled.get(f"{MAIN}/{criteria[row.id].name}")
+            verdict = DEPENDS if differing else row.verdict
+            found.append(replace(row, verdict=verdict, pooled=pooled, depends_on="; ".join(differing)))
+        return found
+
+    def _kinship(self, criteria: Criteria, row: ClaimRow) -> dict[str, ClaimRow]:
+        """The same test without the language on which it rests most, and with the least of the partitions."""
+        test = select_claim_tests(self.tests, PAPER_MEASURES[0]).get(criteria[row.id].name)
+        if criteria[row.id].section != "families" or test is None:
+            return {}
+        found = {"a single partition": criteria[row.id].row(test.p_partition)}
+        return found | (
+            {f"without {test.without}": criteria[row.id].row(test.p_high)} if test.without else {}
+        )
 
 
 @dataclass(frozen=True)
@@ -187,26 +213,9 @@ def judge_study(
         outcome = judges.judge(recordings, alone)
         rows[name] = outcome.rows[MAIN]
         agreement += judges.agreement(name, distances, outcome.distances)
-    rows[SHUFFLED] = judges.judge(shuffle_languages(counts, judges.seed), alone).rows[MAIN]
+    rows[DEALT_OUT] = judges.judge(shuffle_languages(counts, judges.seed), alone).rows[MAIN]
     of_main = rows.pop(MAIN)
-    return StudyVerdicts(of_main, compare_variants(of_main, rows), agreement)
-
-
-def shuffle_languages(counts: Sequence[ActivationCounts], seed: int) -> list[ActivationCounts]:
-    """Share the blocks of all languages out at random: languages without a language.
-
-    Whatever the study still finds in these recordings is not about languages.
-
-    Returns
-    -------
-    As many recordings with as many blocks each as before.
-    """
-    n_active = np.concatenate([count.n_active for count in counts])
-    n_tokens = np.concatenate([count.n_tokens for count in counts])
-    order = np.random.default_rng([seed, len(n_tokens)]).permutation(len(n_tokens))
-    ends = np.cumsum([len(count.n_tokens) for count in counts])
-    parts = np.split(order, ends[:-1])
-    return [ActivationCounts(n_active[part], n_tokens[part], counts[0].top_k) for part in parts]
+    return StudyVerdicts(main.main_rows(criteria, paper), compare_variants(of_main, rows), agreement)
 
 
 def compare_variants(
@@ -230,6 +239,11 @@ def compare_variants(
         for name, rows in variants.items()
         for row in rows
     ]
+
+
+def _short(row: ClaimRow) -> str:
+    number = "" if row.value is None else f" ({'p = ' if row.low is None else ''}{row.value:.2g})"
+    return row.verdict + number
 
 
 def _change(before: str, after: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from babelscope.evidence.claim_statistics import Setting
 from babelscope.evidence.claims import ClaimRow
 from babelscope.evidence.models import AGREEMENT_COLUMNS, ModelAgreement
-from babelscope.evidence.replicates import corrected_distances
+from babelscope.evidence.replicates import MAIN, corrected_distances
 from babelscope.evidence.robustness import (
     ROBUSTNESS_COLUMNS,
     Judges,
@@ -59,7 +59,8 @@ def judge_sweep(
         outcome = judges.judge(point.counts, settings)
         rows |= outcome.rows
         agreement += judges.agreement(name, distances, outcome.distances)
-    return compare_variants(main.main_rows(judges.criteria, judges.paper), rows), agreement
+    own = main.rows(judges.criteria, judges.paper, MAIN, Setting(threshold=threshold))
+    return compare_variants(own, rows), agreement
 
 
 def read_points(

@@ -91,6 +91,13 @@ class Recording(Section):
         ["random", "contiguous"],
         description="Control partitions, cut in these ways and recorded in the same pass.",
     )
+    other_partitions: int = Field(
+        2,
+        ge=0,
+        le=100,
+        description="Partitions as the study's own with other seeds, recorded in the same pass: intervals of "
+        "claims and distances are over documents and partitions; 0: over documents alone.",
+    )
 
 
 class Sharing(Section):

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.spatial import procrustes
 
-from babelscope.evidence.claims import FAILS, HOLDS, UNDECIDED
+from babelscope.evidence.claims import DEPENDS, FAILS, HOLDS, UNDECIDED
 from babelscope.evidence.figures.parts import LEGEND, TITLE, genus_colours
 from babelscope.evidence.layers import LayerRow
 from babelscope.evidence.models import ModelAgreement
@@ -31,8 +31,8 @@ _SHARES = {
 _CLASS_COLOURS = dict(
     zip(CLASSES, (PALETTE[0], PALETTE[4], PALETTE[2], PALETTE[5], "0.8", PALETTE[7]), strict=True)
 )
-_VERDICT_COLOURS = {HOLDS: PALETTE[0], UNDECIDED: "0.85", FAILS: PALETTE[1]}
-_VERDICT_MARKS = {HOLDS: "✓", UNDECIDED: "?", FAILS: "✗"}
+_VERDICT_COLOURS = {HOLDS: PALETTE[0], DEPENDS: PALETTE[4], UNDECIDED: "0.85", FAILS: PALETTE[1]}
+_VERDICT_MARKS = {HOLDS: "✓", DEPENDS: "±", UNDECIDED: "?", FAILS: "✗"}
 
 
 def plot_layers(rows: Sequence[LayerRow], languages: Sequence[Language], model: str) -> Figure:
@@ -127,14 +127,14 @@ def plot_robustness(
     verdicts = {("main", row["id"]): row["verdict"] for row in main}
     verdicts |= {(row["variant"], row["id"]): row["verdict"] for row in rows}
     flips = {(row["variant"], row["id"]) for row in rows if row["change"] == "flips"}
-    order = [HOLDS, UNDECIDED, FAILS]
+    order = [HOLDS, DEPENDS, UNDECIDED, FAILS]
     table = np.array([[order.index(verdicts[v, s]) for v in variants] for s in statistics])
     figure, axes = new_figure(4.4 + 0.42 * len(variants), 1.9 + 0.34 * len(statistics))
     axes.imshow(
         table,
         cmap=ListedColormap([_VERDICT_COLOURS[v] for v in order]),
         vmin=0,
-        vmax=2,
+        vmax=3,
         aspect="auto",
         alpha=0.75,
     )
@@ -156,7 +156,7 @@ def plot_robustness(
     figure.suptitle(f"Do conclusions depend on choices? {model}", **TITLE)
     handles = [Patch(color=_VERDICT_COLOURS[v], alpha=0.75, label=f"{_VERDICT_MARKS[v]} {v}") for v in order]
     handles.append(Patch(fc="none", ec=PALETTE[7], lw=1.2, label="flips against main"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, **LEGEND)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, **LEGEND)
     return figure
 
 
