@@ -17,7 +17,14 @@ from babelscope.figures.style import PALETTE, Look, new_figure
 def frequency_figures(
     frequency: np.ndarray, names: Sequence[str], model: str, look: Look
 ) -> Iterator[Figure]:
-    """One figure per language, all with one colour scale, which ends at the 98th percentile."""
+    """One figure per language, all with one colour scale, which ends at the 98th percentile.
+
+    Parameters
+    ----------
+    frequency : float64 (n_languages, n_layers, n_experts), in [0, 1].
+    names : names of the languages, in that order. model : name for the titles.
+    look : colour map.
+    """
     vmax = float(np.quantile(frequency, 0.98))
     for matrix, name in zip(frequency, names, strict=True):
         yield plot_frequency(matrix, name, model, vmax, look)
@@ -26,7 +33,13 @@ def frequency_figures(
 def similarity_figures(
     similarity: Similarity, names: Sequence[str], model: str, look: Look
 ) -> Iterator[Figure]:
-    """One figure per measure."""
+    """One figure per measure.
+
+    Parameters
+    ----------
+    names : names of the languages, in the order of the matrices. model : name for the titles.
+    look : colour map.
+    """
     for name, matrix in similarity.matrices.items():
         row = MEASURES[name]
         title = f"{row.title}\n{model}"
@@ -40,7 +53,7 @@ def plot_frequency(frequency: np.ndarray, language: str, model: str, vmax: float
     ----------
     frequency : float64 (n_layers, n_experts), in [0, 1].
     language, model : names for the title.
-    vmax : upper end of the colour scale, the same for all languages.
+    vmax : upper end of the colour scale, the same for all languages. look : colour map.
     """
     n_layers, n_experts = frequency.shape
     figure, axes = new_figure(7.0, 0.9 + 0.13 * n_layers)
@@ -70,6 +83,7 @@ def plot_similarity(
     matrix : float64 (n_languages, n_languages), row = first argument.
     names : names of the languages, in matrix order.
     title, label : title and label of the colour bar.
+    look : colour map.
     reverse : True where small values mean similar, so that similar is bright in every measure.
     """
     n = len(names)
@@ -110,6 +124,7 @@ def plot_sharing(
     Parameters
     ----------
     n_languages_high : int32 (n_layers, n_experts), in 0 .. n_languages.
+    threshold : frequency from which an expert counts. model : name for the title. look : colour map.
     """
     n_layers, n_experts = n_languages_high.shape
     figure, (left, right) = new_figure(

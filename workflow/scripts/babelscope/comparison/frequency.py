@@ -25,11 +25,30 @@ FREQUENCY = Kind(
 
 
 def write_frequency(path: str | Path, frequency: np.ndarray, languages: Sequence[str], model: str) -> None:
-    """Write ``frequency.h5``."""
+    """Write ``frequency.h5``, whole or not at all.
+
+    Parameters
+    ----------
+    frequency : float64 (n_languages, n_layers, n_experts), in [0, 1].
+    languages : their codes, in that order.
+    model : name of the model.
+    """
     write_h5(path, FREQUENCY, {"frequency": frequency, "languages": list(languages)}, model=model)
 
 
 def read_frequency(path: str | Path, model: str) -> tuple[np.ndarray, list[str]]:
-    """Read ``frequency.h5``: float64 (n_languages, n_layers, n_experts), and the language codes."""
+    """Read ``frequency.h5`` of a model.
+
+    Returns
+    -------
+    frequency : float64 (n_languages, n_layers, n_experts), in [0, 1].
+    languages : their codes, in that order.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is damaged, of another model or of another kind; the message names the rule that
+        remakes it.
+    """
     datasets, _ = read_h5(path, FREQUENCY, model=model)
     return datasets["frequency"], list(datasets["languages"])

@@ -57,7 +57,12 @@ class Measure:
 
 
 def squared_distance(first: Frequencies, second: Frequencies) -> np.ndarray:
-    """Squared Euclidean distance of two rows, by layer, >= 0."""
+    """Squared Euclidean distance of two rows, by layer: float64 (..., n_layers, n_first, n_second), >= 0.
+
+    Parameters
+    ----------
+    first, second : stacks with the same layers, experts and leading axes.
+    """
     a, b = first.by_layer, second.by_layer
     norm_a = np.einsum("...e,...e->...", a, a)
     norm_b = np.einsum("...e,...e->...", b, b)
@@ -68,7 +73,15 @@ def squared_distance(first: Frequencies, second: Frequencies) -> np.ndarray:
 
 
 def kl_divergence(first: Frequencies, second: Frequencies) -> np.ndarray:
-    """KL(first || second) of two rows in nats, by layer; half a count is added to every cell first."""
+    """KL(first || second) of two rows in nats, by layer: float64 (..., n_layers, n_first, n_second), >= 0.
+
+    Half a count is added to every cell, and each layer's row is normalised to a distribution. That keeps the
+    divergence finite (Krichevsky and Trofimov 1981, "The performance of universal encoding").
+
+    Parameters
+    ----------
+    first, second : stacks with the same layers, experts and leading axes. Not symmetric.
+    """
     log_p, p = _log_distribution(first)
     log_q = log_p if second is first else _log_distribution(second)[0]
     entropy = np.einsum("...e,...e->...", p, log_p)
@@ -76,7 +89,14 @@ def kl_divergence(first: Frequencies, second: Frequencies) -> np.ndarray:
 
 
 def pearson_correlation(first: Frequencies, second: Frequencies) -> np.ndarray:
-    """Correlation of two rows, by layer, in [-1, 1]; NaN where one of the two is constant."""
+    """Pearson correlation of two rows, by layer: float64 (..., n_layers, n_first, n_second), in [-1, 1].
+
+    NaN where one of the two rows is constant.
+
+    Parameters
+    ----------
+    first, second : stacks with the same layers, experts and leading axes.
+    """
     unit_a = _unit(first.by_layer)
     unit_b = unit_a if second is first else _unit(second.by_layer)
     return np.clip(unit_a @ np.swapaxes(unit_b, -1, -2), -1.0, 1.0)
@@ -99,7 +119,7 @@ def mean_of_layers(layers: np.ndarray) -> np.ndarray:
 
 
 def both_directions(total: np.ndarray) -> np.ndarray:
-    """Mean of both directions."""
+    """Mean of a square matrix and its transpose: the same value in both directions, in the same unit."""
     return (total + np.swapaxes(total, -1, -2)) / 2
 
 
@@ -175,6 +195,10 @@ def compare_layers(
     first : float64 (..., n_first, n_layers, n_experts), frequencies in [0, 1].
     n_first : (..., n_first), tokens behind each language's frequencies.
     second, n_second : the other stack; without them ``first`` is compared with itself.
+
+    Returns
+    -------
+    By measure and layer, float64 (..., n_layers, n_first, n_second).
     """
     a = Frequencies(np.swapaxes(first, -3, -2), np.asarray(n_first, dtype=np.float64))
     b = a

@@ -60,7 +60,14 @@ def count_sharing(frequency: np.ndarray, threshold: float) -> Sharing:
 def write_sharing(
     path: str | Path, table: str, sharing: Sharing, languages: Sequence[str], model: str, threshold: float
 ) -> None:
-    """Write ``sharing.h5`` and ``sharing.csv`` (paper, Table 3)."""
+    """Write ``sharing.h5`` and the table ``sharing.csv`` (paper, Table 3), each whole or not at all.
+
+    Parameters
+    ----------
+    path, table : of the two files. The table has columns ``n_languages`` (0 to all) and ``n_experts``.
+    languages : codes, in the order of ``sharing.high``.
+    model : name of the model. threshold : that ``sharing`` was counted with.
+    """
     datasets = {
         "n_languages_high": sharing.n_languages_high,
         "high": sharing.high,
@@ -72,6 +79,18 @@ def write_sharing(
 
 
 def read_sharing(path: str | Path, model: str) -> tuple[np.ndarray, list[str], float]:
-    """Read ``sharing.h5``: languages an expert is high-frequency in, the codes, the threshold."""
+    """Read ``sharing.h5`` of a model.
+
+    Returns
+    -------
+    n_languages_high : int32 (n_layers, n_experts), languages in which the expert is high-frequency.
+    languages : codes. threshold : frequency from which an expert is high-frequency.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is damaged, of another model or of another kind; the message names the rule that
+        remakes it.
+    """
     datasets, attrs = read_h5(path, SHARING, model=model)
     return datasets["n_languages_high"], list(datasets["languages"]), attrs["threshold"]

@@ -53,6 +53,10 @@ class Similarity:
 def stack_frequencies(counts: Sequence[ActivationCounts]) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies of several languages as one array.
 
+    Parameters
+    ----------
+    counts : one per language, recorded with the same partition and the same top_k.
+
     Returns
     -------
     frequency : float64 (n_languages, n_layers, n_experts), in [0, 1].
@@ -80,6 +84,10 @@ def compare_languages(frequency: np.ndarray, n_tokens: np.ndarray) -> Similarity
     frequency : float64 (n_languages, n_layers, n_experts), in [0, 1].
     n_tokens : int64 (n_languages,), tokens behind each language's frequencies; half a count is added to
         every cell before KL.
+
+    Returns
+    -------
+    One float64 (n_languages, n_languages) matrix per row of ``MEASURES``; the paper (section 3) has three.
     """
     layers = compare_layers(frequency, n_tokens)
     n_missing = np.isnan(layers.pearson).sum(axis=0).astype(np.int32)
@@ -89,7 +97,14 @@ def compare_languages(frequency: np.ndarray, n_tokens: np.ndarray) -> Similarity
 def write_similarity(
     path: str | Path, tables: Sequence[str], similarity: Similarity, languages: Sequence[str], model: str
 ) -> None:
-    """Write ``similarity.h5`` and one CSV per measure, row = first argument."""
+    """Write ``similarity.h5`` and one CSV per measure, each whole or not at all.
+
+    Parameters
+    ----------
+    tables : paths of the CSV files, in the order of ``similarity.matrices``. The first column is the language
+        that is the measure's first argument, the others are its second.
+    languages : codes, in the order of the matrices. model : name of the model.
+    """
     datasets = {
         **similarity.matrices,
         "n_missing_layers": similarity.n_missing_layers,
@@ -104,7 +119,18 @@ def write_similarity(
 
 
 def read_similarity(path: str | Path, model: str) -> tuple[Similarity, list[str]]:
-    """Read ``similarity.h5``: all measures, and the language codes."""
+    """Read ``similarity.h5`` of a model.
+
+    Returns
+    -------
+    similarity : with every row of ``MEASURES``. languages : codes, in the order of the matrices.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is damaged, of another model or of another kind; the message names the rule that
+        remakes it.
+    """
     datasets, _ = read_h5(path, similarity_kind(), model=model)
     languages = list(datasets.pop("languages"))
     n_missing = datasets.pop("n_missing_layers")

@@ -42,7 +42,14 @@ def write_layer_experts(
     layer: int,
     matrix: str,
 ) -> None:
-    """Write ``experts/layer_{layer}.h5``: labels, sums of squares and what the solver reports."""
+    """Write ``experts/layer_{layer}.h5``: labels, sums of squares and what the solver reports.
+
+    Parameters
+    ----------
+    result : of ``cluster_neurons``. reference : of ``reference_sse`` for the same rows and labels.
+    model : name of the model. layer : number of the layer.
+    matrix : whose rows were clustered: ``up``, ``gate``, ``down`` or ``both``.
+    """
     datasets = {
         "labels": result.labels,
         "sse": np.float64(result.sse),
@@ -74,7 +81,17 @@ class LayerSse:
 
 
 def read_layer_sse(paths: Sequence[str], model: str) -> LayerSse:
-    """Read the sums of squared errors out of the ``experts/layer_{layer}.h5`` of all layers, in order."""
+    """Read the sums of squared errors of all layers.
+
+    Parameters
+    ----------
+    paths : ``experts/layer_{layer}.h5`` of layers 0, 1, ... model : name of the model.
+
+    Raises
+    ------
+    BabelscopeError
+        Where a file is damaged, or of another model or layer than its place says.
+    """
     found = [read_h5(path, LAYER_EXPERTS, model=model, layer=layer) for layer, path in enumerate(paths)]
     names = ("sse", "sse_random", "sse_unconstrained")
     columns = [np.array([float(datasets[name]) for datasets, _ in found]) for name in names]
@@ -82,7 +99,11 @@ def read_layer_sse(paths: Sequence[str], model: str) -> LayerSse:
 
 
 def assemble_layers(paths: Sequence[str], info: ModelInfo) -> tuple[ExpertPartition, dict[str, Any]]:
-    """Join the files of all layers, in order, to one partition.
+    """Join the files of all layers to one partition.
+
+    Parameters
+    ----------
+    paths : ``experts/layer_{layer}.h5`` of layers 0, 1, ... info : the model they are of.
 
     Returns
     -------

@@ -76,13 +76,26 @@ class ExpertPartition:
 def write_partition(
     path: str | Path, partition: ExpertPartition, *, model: str, variant: str = "main", **attrs: Any
 ) -> None:
-    """Write ``experts.h5``; ``variant`` names the partition, ``main`` is the study's own."""
+    """Write ``experts.h5``, whole or not at all.
+
+    Parameters
+    ----------
+    model : name of the model. variant : name of the partition; ``main`` is the study's own.
+    attrs : what made it, kept as attributes: method, matrix, seed, ...
+    """
     attrs |= {"variant": variant, "n_experts": partition.n_experts}
     write_h5(path, EXPERTS, {"labels": partition.labels}, model=model, **attrs)
 
 
 def read_partition(path: str | Path, info: ModelInfo, variant: str = "main") -> ExpertPartition:
-    """Read ``experts.h5`` of this model and variant."""
+    """Read ``experts.h5`` of a model and variant.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is damaged, of another model, variant or kind, or of another number of layers or
+        neurons than the model has; the message names the rule that remakes it.
+    """
     datasets, attrs = read_h5(path, EXPERTS, model=info.name, variant=variant)
     labels = datasets["labels"]
     if labels.shape != (info.n_layers, info.d_ff):

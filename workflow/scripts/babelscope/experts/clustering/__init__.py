@@ -106,7 +106,7 @@ def reference_sse(
     normalize_rows: bool = False,
     n_threads: int | None = None,
 ) -> ReferenceSse:
-    """SSE of a random balanced partition, and of one with free sizes, to hold a partition against.
+    """SSE of a random balanced partition, and of one with free sizes, to compare a partition with.
 
     Parameters
     ----------

@@ -96,6 +96,7 @@ class _Transport:
         self._update_steps(range(self.n_experts))
 
     def solve(self) -> np.ndarray:
+        """Pass neurons along cheapest paths until no expert is over capacity; int64 (n_neurons,) labels."""
         while (self.load > self.capacity).any():
             self._augment()
         return self.labels

@@ -28,7 +28,15 @@ _TILE = 1024
 
 
 class NumpyBackend:
-    """Numpy, with a pool of threads for tiles."""
+    """Numpy, with a pool of threads for tiles.
+
+    Attributes
+    ----------
+    xp : the module whose functions work on the arrays.
+    block_elements, search_elements : elements of a block of gains, and of the search over all pairs.
+    gram_bytes : a Gram matrix of more bytes is not stored.
+    price_effort : multiplies the steps towards prices in the assignment.
+    """
 
     xp: Any = np
     block_elements = 1 << 16
@@ -40,18 +48,23 @@ class NumpyBackend:
         self.pool = pool
 
     def asarray(self, array: np.ndarray) -> Array:
+        """Put an array on the device."""
         return array
 
     def to_numpy(self, array: Array) -> np.ndarray:
+        """Bring an array back to the host."""
         return array
 
     def arange(self, stop: int) -> Array:
+        """Return int64 (stop,), 0 to stop - 1."""
         return np.arange(stop)
 
     def flatnonzero(self, mask: Array) -> Array:
+        """Return int64 indices of what is True in the flattened mask."""
         return np.flatnonzero(mask)
 
     def take_columns(self, array: Array, index: Array) -> Array:
+        """Return columns ``index`` of a matrix."""
         return np.take(array, index, axis=1)
 
     def take_last(self, array: Array, index: Array) -> Array:

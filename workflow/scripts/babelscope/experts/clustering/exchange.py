@@ -54,7 +54,9 @@ def refine(
 
     Parameters
     ----------
+    problem : the rows on their device.
     labels : int64 (n_neurons,), sizes differ by at most one.
+    rng : draws the noise.
     n_rounds : rounds with noise; 0 only descends, and then the SSE never rises.
     heat : first standard deviation of the noise, in units of the spread of the gains.
     """

@@ -18,6 +18,10 @@ def search_all_pairs(problem: Problem, state: State) -> np.ndarray:
     An expert is searched against all others again only after it took part in an exchange or was passed over
     for one: all other pairs are as they were when they were found not to improve.
 
+    Parameters
+    ----------
+    state : changed in place; afterwards no exchange lowers the SSE by more than ``problem.tolerance``.
+
     Returns
     -------
     int64 (2,), numbers of swaps and of moves.

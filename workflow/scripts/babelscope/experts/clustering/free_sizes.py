@@ -30,7 +30,8 @@ def free_sizes(points: np.ndarray, labels: np.ndarray, n_experts: int, backend: 
     Parameters
     ----------
     points : float32 (n_neurons, n_dims), mean zero.
-    labels : integer (n_neurons,), where to start.
+    labels : integer (n_neurons,), where to start, in 0 to n_experts - 1.
+    backend : where products are computed.
 
     Returns
     -------

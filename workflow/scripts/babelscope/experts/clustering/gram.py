@@ -29,7 +29,7 @@ class StoredGram:
 
 @dataclass(frozen=True)
 class ComputedGram:
-    """The same, without the table: for many rows it would not fit."""
+    """The same methods as ``StoredGram``, without the table: for many rows it would not fit."""
 
     points: Array
     backend: Backend
@@ -59,7 +59,12 @@ Gram = StoredGram | ComputedGram
 
 
 def make_gram(points: Array, backend: Backend) -> Gram:
-    """Store the Gram matrix where ``backend.gram_bytes`` allow, otherwise compute products when needed."""
+    """Inner products of points, stored where the matrix takes at most ``backend.gram_bytes``.
+
+    Parameters
+    ----------
+    points : float32 (n_points, n_dims), on the device of ``backend``.
+    """
     if 4 * len(points) ** 2 <= backend.gram_bytes:
         return StoredGram(backend.gram(points))
     return ComputedGram(points, backend)

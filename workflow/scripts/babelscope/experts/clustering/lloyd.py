@@ -22,6 +22,9 @@ def balanced_lloyd(
     Parameters
     ----------
     points : float32 (n_neurons, n_dims).
+    n_experts : from 1 to n_neurons.
+    rng : draws the rows to start from.
+    backend : where products and prices are computed.
     max_steps : most assignments to make.
 
     Returns

@@ -75,7 +75,13 @@ RELATIVE_TOLERANCE = 4e-6
 
 
 def make_problem(points: np.ndarray, n_experts: int, backend: Backend) -> Problem:
-    """Put prepared points, the zero row included, on the device of ``backend``."""
+    """Put prepared points on the device of ``backend``.
+
+    Parameters
+    ----------
+    points : float32 (n_neurons + 1, n_dims), mean zero; the last row is zero.
+    n_experts : from 1 to n_neurons.
+    """
     square_norms = np.einsum("ij,ij->i", points, points)
     tolerance = RELATIVE_TOLERANCE * float(square_norms.sum(dtype=np.float64)) / max(len(points) - 1, 1)
     on_device = backend.asarray(points)
@@ -109,7 +115,7 @@ def make_state(problem: Problem, labels: np.ndarray) -> State:
 
 
 def refresh(problem: Problem, state: State) -> None:
-    """Compute ``products`` and ``halves`` again from the members."""
+    """Compute ``products`` and ``halves`` from the members, in place: updates gather rounding."""
     backend, n_experts = problem.backend, problem.n_experts
     grouped = state.members.reshape(n_experts, -1)
     n_block = max(1, backend.search_elements // (grouped.shape[1] * problem.points.shape[1]))

@@ -31,11 +31,16 @@ class PreparedRows:
 
     @property
     def n_neurons(self) -> int:
+        """Rows of the input; ``points`` has one more."""
         return len(self.order)
 
 
 def check_rows(rows: np.ndarray, n_experts: int) -> np.ndarray:
     """Return ``rows`` as float32 (n_neurons, n_dims).
+
+    Parameters
+    ----------
+    rows : real numbers of any type, finite. n_experts : that they shall be cut into.
 
     Raises
     ------
