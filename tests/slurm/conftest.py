@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.slurm.cluster import ACCOUNT, GPU_MODEL, Cluster, JobRecord, running_cluster, why_absent
-from tests.support import make_study, run_snakemake
+from tests.support import ROOT, make_study
 
 SITE = {
     "account": ACCOUNT,
@@ -21,9 +20,8 @@ SITE = {
     "gpu_model": GPU_MODEL,
 }
 LANGUAGES = ("en", "hi")
-# The first look at a submitted job comes after this many seconds, when most are done; each look without news
-# is followed by a wait that is 10 s longer.
-SOON = ("--slurm-init-seconds-before-status-checks", "7", "--max-threads", "1")
+SNAKEMAKE = (sys.executable, str(ROOT / "tests" / "slurm" / "impatient.py"))
+SOON = ("--slurm-init-seconds-before-status-checks", "2", "--max-threads", "1")
 
 
 @pytest.fixture(scope="session")
@@ -37,23 +35,9 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """A study with its site file, of which what needs the hub is done: nothing has been submitted."""
-    folder = make_study(
-        tmp_path_factory.mktemp("cluster-study") / "study",
-        LANGUAGES,
-        more_texts=("ar",),
-        config={"model_definitions": {"tiny": {"memory_mb": 3000}}},
-    )
+    """The study that is shared by all tests, with a site file: nothing of it has been made."""
+    folder = make_study(tmp_path_factory.mktemp("cluster-study") / "study", LANGUAGES, more_texts=("ar",))
     (folder / "profiles" / "slurm" / "site.yaml").write_text(yaml.safe_dump(SITE), encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def undisturbed(prepared, tmp_path_factory) -> Path:
-    """The study run to its end on this machine, with as many threads a job as the cluster gives."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "study"
-    shutil.copytree(prepared, folder)
-    run_snakemake(folder, "--max-threads", "1", check=True)
     return folder
 
 
@@ -68,24 +52,21 @@ def run_through_slurm(cluster, prepared, tmp_path_factory) -> tuple[Path, list[J
 
 
 @pytest.fixture
-def study(undisturbed, tmp_path) -> Path:
-    """A copy of it that a test may break: what recording needs is there, recordings are not."""
-    folder = Path(shutil.copytree(undisturbed, tmp_path / "study", symlinks=True))
-    results = folder / "results" / "tiny"
+def study(study) -> Path:
+    """A copy of the finished study that a test may break: recordings of one language are not there."""
+    (study / "profiles" / "slurm" / "site.yaml").write_text(yaml.safe_dump(SITE), encoding="utf-8")
+    results = study / "results" / "tiny"
     for recorded in (results, *(results / "variants").iterdir()):
-        shutil.rmtree(recorded / "activations")
+        (recorded / "activations" / "en.h5").unlink()
     (results / "similarity.h5").unlink()
-    return folder
+    return study
 
 
 def start_on_cluster(folder: Path, *args: str) -> subprocess.Popen[str]:
     """Start snakemake with the cluster's profile; its output goes to ``run.log``."""
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *SOON, *args]
+    command = [*SNAKEMAKE, "--workflow-profile", "profiles/slurm", *SOON, *args]
     log = open(folder / "run.log", "a", encoding="utf-8")  # noqa: SIM115, the child has it
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, env=environment
-    )
+    return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True)
 
 
 def run_on_cluster(folder: Path, *args: str, timeout: float = 600) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.slurm.cluster import wait_until
-from tests.slurm.conftest import SITE, SOON, run_on_cluster, start_on_cluster
+from tests.slurm.conftest import SITE, SNAKEMAKE, SOON, run_on_cluster, start_on_cluster
 from tests.support import ROOT, assert_same_datasets, change_config
 
 pytestmark = pytest.mark.slurm
@@ -60,11 +61,11 @@ def finish(process: subprocess.Popen[str], timeout: float = 300) -> int:
         raise AssertionError("snakemake does not end") from None
 
 
-def assert_as_undisturbed(study: Path, undisturbed: Path) -> None:
+def assert_as_undisturbed(study: Path, finished_study: Path) -> None:
     """One plain run finishes what is missing, and all is as it is without the fault."""
     run_on_cluster(study, *TARGETS, timeout=300)
     for name in ("activations/en.h5", "activations/hi.h5", "similarity.h5"):
-        assert_same_datasets(study / "results/tiny" / name, undisturbed / "results/tiny" / name)
+        assert_same_datasets(study / "results/tiny" / name, finished_study / "results/tiny" / name)
     assert not list((study / "results").rglob("*.part")), "a half-written file is left"
 
 
@@ -72,25 +73,25 @@ def states(cluster, after: int) -> list[str]:
     return [job.state for job in cluster.jobs(after=after) if job.rule == RULE]
 
 
-def test_a_cancelled_job_is_submitted_again(cluster, study, undisturbed):
+def test_a_cancelled_job_is_submitted_again(cluster, study, finished_study):
     before = cluster.last_job_id()
     process = start_on_cluster(study, *TARGETS)
     cluster.command("scancel", str(running_job(cluster)))
     finish(process)
-    assert_as_undisturbed(study, undisturbed)
+    assert_as_undisturbed(study, finished_study)
     assert "CANCELLED" in states(cluster, before)
 
 
-def test_a_killed_process_is_started_again(cluster, study, undisturbed):
+def test_a_killed_process_is_started_again(cluster, study, finished_study):
     before = cluster.last_job_id()
     process = start_on_cluster(study, *TARGETS)
     os.kill(working_process(study), signal.SIGKILL)
     finish(process)
-    assert_as_undisturbed(study, undisturbed)
+    assert_as_undisturbed(study, finished_study)
     assert "FAILED" in states(cluster, before)
 
 
-def test_a_job_over_its_memory_gets_more(cluster, study, undisturbed):
+def test_a_job_over_its_memory_gets_more(cluster, study, finished_study):
     # less than torch takes when it is imported; each attempt gets as much again
     change_config(study, {"model_definitions": {"tiny": {"memory_mb": 400}}})
     before = cluster.last_job_id()
@@ -98,10 +99,10 @@ def test_a_job_over_its_memory_gets_more(cluster, study, undisturbed):
     asked = [(job.mem_mb, job.state) for job in cluster.jobs(after=before) if job.rule == RULE]
     assert ((400, "COMPLETED") not in asked and (400, "FAILED") in asked) or (400, "OUT_OF_MEMORY") in asked
     assert any(memory > 400 and state == "COMPLETED" for memory, state in asked)
-    assert_as_undisturbed(study, undisturbed)
+    assert_as_undisturbed(study, finished_study)
 
 
-def test_a_job_over_its_time_gets_more(cluster, study, undisturbed):
+def test_a_job_over_its_time_gets_more(cluster, study, finished_study):
     before = cluster.last_job_id()
     one_minute = ("--set-resources", f"{RULE}:runtime=1*attempt", f"{RULE}:mem_mb=3000")
     process = start_on_cluster(study, *TARGETS, *one_minute)
@@ -110,10 +111,10 @@ def test_a_job_over_its_time_gets_more(cluster, study, undisturbed):
     limits = {job.time_limit: job.state for job in cluster.jobs(after=before) if job.rule == RULE}
     assert "TIMEOUT" in states(cluster, before)
     assert limits[2] == "COMPLETED"
-    assert_as_undisturbed(study, undisturbed)
+    assert_as_undisturbed(study, finished_study)
 
 
-def test_a_killed_snakemake_is_resumed_by_one_command(cluster, study, undisturbed):
+def test_a_killed_snakemake_is_resumed_by_one_command(cluster, study, finished_study):
     process = start_on_cluster(study, *TARGETS)
     orphan = running_job(cluster)
     os.kill(working_process(study), signal.SIGSTOP)  # the orphan must not be done before it is looked for
@@ -122,17 +123,17 @@ def test_a_killed_snakemake_is_resumed_by_one_command(cluster, study, undisturbe
     assert orphan in cluster.active()
     programs = study / "bin"
     programs.mkdir()
-    (programs / "snakemake").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m snakemake "$@"\n')
+    (programs / "snakemake").write_text(f'#!/bin/sh\nexec {shlex.join(SNAKEMAKE)} "$@"\n')
     (programs / "snakemake").chmod(0o755)
     environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
     resume = ["bash", "profiles/slurm/resume.sh", *TARGETS, *SOON]
     done = subprocess.run(resume, cwd=study, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert f"cancelling {orphan}" in " ".join(done.stdout.split()) or str(orphan) in done.stdout
-    assert_as_undisturbed(study, undisturbed)
+    assert_as_undisturbed(study, finished_study)
 
 
-def test_duplicates_of_a_killed_snakemake_are_harmless(cluster, study, undisturbed):
+def test_duplicates_of_a_killed_snakemake_are_harmless(cluster, study, finished_study):
     process = start_on_cluster(study, *TARGETS)
     running_job(cluster)
     process.kill()
@@ -142,20 +143,20 @@ def test_duplicates_of_a_killed_snakemake_are_harmless(cluster, study, undisturb
     second = start_on_cluster(study, *TARGETS)  # beside the jobs of the first
     finish(second)
     wait_until(lambda: not cluster.active(), 120, "the end of all jobs")
-    assert_as_undisturbed(study, undisturbed)
+    assert_as_undisturbed(study, finished_study)
 
 
-def test_a_node_daemon_that_dies_and_comes_back(cluster, study, undisturbed):
+def test_a_node_daemon_that_dies_and_comes_back(cluster, study, finished_study):
     process = start_on_cluster(study, *TARGETS)
     running_job(cluster)
     cluster.kill("slurmd")
     time.sleep(8)
     cluster.start("slurmd")
     finish(process)
-    assert_as_undisturbed(study, undisturbed)
+    assert_as_undisturbed(study, finished_study)
 
 
-def test_controller_and_accounting_gone_for_half_a_minute(cluster, study, undisturbed):
+def test_controller_and_accounting_gone_for_half_a_minute(cluster, study, finished_study):
     process = start_on_cluster(study, *TARGETS)
     running_job(cluster)
     # An orderly end, as in maintenance: after SIGKILL SLURM forgets its latest jobs and drains the node.
@@ -165,15 +166,15 @@ def test_controller_and_accounting_gone_for_half_a_minute(cluster, study, undist
     cluster.start("slurmdbd")
     cluster.start("slurmctld")
     assert finish(process) == 0, (study / "run.log").read_text(encoding="utf-8")[-4000:]
-    assert_as_undisturbed(study, undisturbed)
+    assert_as_undisturbed(study, finished_study)
 
 
-def test_without_accounting_squeue_tells_the_states(study, undisturbed):
+def test_without_accounting_squeue_tells_the_states(study, finished_study):
     site = yaml.safe_dump(SITE | {"accounting": False})
     (study / "profiles/slurm/site.yaml").write_text(site, encoding="utf-8")
     run_on_cluster(study, *TARGETS, "--verbose")
     assert "command=squeue" in (study / "run.log").read_text(encoding="utf-8")
-    assert_as_undisturbed(study, undisturbed)
+    assert_as_undisturbed(study, finished_study)
 
 
 def test_a_mistake_in_the_site_file_is_named(tmp_path, prepared):

@@ -36,8 +36,8 @@ def jobs(run_through_slurm):
     return run_through_slurm[1]
 
 
-def test_the_cluster_finds_what_one_machine_finds(through_slurm, undisturbed):
-    assert_same_results(through_slurm, undisturbed)
+def test_the_cluster_finds_what_one_machine_finds(through_slurm, finished_study):
+    assert_same_results(through_slurm, finished_study)
 
 
 def test_small_jobs_come_in_few_submissions(jobs):

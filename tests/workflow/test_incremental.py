@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from tests.support import change_config, job, planned_jobs, whole_plan, with_followers
 
@@ -25,9 +27,11 @@ PLOT_AND_TABULATE = {"tabulate_matrix", "tabulate_frontier"}
 
 
 @pytest.fixture(scope="module")
-def plan(finished_study):
+def plan(finished_study, tmp_path_factory):
     """All jobs of the finished study."""
-    return whole_plan(finished_study)
+    return whole_plan(
+        shutil.copytree(finished_study, tmp_path_factory.mktemp("plan") / "study", symlinks=True)
+    )
 
 
 def of_rules(plan, names):

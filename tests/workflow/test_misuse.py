@@ -22,26 +22,11 @@ def study(fresh, tmp_path):
     ("changes", "message"),
     [
         ({"experts": {"n_expert": 8}}, "unknown key 'n_expert' (did you mean 'n_experts'?)"),
-        ({"languages": ["en", "xx"]}, "languages: 'xx' is not in resources/languages.tsv"),
-        ({"languages": ["en", "en"]}, "languages: en is given twice"),
-        ({"languages": ["en", "../fr"]}, "'../fr' is not allowed; need letters, digits, - and _ alone"),
-        ({"languages": ["en", "f.r"]}, "'f.r' is not allowed"),
-        ({"languages": ["en"]}, "need at least 2 entries"),
-        (
-            {"corpus": {"profile_documents": -1}},
-            "corpus.profile_documents: -1 is not allowed; need at least 1",
-        ),
-        (
-            {"recording": {"top_fraction": 1.5}},
-            "recording.top_fraction: 1.5 is not allowed; need less than 1",
-        ),
-        ({"experts": {"method": "kmeans"}}, "experts.method: 'kmeans' is not allowed; need one of"),
-        ({"models": ["tinny"]}, "models: 'tinny' has no entry in model_definitions (did you mean 'tiny'?)"),
-        ({"pruning": {"unions": {"both": ["en", "zh"]}}}, "['zh'] not in languages"),
         ({"recording": {"documents_per_segment": 12}}, "must be a multiple of recording.documents_per_block"),
     ],
 )
 def test_configuration_mistakes_stop_before_any_job(study, changes, message):
+    """One mistake of the schema, one between keys; tests/unit/study/test_configuration.py has all of them."""
     change_config(study, changes)
     result = run_snakemake(study)
     assert result.returncode != 0
@@ -54,17 +39,10 @@ def test_configuration_mistakes_stop_before_any_job(study, changes, message):
     [
         (["--config", "corpus=x"], "configuration: corpus: 'x' is not allowed; need a section"),
         (["--configfile", "mine.yaml"], "mine.yaml, line 3: the key 'seed' is given twice"),
-        (
-            ["--configfile", "norway.yaml"],
-            "languages.1: False is not allowed; YAML reads no, off and false as",
-        ),
-        (["--configfile", "nan.yaml"], "sharing.threshold: nan is not allowed; need a finite number"),
     ],
 )
 def test_what_is_laid_over_the_configuration_is_checked_and_ends_in_one_line(fresh, arguments, message):
     (fresh / "mine.yaml").write_text("seed: 1\nsharing: {threshold: 0.1}\nseed: 2\n", encoding="utf-8")
-    (fresh / "norway.yaml").write_text("languages: [en, no]\n", encoding="utf-8")
-    (fresh / "nan.yaml").write_text("sharing: {threshold: .nan}\n", encoding="utf-8")
     result = run_snakemake(fresh, "-n", *arguments)
     assert result.returncode != 0
     assert message in " ".join(result.stdout.split())

@@ -81,7 +81,7 @@ def snakemake(python, folder, *args, **env):
     return subprocess.run(
         [python, "-m", "snakemake", "--cores", "1", *args],
         cwd=folder,
-        env=clean | {"PYTHONDONTWRITEBYTECODE": "1", **env},
+        env=clean | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

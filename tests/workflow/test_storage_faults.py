@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -65,15 +66,35 @@ def another_language(path: Path) -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_a_bad_file_stops_the_run_and_is_remade_when_deleted(study, finished_study, damage, message):
+def test_a_bad_file_is_refused_with_what_remakes_it(finished_study, tmp_path, damage, message):
+    from babelscope.recording.counts import read_activations
+    from babelscope.study.errors import BabelscopeError
+
+    for language in ("en", "hi"):
+        shutil.copy(finished_study / f"results/tiny/activations/{language}.h5", tmp_path)
+    path = tmp_path / "en.h5"
+    damage(path)
+    with pytest.raises(BabelscopeError) as refused:
+        read_activations(path, model="tiny", language="en")
+    told = str(refused.value)
+    assert f"{path}: " in told and message in told
+    assert "delete it and run again: rule record_activations remakes it" in told
+
+
+@pytest.mark.parametrize("damage", [flip_byte, another_language], ids=lambda damage: damage.__name__)
+def test_a_bad_file_stops_the_run(study, damage):
     table = (study / TABLE).read_text(encoding="utf-8")
     damage(study / COUNTS)
     result = run_snakemake(study, TABLE)
     told = " ".join(result.stdout.split())
     assert result.returncode != 0
-    assert f"{COUNTS}: " in told and message in told
+    assert f"{COUNTS}: " in told
     assert "delete it and run again: rule record_activations remakes it" in told
     assert not (study / TABLE).exists() or (study / TABLE).read_text(encoding="utf-8") == table
+
+
+def test_a_bad_file_is_remade_when_deleted(study, finished_study):
+    table = (study / TABLE).read_text(encoding="utf-8")
     (study / COUNTS).unlink()
     run_snakemake(study, TABLE, check=True)
     assert_same_datasets(study / COUNTS, finished_study / COUNTS)
@@ -129,19 +150,23 @@ def test_a_read_only_folder_is_named_and_nothing_is_lost(read_only, finished_stu
         assert_same_datasets(read_only / name, finished_study / name)
 
 
-def test_a_second_run_in_the_same_folder_is_refused(finished_study, tmp_path):
-    study = make_study(tmp_path / "study", ("en", "hi"), more_texts=("ar",))
+def test_a_second_run_in_the_same_folder_is_refused(study, finished_study):
+    (study / COUNTS).unlink()  # the first run has to record it again
     command = [sys.executable, "-m", "snakemake", "--cores", "1", TABLE]
     first = subprocess.Popen(command, cwd=study, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        locks = study / ".snakemake" / "locks"
-        deadline = time.monotonic() + 60
-        while not (locks.is_dir() and any(locks.iterdir())) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for_lock(study)
         second = run_snakemake(study, TABLE)
         assert second.returncode != 0
         assert "Directory cannot be locked" in second.stdout and "--unlock" in second.stdout
         assert first.wait(600) == 0
     finally:
         first.kill()
-    assert_same_datasets(study / EXPERTS, finished_study / EXPERTS)
+    assert_same_datasets(study / COUNTS, finished_study / COUNTS)
+
+
+def wait_for_lock(study: Path) -> None:
+    locks = study / ".snakemake" / "locks"
+    deadline = time.monotonic() + 60
+    while not (locks.is_dir() and any(locks.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.05)

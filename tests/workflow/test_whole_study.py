@@ -175,8 +175,8 @@ def test_nothing_is_left_elsewhere_or_half_written(finished_study):
     assert not left
 
 
-def test_a_second_run_does_nothing(finished_study):
-    result = run_snakemake(finished_study)
+def test_a_second_run_does_nothing(study):
+    result = run_snakemake(study)
     assert "Nothing to be done" in result.stdout
 
 

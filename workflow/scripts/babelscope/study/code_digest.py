@@ -44,11 +44,14 @@ def code_digest(script: Path) -> str:
     """
     text, pending = _read(script, script.stat().st_mtime_ns, script.stem, False)
     reached: dict[str, str] = {}
-    queue = list(pending)
+    queue, seen = list(pending), set(INFRASTRUCTURE)
     while queue:
         name = queue.pop()
+        if name in seen:
+            continue
+        seen.add(name)
         path = _module_path(script.parent, name)
-        if path is None or name in reached or name in INFRASTRUCTURE:
+        if path is None:
             continue
         reached[name], imported = _read(path, path.stat().st_mtime_ns, name, path.name == "__init__.py")
         queue += imported
@@ -60,8 +63,8 @@ def code_digest(script: Path) -> str:
 @cache
 def _read(path: Path, _mtime: int, module: str, is_package: bool) -> tuple[str, tuple[str, ...]]:
     """The code of one file as text, and the modules of the package that it may import."""
-    tree = _StripDocstrings().visit(ast.parse(path.read_text(encoding="utf-8")))
-    return ast.dump(tree), tuple(_imported(tree, module, is_package))
+    tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+    return ast.dump(tree), tuple(dict.fromkeys(_imported(tree, module, is_package)))
 
 
 def _imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
@@ -86,27 +89,26 @@ def _imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
                 yield from (".".join(parts[: i + 1]) for i in range(len(parts)))
 
 
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if (
-            isinstance(child, ast.If)
-            and isinstance(child.test, ast.Name)
-            and child.test.id == "TYPE_CHECKING"
-        ):
-            for other in child.orelse:
-                yield from _running(other)
-        else:
-            yield from _running(child)
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """All statements of a module but those under ``if TYPE_CHECKING``."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.expr):  # holds no statement
+            continue
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            pending += node.orelse
+            continue
+        yield node
+        pending += ast.iter_child_nodes(node)
 
 
-class _StripDocstrings(ast.NodeTransformer):
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
         scopes = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
         if isinstance(node, scopes) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-        return node
+    return tree
 
 
 def _module_path(folder: Path, module: str) -> Path | None:
