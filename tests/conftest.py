@@ -70,7 +70,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 @pytest.fixture(scope="session")
 def finished_study(made_once) -> Path:
-    """A study of two languages, run to its end, for all processes: what writes works in a copy (``study``)."""
+    """A study of two languages, run to its end, for all processes; what writes takes a copy: ``study``."""
 
     def make(folder: Path) -> None:
         make_study(folder, ("en", "hi"), more_texts=("ar",))

@@ -1,5 +1,9 @@
 """Adaptor of rule sample_corpus."""
 
+import os
+
+os.environ["USE_TORCH"] = "0"  # `datasets` would load it, seconds of every job, and use it for nothing
+
 from babelscope.study.job import Job, run_job
 from babelscope.text.documents import sample_documents, write_documents
 

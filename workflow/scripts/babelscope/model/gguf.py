@@ -8,6 +8,8 @@ from the file's tokens and merge ranks with the `tokenizers` library.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,11 +50,12 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    vocabulary = read_vocabulary(gguf_file)
-    tokenizer = build_tokenizer(vocabulary)
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32
-    )
+    with one_reader(gguf_file):
+        vocabulary = read_vocabulary(gguf_file)
+        tokenizer = build_tokenizer(vocabulary)
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32
+        )
     # de-quantised weights are plain weights: the quantiser would refuse to save them
     model.hf_quantizer = None  # type: ignore[assignment]
     model.config.__dict__.pop("quantization_config", None)
@@ -61,11 +64,35 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     save_tokenizer(tokenizer, vocabulary, folder)
 
 
+@contextmanager
+def one_reader(gguf_file: Path) -> Iterator[None]:
+    """Let all that reads the file inside get one reader of it.
+
+    A vocabulary of 262,144 words takes a reader many seconds, and transformers makes two of them. Fields are
+    cut out of a plain array: slices of a memory map cost several times as much.
+    """
+    import gguf
+    import numpy as np
+    from gguf import gguf_reader
+
+    made, memmap = gguf.GGUFReader, np.memmap
+    gguf_reader.np.memmap = lambda path, mode: np.asarray(memmap(path, mode=mode))  # type: ignore
+    try:
+        reader = made(gguf_file)
+    finally:
+        gguf_reader.np.memmap = memmap  # type: ignore
+    gguf.GGUFReader = lambda path: reader if Path(path) == gguf_file else made(path)  # type: ignore
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = made  # type: ignore
+
+
 def read_vocabulary(gguf_file: Path) -> GgufVocabulary:
     """Read the tokenizer fields of a GGUF file."""
-    from gguf import GGUFReader
+    import gguf
 
-    fields = GGUFReader(gguf_file).fields
+    fields = gguf.GGUFReader(gguf_file).fields
 
     def value(name: str, default: Any = None) -> Any:
         field = fields.get(f"tokenizer.ggml.{name}")
