@@ -48,6 +48,7 @@ rule judge_claims:
         "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
+        choice=CHOICE,
         code=code_of("judge_claims"),
     script:
         "../workflow/scripts/judge_claims.py"

@@ -109,6 +109,8 @@ rule tabulate_pruning:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
+        choice=CHOICE,
         code=code_of("tabulate_pruning"),
     script:
         "../workflow/scripts/tabulate_pruning.py"
@@ -166,6 +168,8 @@ rule plot_pruning:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
+        choice=CHOICE,
         names=[LANGUAGE_NAMES[code] for code in LANGUAGES],
         look=look(),
         code=code_of("plot_pruning"),
@@ -233,6 +237,7 @@ rule tabulate_matrix:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
         selections=["threshold", "same_size", "compensated", "same_size_corrected"],
         seed=config["seed"],
         names={code: LANGUAGE_NAMES[code] for code in LANGUAGES},
@@ -300,6 +305,7 @@ rule tabulate_frontier:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
         names={code: LANGUAGE_NAMES[code] for code in LANGUAGES},
         look=look(),
         code=code_of("tabulate_frontier"),

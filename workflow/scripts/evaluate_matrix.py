@@ -1,8 +1,9 @@
 """Adaptor of rule evaluate_matrix."""
 
-from babelscope.files.whole import write_json
+from babelscope.files.record import write_record
 from babelscope.pruning.matrix import choose_for_targets, evaluate_under_experts
 from babelscope.pruning.pruned_model import read_plans
+from babelscope.pruning.tables import MATRIX
 from babelscope.recording.job_files import JobFiles
 from babelscope.study.job import Job, run_job
 
@@ -13,7 +14,7 @@ def main(job: Job) -> None:
     plans = read_plans(job.input.plans, files.info, p.targets)
     asked = (files.corpus, files.partition, choices, plans, p.n_profile)
     result = evaluate_under_experts(files.info, files.compute, *asked)
-    write_json(job.output[0], {"language": job.wildcards.lang, "model": files.info.name, **result})
+    write_record(job.output[0], MATRIX, result, language=job.wildcards.lang, model=files.info.name)
 
 
 run_job(main, globals())

@@ -1,9 +1,10 @@
 """Adaptor of rule evaluate_pruning."""
 
-from babelscope.files.whole import write_json
+from babelscope.files.record import write_record
 from babelscope.pruning.controls import ControlSettings
 from babelscope.pruning.evaluate import evaluate_language
 from babelscope.pruning.pruned_model import read_plan
+from babelscope.pruning.tables import PRUNING
 from babelscope.recording.job_files import JobFiles
 from babelscope.study.job import Job, run_job
 
@@ -13,7 +14,7 @@ def main(job: Job) -> None:
     plan, controls = read_plan(job.input.plan, files.info, lang), ControlSettings(**p.controls)
     asked = (files.corpus, files.partition, plan, files.frequency, lang, controls)
     result = evaluate_language(files.info, files.compute, *asked)
-    write_json(job.output[0], {"language": lang, "model": files.info.name, **p.choice, **result})
+    write_record(job.output[0], PRUNING, result, language=lang, model=files.info.name, **p.choice)
 
 
 run_job(main, globals())

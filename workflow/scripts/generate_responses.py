@@ -1,9 +1,9 @@
 """Adaptor of rule generate_responses."""
 
-from babelscope.files.whole import write_json_lines
 from babelscope.pruning.pruned_model import read_plan
 from babelscope.recording.job_files import JobFiles
 from babelscope.responses.generate import generate_responses
+from babelscope.responses.measures import write_responses
 from babelscope.study.job import Job, run_job
 
 
@@ -11,7 +11,7 @@ def main(job: Job) -> None:
     files, p = JobFiles(job), job.params
     plan = read_plan(job.input.plan, files.info, job.wildcards.lang)
     lines = generate_responses(files.info, files.compute, files.corpus, plan, **p.responses, seed=p.seed)
-    write_json_lines(job.output[0], lines)
+    write_responses(job.output[0], lines, model=files.info.name, language=job.wildcards.lang)
 
 
 run_job(main, globals())

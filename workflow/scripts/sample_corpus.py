@@ -12,7 +12,7 @@ def main(job: Job) -> None:
     documents = sample_documents(
         job.wildcards.lang, job.params.source, seed=job.params.seed, **job.params.sampling
     )
-    write_documents(job.output[0], documents)
+    write_documents(job.output[0], documents, job.wildcards.lang)
 
 
 run_job(main, globals(), network=True)

@@ -6,8 +6,8 @@ from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
-    pairs = list(zip(job.input, job.params.languages, strict=True))
-    rows = [summarise_responses(path, lang, mode) for path, lang in pairs for mode in RESPONSE_MODES]
+    pairs, model = list(zip(job.input, job.params.languages, strict=True)), job.wildcards.model
+    rows = [summarise_responses(path, model, lang, mode) for path, lang in pairs for mode in RESPONSE_MODES]
     write_table(job.output[0], rows, tuple(rows[0]))
 
 

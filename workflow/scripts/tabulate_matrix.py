@@ -1,14 +1,14 @@
 """Adaptor of rule tabulate_matrix."""
 
 from babelscope.figures.style import Look, save_figure
-from babelscope.files.whole import read_json, write_text
+from babelscope.files.whole import write_text
 from babelscope.pruning.figures import plot_matrix
-from babelscope.pruning.tables import excess_matrix, matrix_rows, matrix_table
+from babelscope.pruning.tables import MATRIX, excess_matrix, matrix_rows, matrix_table, read_languages_of
 from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
-    results = [read_json(path) for path in job.input]
+    results = read_languages_of(job.input, MATRIX, job.wildcards.model, job.params.languages)
     rows = [row for result in results for row in matrix_rows(result["language"], result, job.params.seed)]
     write_text(job.output.table, matrix_table(rows))
     look = Look(**job.params.look)

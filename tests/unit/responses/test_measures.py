@@ -1,6 +1,5 @@
 """chrF, repetition, and the language of responses."""
 
-import json
 import math
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from babelscope.responses.measures import (
     read_responses,
     repetition_rate,
     summarise_responses,
+    write_responses,
 )
 from babelscope.study.errors import BabelscopeError
 
@@ -100,13 +100,16 @@ def test_the_table_of_the_identifier_is_loaded_only_when_needed():
     assert run.stdout.split() == ["False", "False"]
 
 
-def write_responses(path, responses):
-    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in responses), encoding="utf-8")
+SAID = {"model": "tiny", "language": "en"}
+
+
+def write_rows(path, responses):
+    write_responses(path, responses, **SAID)
     return path
 
 
 def test_a_responses_file_becomes_one_row(tmp_path):
-    path = write_responses(
+    path = write_rows(
         tmp_path / "en.jsonl",
         [
             {"id": "a", "prompt": ENGLISH, "dense": ENGLISH, "pruned": ENGLISH, "mode": "greedy"},
@@ -114,7 +117,7 @@ def test_a_responses_file_becomes_one_row(tmp_path):
             {"id": "b", "prompt": ENGLISH, "dense": "x", "pruned": "y", "mode": "sampled"},
         ],
     )
-    row = summarise_responses(path, "en")
+    row = summarise_responses(path, "tiny", "en")
     second = chrf("abc", FRENCH + FRENCH)
     assert row["n_responses"] == 2
     assert row["chrf"] == pytest.approx((100 + second) / 2)
@@ -125,10 +128,11 @@ def test_a_responses_file_becomes_one_row(tmp_path):
     assert (row["language_share_prompt"], row["undetermined_share_prompt"]) == (1.0, 0.0)
     assert (row["language_share_dense"], row["undetermined_share_dense"]) == (0.5, 0.5)
     assert (row["language_share_pruned"], row["undetermined_share_pruned"]) == (0.5, 0.0)
-    sampled = summarise_responses(path, "en", mode="sampled")
+    sampled = summarise_responses(path, "tiny", "en", mode="sampled")
     assert (sampled["n_responses"], sampled["chrf"], sampled["chrf_se"]) == (1, 0.0, None)
     assert sampled["repetition_dense"] is None
-    assert summarise_responses(path, "sw")["language_share_dense"] is None
+    write_responses(path, read_responses(path, **SAID), model="tiny", language="sw")
+    assert summarise_responses(path, "tiny", "sw")["language_share_dense"] is None
 
 
 def test_plain_removal_and_compensation_are_both_compared_with_the_dense_model(tmp_path):
@@ -141,35 +145,39 @@ def test_plain_removal_and_compensation_are_both_compared_with_the_dense_model(t
 
 def test_only_line_feeds_end_a_response(tmp_path):
     text = "one\u2028two\u0085three"
-    path = write_responses(tmp_path / "en.jsonl", [{"id": 1, "prompt": text, "dense": text, "pruned": ""}])
-    assert [response["prompt"] for response in read_responses(path)] == [text]
+    path = write_rows(tmp_path / "en.jsonl", [{"id": 1, "prompt": text, "dense": text, "pruned": ""}])
+    assert [response["prompt"] for response in read_responses(path, **SAID)] == [text]
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("row", "message"),
     [
-        ("", "no responses in the file"),
-        ("{", "cannot be read as JSON lines"),
-        ("[1]", "line 1: a response is an object, not list"),
-        ('{"id": "a", "prompt": "p", "dense": "d"}', "line 1: 'pruned' is None"),
-        ('{"id": "a", "prompt": "p", "dense": 3, "pruned": "x"}', "line 1: 'dense' is 3"),
+        ({"id": "a", "prompt": "p", "dense": "d"}, "response 1: 'pruned' is None"),
+        ({"id": "a", "prompt": "p", "dense": 3, "pruned": "x"}, "response 1: 'dense' is 3"),
         (
-            '{"id": "a", "prompt": "p", "dense": "d", "pruned": "x", "mode": "beam"}',
+            {"id": "a", "prompt": "p", "dense": "d", "pruned": "x", "mode": "beam"},
             "'mode' is 'beam', allowed are greedy, sampled",
         ),
     ],
 )
-def test_a_wrong_responses_file_is_named_with_its_problem(tmp_path, content, message):
-    path = tmp_path / "hi.jsonl"
-    path.write_text(content, encoding="utf-8")
+def test_a_row_that_is_no_response_is_named_with_its_problem(tmp_path, row, message):
+    path = write_rows(tmp_path / "hi.jsonl", [row])
     with pytest.raises(BabelscopeError, match=message) as error:
-        read_responses(path)
+        read_responses(path, **SAID)
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize("other", [{"model": "large"}, {"language": "fr"}])
+def test_responses_of_another_model_or_language_are_refused_with_both_names(tmp_path, other):
+    path = write_rows(tmp_path / "en.jsonl", [{"id": 1, "prompt": "p", "dense": "d", "pruned": "e"}])
+    ((name, value),) = other.items()
+    with pytest.raises(BabelscopeError, match=f"made with {name} = '{SAID[name]}', this run has '{value}'"):
+        read_responses(path, **(SAID | other))
+
+
 def test_a_mode_that_the_file_lacks_is_an_error(tmp_path):
-    path = write_responses(tmp_path / "en.jsonl", [{"id": 1, "prompt": "p", "dense": "d", "pruned": "e"}])
+    path = write_rows(tmp_path / "en.jsonl", [{"id": 1, "prompt": "p", "dense": "d", "pruned": "e"}])
     with pytest.raises(BabelscopeError, match="no response has mode 'sampled'"):
-        summarise_responses(path, "en", mode="sampled")
-    with pytest.raises(BabelscopeError, match="cannot be read"):
-        read_responses(tmp_path / "missing.jsonl")
+        summarise_responses(path, "tiny", "en", mode="sampled")
+    with pytest.raises(BabelscopeError, match="no such file; rule generate_responses makes it"):
+        read_responses(tmp_path / "missing.jsonl", **SAID)

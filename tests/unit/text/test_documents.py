@@ -13,7 +13,14 @@ import random
 import pytest
 
 from babelscope.study.errors import BabelscopeError
-from babelscope.text.documents import HELDOUT, PROFILE, read_documents, sample_documents, write_documents
+from babelscope.text.documents import (
+    HELDOUT,
+    PROFILE,
+    Document,
+    read_documents,
+    sample_documents,
+    write_documents,
+)
 
 SENTENCES = [f"This is sentence number {i} of the text." for i in range(30)]
 
@@ -202,26 +209,36 @@ def test_a_package_that_is_not_there_says_so():
 
 def test_written_documents_come_back(tmp_path, text_file):
     documents = sample(text_file(*SENTENCES, "Zeilen\u2028trenner und \x85 darin"), profile_documents=25)
-    write_documents(tmp_path / "en.jsonl", documents)
-    assert read_documents(tmp_path / "en.jsonl") == documents
+    write_documents(tmp_path / "en.jsonl", documents, "en")
+    assert read_documents(tmp_path / "en.jsonl", "en") == documents
     for line in (tmp_path / "en.jsonl").read_text(encoding="utf-8").splitlines():
         assert line
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("change", "message"),
     [
-        ('{"id": "a", "text": "b", "split": "profile"}\n{"id": "a", "te', "line 2: no document"),
-        ('{"id": "a", "text": "b"}\n', "line 1: no document"),
-        ('{"id": "a", "text": "b", "split": "test"}\n', "line 1: split 'test', need profile or heldout"),
-        ("[1, 2, 3]\n", "line 1: no document"),
-        ("", "no document; delete it: rule sample_corpus remakes it"),
+        (lambda text: text[:-20], "line 2: no JSON"),
+        (lambda text: text.splitlines()[0] + "\n", "damaged"),
+        (lambda text: text.replace("profile", "heldout"), "damaged"),
+        (lambda text: "[1, 2, 3]\n", "line 1: .* is no object"),
+        (lambda text: "[" * 100_000, "line 1: no JSON"),
+        (lambda text: "", "no line in it; delete it and run again: rule sample_corpus remakes it"),
+        (lambda text: text.replace('"en"', '"fr"'), "made with language = 'fr', this run has 'en'"),
     ],
 )
-def test_a_damaged_corpus_is_refused_with_its_line(tmp_path, content, message):
-    (tmp_path / "en.jsonl").write_text(content, encoding="utf-8")
+def test_a_damaged_corpus_is_refused(tmp_path, change, message):
+    file = tmp_path / "en.jsonl"
+    write_documents(file, [Document("a", "b", "profile"), Document("c", "d", "profile")], "en")
+    file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(BabelscopeError, match=message):
-        read_documents(tmp_path / "en.jsonl")
+        read_documents(file, "en")
+
+
+def test_the_corpus_of_another_language_is_refused_with_both_names(tmp_path):
+    write_documents(tmp_path / "fr.jsonl", [Document("a", "b", "profile")], "en")
+    with pytest.raises(BabelscopeError, match="made with language = 'en', this run has 'fr'"):
+        read_documents(tmp_path / "fr.jsonl", "fr")
 
 
 @pytest.mark.parametrize("changed", ["\u200b".join, "\ufeff".join, "\u00ad".join])

@@ -37,8 +37,10 @@ from babelscope.evidence.replicates import (
 )
 from babelscope.evidence.trees import Dendrogram, cluster_languages
 from babelscope.files.hdf5 import write_h5
+from babelscope.files.kind import Kind
+from babelscope.files.record import read_record, write_record
 from babelscope.files.tables import write_table
-from babelscope.files.whole import read_json, write_json
+from babelscope.files.whole import read_json
 from babelscope.recording.counts import ActivationCounts
 from babelscope.statistics.bootstrap import LEVEL, Estimate
 from babelscope.study.languages import Language
@@ -54,6 +56,17 @@ NOISE_COLUMNS = (
     "half_floor_euclidean", "exponent", "tokens_needed",
 )  # fmt: skip
 CURVE_COLUMNS = ("language", "n_blocks", "n_tokens", "euclidean")
+DENDROGRAMS = Kind(
+    "dendrograms",
+    "evidence/dendrograms.json",
+    "bootstrap_languages",
+    ("model", "languages"),
+    fields={
+        "model": "name of the model",
+        "languages": "codes, in the order of the leaves' numbers",
+        "trees": "by measure: linkage, order of the leaves, cophenetic correlation, bootstrap support",
+    },
+)
 
 
 def grow_trees(replicates: Replicates) -> dict[str, Dendrogram]:
@@ -159,6 +172,12 @@ def dendrogram_json(dendrogram: Dendrogram, codes: Sequence[str]) -> dict[str, A
     }
 
 
+def read_dendrograms(path: str | Path, model: str, codes: Sequence[str]) -> dict[str, Any]:
+    """Entries of ``evidence/dendrograms.json`` by measure, of this model and these languages."""
+    found: dict[str, Any] = read_record(path, DENDROGRAMS, model=model, languages=list(codes))["trees"]
+    return found
+
+
 def read_dendrogram(entry: Mapping[str, Any]) -> Dendrogram:
     """The inverse of ``dendrogram_json``."""
     support = [np.nan if share is None else share for share in entry["support"]]
@@ -229,4 +248,5 @@ def write_bootstrap(
     write_table(out.noise, noise, NOISE_COLUMNS)
     write_table(out.curve, points, CURVE_COLUMNS)
     trees = grow_trees(replicates)
-    write_json(out.trees, {name: dendrogram_json(tree, codes) for name, tree in trees.items()})
+    grown = {name: dendrogram_json(tree, codes) for name, tree in trees.items()}
+    write_record(out.trees, DENDROGRAMS, {"trees": grown}, model=model, languages=list(codes))

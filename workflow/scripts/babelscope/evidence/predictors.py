@@ -117,7 +117,9 @@ def read_predictors(
     corpora, n_characters = [], []
     for tokens, texts, language in zip(token_files, text_files, languages, strict=True):
         corpora.append(read_tokens(tokens, model, language.code))
-        n_characters.append(count_characters(corpora[-1], [one.text for one in read_documents(texts)]))
+        n_characters.append(
+            count_characters(corpora[-1], [one.text for one in read_documents(texts, language.code)])
+        )
     return predictors_of(languages, corpora, n_characters)
 
 

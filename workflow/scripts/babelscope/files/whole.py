@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,6 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON, indented, keys as given, whole or not at all; NaN is an error."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_json_lines(path: str | Path, values: Iterable[Any]) -> None:
-    """Write one JSON value a line, keys as given, whole or not at all; NaN is an error."""
-    lines = (json.dumps(value, ensure_ascii=False, allow_nan=False) for value in values)
-    write_text(path, "".join(line + "\n" for line in lines))
 
 
 def read_json(path: str | Path) -> Any:

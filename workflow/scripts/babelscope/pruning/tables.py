@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
+from babelscope.files.kind import Kind
+from babelscope.files.record import read_record
 from babelscope.pruning.losses import DocumentLosses
+
+_SAYS = {"model": "name of the model", "language": "code of the language of the text"}
+_DOCUMENTS = "one value per held-out document"
+PRUNING = Kind(
+    "pruning",
+    "pruning/{lang}.json",
+    "evaluate_pruning",
+    ("model", "language", "method", "threshold", "share"),
+    fields={**_SAYS, "method": "how experts were chosen, with threshold or share", "…": "as pruning.csv"},
+)
+MATRIX = Kind(
+    "pruning_matrix",
+    "pruning_matrix/{lang}.json",
+    "evaluate_matrix",
+    ("model", "language"),
+    fields={
+        **_SAYS,
+        "n_predicted": _DOCUMENTS,
+        "n_bytes": _DOCUMENTS,
+        "cells": "by whose experts and selection: nll, one value per held-out document",
+    },
+)
+FRONTIER = Kind(
+    "pruning_frontier",
+    "pruning_frontier/{lang}.json",
+    "trace_frontier",
+    ("model", "language"),
+    fields={**_SAYS, "rows": "one per method and share, as pruning_frontier.csv"},
+)
 
 COLUMNS = (
     "language",
@@ -50,6 +82,20 @@ FRONTIER_COLUMNS = (
     "empty_layers",
 )
 N_RESAMPLES = 2000
+
+
+def read_languages_of(
+    paths: Iterable[str | Path], kind: Kind, model: str, languages: Iterable[str], **asked: Any
+) -> list[dict[str, Any]]:
+    """Records of several languages, one file each, in their order; each must be of its language.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``read_record``.
+    """
+    pairs = zip(paths, languages, strict=True)
+    return [read_record(path, kind, model=model, language=code, **asked) for path, code in pairs]
 
 
 def tabulate_pruning(results: Sequence[Mapping[str, Any]]) -> str:

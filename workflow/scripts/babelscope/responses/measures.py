@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,30 @@ from typing import Any
 import numpy as np
 import regex
 
+from babelscope.files.kind import Kind
+from babelscope.files.record import read_lines, write_lines
 from babelscope.study.errors import BabelscopeError
 
 RESPONSE_FIELDS = ("id", "prompt", "dense", "pruned")
 # Models that are compared with the dense one: plain removal, as in the paper; compensated where it is there.
 REDUCED = ("pruned", "compensated")
 RESPONSE_MODES = ("greedy", "sampled")
+RESPONSES = Kind(
+    "responses",
+    "responses/{lang}.jsonl",
+    "generate_responses",
+    ("model", "language"),
+    fields={
+        "id": "number of the document that was continued",
+        "mode": "greedy or sampled",
+        "prompt": "start of a held-out document",
+        "dense": "continuation by the dense model",
+        "pruned": "continuation by the pruned model of the language",
+        "model": "name of the model",
+        "language": "code of the language",
+        "sha256": "first digits of the digest of all lines",
+    },
+)
 
 # Scripts written without spaces between words: there a unit is a character with its marks.
 _UNITS = regex.compile(
@@ -27,28 +44,23 @@ _UNITS = regex.compile(
 )
 
 
-def read_responses(path: str | Path) -> list[dict[str, Any]]:
-    """Read ``results/{model}/responses/{lang}.jsonl``, one JSON object a line.
+def write_responses(
+    path: str | Path, responses: Iterable[Mapping[str, Any]], *, model: str, language: str
+) -> None:
+    """Write ``results/{model}/responses/{lang}.jsonl``, one JSON object per line."""
+    write_lines(path, RESPONSES, responses, model=model, language=language)
+
+
+def read_responses(path: str | Path, *, model: str, language: str) -> list[dict[str, Any]]:
+    """Read ``results/{model}/responses/{lang}.jsonl`` of this model and language.
 
     Raises
     ------
     BabelscopeError
-        Where the file cannot be read, a line is no response (``check_response``), or there is none.
+        Where the file is damaged or not the one asked for, or a line is no response (``check_response``).
     """
-    responses = []
-    try:
-        # Line by line from the file: str.splitlines would cut documents at U+2028.
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    responses.append(check_response(json.loads(line), f"{path}, line {number}"))
-    except BabelscopeError:
-        raise
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BabelscopeError(f"{path}: cannot be read as JSON lines ({error})") from error
-    if not responses:
-        raise BabelscopeError(f"{path}: no responses in the file")
-    return responses
+    rows = read_lines(path, RESPONSES, model=model, language=language)
+    return [check_response(row, f"{path}, response {number}") for number, row in enumerate(rows, start=1)]
 
 
 def check_response(response: Any, where: str) -> dict[str, Any]:
@@ -166,7 +178,7 @@ def language_share(
     return found[code] / len(texts), found[None] / len(texts)
 
 
-def summarise_responses(path: str | Path, language: str, mode: str = "greedy") -> dict[str, Any]:
+def summarise_responses(path: str | Path, model: str, language: str, mode: str = "greedy") -> dict[str, Any]:
     """Automatic measures of one responses file and one way of decoding, as one row of a table.
 
     Parameters
@@ -190,7 +202,11 @@ def summarise_responses(path: str | Path, language: str, mode: str = "greedy") -
     BabelscopeError
         Where the file is wrong (``read_responses``) or has no response of the mode.
     """
-    responses = [r for r in read_responses(path) if r.get("mode", RESPONSE_MODES[0]) == mode]
+    responses = [
+        r
+        for r in read_responses(path, model=model, language=language)
+        if r.get("mode", RESPONSE_MODES[0]) == mode
+    ]
     if not responses:
         raise BabelscopeError(f"{path}: no response has mode {mode!r}")
     reduced = [which for which in REDUCED if all(which in response for response in responses)]

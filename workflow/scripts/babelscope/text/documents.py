@@ -7,19 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from babelscope.files.whole import write_text
+from babelscope.files.kind import Kind
+from babelscope.files.record import read_lines, write_lines
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger
 from babelscope.text.screening import NearCopies, as_read, is_written_in
 from babelscope.text.sources import read_files, read_hub
 
 PROFILE, HELDOUT = "profile", "heldout"
+CORPUS = Kind(
+    "corpus",
+    "../corpora/{lang}.jsonl",
+    "sample_corpus",
+    ("language",),
+    fields={
+        "id": "where the document came from",
+        "text": "the document",
+        "split": "profile or heldout",
+        "language": "code of the language",
+        "sha256": "first digits of the digest of all lines",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -88,38 +101,30 @@ def sample_documents(
     ]
 
 
-def write_documents(path: str | Path, documents: Iterable[Document]) -> None:
-    """Write ``results/corpora/{lang}.jsonl``, one document a line."""
-    write_text(path, "".join(json.dumps(asdict(doc), ensure_ascii=False) + "\n" for doc in documents))
+def write_documents(path: str | Path, documents: Iterable[Document], language: str) -> None:
+    """Write ``results/corpora/{lang}.jsonl``, one document per line."""
+    write_lines(path, CORPUS, (asdict(document) for document in documents), language=language)
 
 
-def read_documents(path: str | Path) -> list[Document]:
-    """Read ``results/corpora/{lang}.jsonl``.
+def read_documents(path: str | Path, language: str) -> list[Document]:
+    """Read ``results/corpora/{lang}.jsonl`` of this language.
 
     Raises
     ------
     BabelscopeError
-        Where a line is not a document; file, line and the rule that remakes it are named.
+        Where the file is damaged or of another language; it and the rule that remakes it are named.
     """
     documents = []
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BabelscopeError(f"{path}: cannot be read ({error}); rule sample_corpus remakes it") from error
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
+    for number, row in enumerate(read_lines(path, CORPUS, language=language), start=1):
         try:
-            document = Document(**json.loads(line))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise BabelscopeError(
-                f"{path}, line {number}: no document ({error}); delete it: rule sample_corpus remakes it"
-            ) from None
+            document = Document(**row)
+        except TypeError as error:
+            raise BabelscopeError(f"{path}, document {number}: {error}; {CORPUS.remake}") from None
         if document.split not in (PROFILE, HELDOUT):
-            raise BabelscopeError(f"{path}, line {number}: split {document.split!r}, need profile or heldout")
+            raise BabelscopeError(
+                f"{path}, document {number}: split {document.split!r}, need profile or heldout"
+            )
         documents.append(document)
-    if not documents:
-        raise BabelscopeError(f"{path}: no document; delete it: rule sample_corpus remakes it")
     return documents
 
 

@@ -17,12 +17,11 @@ from babelscope.evidence.figures.families import (
     plot_family_tests,
     plot_learning_curve,
 )
-from babelscope.evidence.intervals import read_dendrogram
+from babelscope.evidence.intervals import read_dendrogram, read_dendrograms
 from babelscope.evidence.layers import LayerRow
 from babelscope.evidence.replicates import corrected_distances, read_replicates
 from babelscope.figures.style import Look
 from babelscope.files.tables import read_table
-from babelscope.files.whole import read_json
 from babelscope.study.languages import Language
 
 Table = Sequence[Mapping[str, str]]
@@ -84,7 +83,12 @@ def read_evidence(
     """First four arguments of ``evidence_figures``, from the files of a study."""
     tables: dict[str, Table] = {name: read_table(getattr(paths, name)) for name in TABLES}
     distances = corrected_distances(read_replicates(paths.replicates, model, codes))
-    return tables, distances, read_family_tests(paths.tests, model), read_json(paths.trees)
+    return (
+        tables,
+        distances,
+        read_family_tests(paths.tests, model),
+        read_dendrograms(paths.trees, model, codes),
+    )
 
 
 def _numbers(row: Mapping[str, str]) -> dict[str, Any]:
