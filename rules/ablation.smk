@@ -79,6 +79,7 @@ rule tabulate_ablations:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
         seed=config["seed"],
         code=code_of("tabulate_ablations"),
     script:

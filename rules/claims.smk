@@ -48,7 +48,6 @@ rule judge_claims:
         "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
-        choice=CHOICE,
         code=code_of("judge_claims"),
     script:
         "../workflow/scripts/judge_claims.py"

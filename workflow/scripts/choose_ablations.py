@@ -1,7 +1,8 @@
 """Adaptor of rule choose_ablations."""
 
-from babelscope.files.whole import write_json
+from babelscope.files.record import write_record
 from babelscope.pruning.ablation import read_ablations
+from babelscope.pruning.tables import ABLATION_UNITS
 from babelscope.recording.job_files import JobFiles
 from babelscope.study.job import Job, run_job
 
@@ -10,7 +11,9 @@ def main(job: Job) -> None:
     files, codes = JobFiles(job), job.params.languages
     units = dict(zip(codes, job.input.neurons, strict=True))
     asked = (files.info, files.partition, job.input.index, files.frequencies(codes), units)
-    write_json(job.output[0], read_ablations(*asked, n_controls=job.params.n_controls))
+    rows = read_ablations(*asked, n_controls=job.params.n_controls)
+    said = {"model": files.info.name, "languages": list(codes)}
+    write_record(job.output[0], ABLATION_UNITS, {"rows": rows}, **said)
 
 
 run_job(main, globals())

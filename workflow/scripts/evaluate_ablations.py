@@ -1,16 +1,18 @@
 """Adaptor of rule evaluate_ablations."""
 
-from babelscope.files.whole import read_json, write_json
+from babelscope.files.record import read_record, write_record
 from babelscope.pruning.ablate import evaluate_ablations
+from babelscope.pruning.tables import ABLATION, ABLATION_UNITS
 from babelscope.recording.job_files import JobFiles
 from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
     files, lang = JobFiles(job), job.wildcards.lang
-    asked = (files.corpus, read_json(job.input.units), job.params.n_heldout)
+    units = read_record(job.input.units, ABLATION_UNITS, model=files.info.name)
+    asked = (files.corpus, units["rows"], job.params.n_heldout)
     found = evaluate_ablations(files.info, files.compute, *asked)
-    write_json(job.output[0], {"language": lang, "model": files.info.name, **found})
+    write_record(job.output[0], ABLATION, found, language=lang, model=files.info.name)
 
 
 run_job(main, globals())

@@ -10,10 +10,9 @@ from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
-    model, p = job.wildcards.model, job.params
     criteria, paper = read_criteria(job.input.criteria), read_json(job.input.paper)
-    recordings = read_main(job.input, model, p.languages).main_rows(criteria, paper)
-    pruning = read_languages_of(job.input.pruning, PRUNING, model, p.languages, **p.choice)
+    recordings = read_main(job.input, job.wildcards.model, job.params.languages).main_rows(criteria, paper)
+    pruning = read_languages_of(job.input.pruning, PRUNING, job.wildcards.model, job.params.languages)
     speed = read_table(job.input.speed, ("phase", "ratio", "noisy"))
     write_table(job.output[0], join_claims(criteria, recordings, pruning, speed, paper), CLAIM_COLUMNS)
 

@@ -33,11 +33,8 @@ _TAIL = """
 | path | content |
 |---|---|
 | `model.json` | folder of the weights, revision or digest, family and sizes of a prepared model |
-| `../corpora/{lang}.jsonl` | one document per line: `id`, `text`, `split` (`profile` or `heldout`) |
 | `pruned/{target}.safetensors` | `keep`, bool (layer, neuron): the neurons that stay; `down.{layer}` \
 (d_model, n_kept): the corrected columns in the model's own type, absent for plain removal |
-| `pruning/{lang}.json` | held-out losses of one language, per model and document |
-| `responses/{lang}.jsonl` | prompt, and its continuations by the dense and the pruned model |
 | `*.csv` | tables for people, numbers with six digits; an empty cell is a missing value |
 
 The metadata of `pruned/{target}.safetensors` are strings: `format`, `format_version`, `created_by`, `model`,

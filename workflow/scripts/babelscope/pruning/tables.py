@@ -82,6 +82,24 @@ FRONTIER_COLUMNS = (
     "empty_layers",
 )
 N_RESAMPLES = 2000
+ABLATION_UNITS = Kind(
+    "ablation_units",
+    "ablation/units.json",
+    "choose_ablations",
+    ("model", "languages"),
+    fields={
+        "model": "name of the model",
+        "languages": "codes",
+        "rows": "one per set of units: neurons of each layer",
+    },
+)
+ABLATION = Kind(
+    "ablation",
+    "ablation/{lang}.json",
+    "evaluate_ablations",
+    ("model", "language"),
+    fields={**_SAYS, "…": "losses of held-out documents, dense and without each set of units"},
+)
 
 
 def read_languages_of(
