@@ -40,7 +40,6 @@ FULL_TARGETS = [
         table=["matrix", "frontier"],
     ),
     *ABLATION_FULL,
-    *RECORDING_FULL,
     *EVIDENCE_FULL,
 ]
 

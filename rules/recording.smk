@@ -16,15 +16,7 @@ from babelscope.recording.shard_names import shard_names
 
 RECORDING = config["recording"]
 SHARDED = RECORDING["documents_per_shard"] > 0
-# Other shares of active experts, recorded as variants of the same pass.
-SWEEP = {variant_name(f): f for f in RECORDING["top_fractions"]}
 RECORDED = "{lang}/shard_{shard}.h5" if SHARDED else "{lang}.h5"
-RECORDING_FULL = collect(
-    "results/{model}/variants/{variant}/activations/{lang}.h5",
-    model=MODELS,
-    variant=SWEEP,
-    lang=LANGUAGES,
-)
 
 
 if SHARDED:
@@ -70,7 +62,7 @@ rule record_activations:
             variant=[*CONTROLS, *PARTITIONS],
         ),
     output:
-        **recorded([*CONTROLS, *PARTITIONS, *SWEEP], RECORDED),
+        **recorded([*CONTROLS, *PARTITIONS], RECORDED),
         **{
             (
                 "neuron_shard" if SHARDED else "neurons"
@@ -93,7 +85,6 @@ rule record_activations:
         compute=compute_settings,
         recording=recording_settings,
         top_fraction=RECORDING["top_fraction"],
-        top_fractions=SWEEP,
         partitions=[*CONTROLS, *PARTITIONS],
         documents_per_shard=RECORDING["documents_per_shard"],
         code=code_of("record_activations"),
@@ -112,7 +103,7 @@ if SHARDED:
             **{
                 variant: [path.replace("{shard}", shard) for shard in SHARDS]
                 for variant, path in recorded(
-                    [*CONTROLS, *PARTITIONS, *SWEEP], RECORDED
+                    [*CONTROLS, *PARTITIONS], RECORDED
                 ).items()
             },
             tokens="results/{model}/tokens/{lang}.h5",
@@ -123,7 +114,7 @@ if SHARDED:
                 "results/{{model}}/neurons/{{lang}}/shard_{shard}.h5", shard=SHARDS
             ),
         output:
-            **recorded([*CONTROLS, *PARTITIONS, *SWEEP], "{lang}.h5"),
+            **recorded([*CONTROLS, *PARTITIONS], "{lang}.h5"),
             neurons="results/{model}/neurons/{lang}.h5",
             main="results/{model}/activations/{lang}.h5",
         log:

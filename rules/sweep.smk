@@ -11,15 +11,10 @@ SWEEP_PARTITIONS = {
     if n != config["experts"]["n_experts"]
 }
 VARIANTS.update(SWEEP_PARTITIONS)
-# Shares that record_activations has recorded already need no other pass.
-TOPS_TO_RECORD = {name: f for name, f in SWEEP_TOPS.items() if name not in SWEEP}
-SWEPT = [*TOPS_TO_RECORD, *SWEEP_PARTITIONS]
+SWEPT = [*SWEEP_TOPS, *SWEEP_PARTITIONS]
 # Thresholds that lie as far above the mean frequency as the study's own.
 SWEEP_SCALES = {
-    **{
-        name: f / RECORDING["top_fraction"]
-        for name, f in {**SWEEP, **SWEEP_TOPS}.items()
-    },
+    **{name: f / RECORDING["top_fraction"] for name, f in SWEEP_TOPS.items()},
     **{name: 1.0 for name in SWEEP_PARTITIONS},
 }
 
@@ -52,7 +47,7 @@ if SWEPT:
             compute=compute_settings,
             recording=recording_settings,
             top_fraction=RECORDING["top_fraction"],
-            top_fractions=TOPS_TO_RECORD,
+            top_fractions=SWEEP_TOPS,
             partitions=list(SWEEP_PARTITIONS),
             code=code_of("record_sweep"),
         script:

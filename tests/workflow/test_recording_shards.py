@@ -20,7 +20,6 @@ MAIN = "results/tiny/activations/en.h5"
 OUTPUTS = {
     "main": MAIN,
     "random": "results/tiny/variants/random/activations/en.h5",
-    "top_50": "results/tiny/variants/top_50/activations/en.h5",
 }
 
 
@@ -36,7 +35,7 @@ def recorded_in_one_job(study):
         model,
         corpus,
         corpus.profile_idx,
-        make_variants(partitions, 0.25, {"top_50": 0.5}),
+        make_variants(partitions, 0.25),
         RecordingSettings(5, 10, max_blocks=4),
         neurons=True,
     )
@@ -61,7 +60,7 @@ def shard(number):
 
 
 def test_shards_add_up_to_one_job_and_new_documents_add_shards(tmp_path, monkeypatch):
-    recording = {"documents_per_shard": 10, "top_fractions": [0.5], "max_blocks": 4, "controls": ["random"]}
+    recording = {"documents_per_shard": 10, "max_blocks": 4, "controls": ["random"]}
     config = {"recording": recording, "corpus": {"profile_documents": 15}}
     study = make_study(tmp_path / "study", n_lines=60, config=config)
     monkeypatch.chdir(study)
@@ -81,7 +80,7 @@ def test_shards_add_up_to_one_job_and_new_documents_add_shards(tmp_path, monkeyp
     assert (study / "results/tiny/activations/en/shard_000.h5").read_bytes() == first
     assert planned_jobs(study, MAIN) == set()
 
-    both = {"corpus": {"profile_documents": 40}, "recording": {"top_fraction": 0.5, "top_fractions": [0.25]}}
+    both = {"corpus": {"profile_documents": 40}, "recording": {"top_fraction": 0.5}}
     change_config(study, both)
     assert new | {shard(0), merge} <= planned_jobs(study, MAIN)
     both = {"corpus": {"profile_documents": 25}, "recording": recording | {"top_fraction": 0.25}}

@@ -11,7 +11,7 @@ from babelscope.text.token_file import open_tokens
 def main(job: Job) -> None:
     files, p, lang = JobFiles(job), job.params, job.wildcards.lang
     partitions = read_partitions(files.info, job.input.experts, job.input.partitions, p.partitions)
-    variants, outputs = make_variants(partitions, p.top_fraction, p.top_fractions), dict(job.output.items())
+    variants, outputs = make_variants(partitions, p.top_fraction), dict(job.output.items())
     with open_tokens(job.input.tokens, files.info.name, lang) as corpus:
         documents = (corpus, shard_documents(corpus, job.wildcards.get("shard"), p.documents_per_shard))
         record_to_files(files.info, files.compute, p.recording, *documents, variants, outputs, lang, p.code)

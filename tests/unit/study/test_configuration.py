@@ -128,14 +128,10 @@ def test_sections_with_defaults_can_be_left_out():
         ({"recording": {"top_fraction": 1}}, "top_fraction: 1 is not allowed; need less than 1"),
         ({"recording": {"top_fraction": 1e-6}}, "top_fraction 1e-06 of 18 layers of 64 .*no expert active"),
         (
-            {"recording": {"top_fractions": [0.3, 0.3000000001]}},
-            r"top_fractions: 0\.3 and 0\.3000000001 would both be the variant top_30",
+            {"evidence": {"sweep": {"top_fractions": [0.3, 0.3000000001]}}},
+            r"evidence\.sweep\.top_fractions: 0\.3 and 0\.3000000001 would both be the variant top_30",
         ),
-        (
-            {"recording": {"top_fractions": [0.2000000001]}},
-            r"evidence\.sweep\.top_fractions: 0\.2000000001 and 0\.2 would both be the variant top_20",
-        ),
-        ({"recording": {"top_fractions": [1e-9]}}, "1e-09 is not allowed; need at least 0.000001"),
+        ({"evidence": {"sweep": {"top_fractions": [1e-9]}}}, "1e-09 is not allowed; need at least 0.000001"),
         ({"sharing": {"threshold": float("nan")}}, "threshold: nan is not allowed; need a finite number"),
         ({"pruning": {"share": float("inf")}}, "share: inf is not allowed; need a finite number"),
         (

@@ -230,16 +230,13 @@ def _rule_fractions(config: Mapping[str, Any]) -> Iterator[str]:
     """Shares of active experts differ in six digits, which name files; the smallest leaves one active."""
     recording, sweep = config["recording"], config["evidence"]["sweep"]
     named: dict[str, float] = {}
-    for key, fractions in (
-        ("recording.top_fractions", recording["top_fractions"]),
-        ("evidence.sweep.top_fractions", sweep["top_fractions"]),
-    ):
-        for fraction in fractions:
-            name = variant_name(fraction)
-            if named.setdefault(name, fraction) != fraction:
-                yield f"{key}: {named[name]!r} and {fraction!r} would both be the variant {name}"
-            if not re.fullmatch("[a-z_0-9]+", name):
-                yield f"{key}: {fraction!r} is not allowed; need at least 0.000001"
+    key = "evidence.sweep.top_fractions"
+    for fraction in sweep["top_fractions"]:
+        name = variant_name(fraction)
+        if named.setdefault(name, fraction) != fraction:
+            yield f"{key}: {named[name]!r} and {fraction!r} would both be the variant {name}"
+        if not re.fullmatch("[a-z_0-9]+", name):
+            yield f"{key}: {fraction!r} is not allowed; need at least 0.000001"
     smallest = min([recording["top_fraction"], *named.values()])
     n_experts = min([config["experts"]["n_experts"], *sweep["n_experts"]])
     for model in config["models"]:

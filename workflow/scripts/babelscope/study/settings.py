@@ -58,9 +58,6 @@ class Recording(Section):
     top_fraction: ProperFraction = Field(
         0.09765625, description="Share of all experts that is active for a token: 800 of 32 x 256."
     )
-    top_fractions: Annotated[list[ProperFraction], Unique] = Field(
-        [], description="Other shares, recorded in the same pass as variants top_<percent>."
-    )
     count_special_tokens: bool = Field(False, description="Count BOS as a token.")
     documents_per_block: int = Field(
         20, ge=1, le=1_000_000, description="Documents whose counts are kept apart, for error bars."
