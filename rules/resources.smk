@@ -1,4 +1,4 @@
-"""What jobs need of a machine: threads, memory, time, GPUs. None of it changes a result.
+"""Needs of jobs: threads, memory, time, GPUs. None of it changes a result.
 
 Needs: the configuration, the GPUs that are visible, what a cluster's profile says of its GPU nodes. Makes: nothing.
 """

@@ -1,4 +1,4 @@
-"""What all stages share: checked configuration, lists of wildcards, code digests.
+"""Shared by all stages: checked configuration, lists of wildcards, code digests.
 
 Needs: the merged configuration. Makes: results/run_config.yaml.
 """

@@ -1,4 +1,4 @@
-"""What the rules of stage evidence are given: functions of wildcards, no rules."""
+"""Functions of wildcards for the rules of stage evidence; no rules."""
 
 
 def recordings_of(variants):

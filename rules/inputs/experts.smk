@@ -1,4 +1,4 @@
-"""What the rules of stage experts are given: functions of wildcards, no rules."""
+"""Functions of wildcards for the rules of stage experts; no rules."""
 
 
 def layer_files(wildcards):

@@ -1,4 +1,4 @@
-"""What the rules of stage model are given: functions of wildcards, no rules."""
+"""Functions of wildcards for the rules of stage model; no rules."""
 
 
 def definition(wildcards):

@@ -1,4 +1,4 @@
-"""What the rules of stage pruning are given: functions of wildcards, no rules."""
+"""Functions of wildcards for the rules of stage pruning; no rules."""
 
 
 def of_members(pattern):

@@ -1,4 +1,4 @@
-"""What the rules of stage recording are given: functions of wildcards, no rules."""
+"""Functions of wildcards for the rules of stage recording; no rules."""
 
 
 def recorded(variants, pattern):
@@ -9,7 +9,7 @@ def recorded(variants, pattern):
 
 
 def recording_settings(wildcards):
-    """What decides the counts in addition to the documents."""
+    """Settings that decide the counts in addition to the documents."""
     keys = ("documents_per_block", "documents_per_segment", "max_blocks")
     keys += ("count_special_tokens", "on_nonfinite")
     return {key: RECORDING[key] for key in keys}

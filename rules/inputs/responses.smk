@@ -1,4 +1,4 @@
-"""What the rules of stage responses are given: functions of wildcards, no rules."""
+"""Functions of wildcards for the rules of stage responses; no rules."""
 
 
 def annotation_files(wildcards):

@@ -1,4 +1,4 @@
-"""What the rules of all stages are given: where the workflow lies, digests of code, the look of figures."""
+"""Functions for the rules of all stages: folder of the workflow, digests of code, look of figures."""
 
 
 def workflow_folder(rules_folder):

@@ -1,4 +1,4 @@
-"""What the rules of stage text are given: functions of wildcards, no rules."""
+"""Functions of wildcards for the rules of stage text; no rules."""
 
 
 def corpus_source(wildcards):

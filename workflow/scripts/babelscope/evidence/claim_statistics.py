@@ -35,7 +35,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What a set of statistics is computed with."""
+    """Inputs of a set of statistics."""
 
     measure: str = "euclidean"
     threshold: float = 0.05

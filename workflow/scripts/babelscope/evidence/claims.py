@@ -185,7 +185,7 @@ def paper_table_3(paper: Mapping[str, Any]) -> np.ndarray:
 
 
 def paper_values(paper: Mapping[str, Any]) -> dict[str, float]:
-    """What the paper printed for a statistic, by its name."""
+    """The paper's printed value of a statistic, by its name."""
     shares = paper_table_3(paper)
     codes = list(paper["languages"])
     high = [paper["table_4"][code][0] for code in codes]

@@ -114,7 +114,7 @@ def resample(draws: Draws) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 @dataclass(frozen=True)
 class Replicates:
-    """What ``bootstrap`` drew.
+    """Samples that ``bootstrap`` drew.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What could explain the distances between languages: kinship, script, area, and their tokens."""
+"""Possible explanations of the distances between languages: kinship, script, area, and their tokens."""
 
 from __future__ import annotations
 

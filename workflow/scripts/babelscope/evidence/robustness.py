@@ -53,7 +53,7 @@ ROBUSTNESS_COLUMNS = (
 
 @dataclass(frozen=True)
 class MainStudy:
-    """What was found with the study's own choices.
+    """Findings with the study's own choices.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class MainStudy:
 
 @dataclass(frozen=True)
 class Judges:
-    """What every variant is judged by.
+    """Criteria and references that every variant is judged by.
 
     Attributes
     ----------
@@ -255,12 +255,12 @@ def _change(before: str, after: str) -> str:
 
 
 def read_main(paths: Any, model: str, codes: Sequence[str]) -> MainStudy:
-    """What was found with the study's own choices; ``paths`` has ``replicates`` and ``tests``."""
+    """Read the findings with the study's own choices; ``paths`` has ``replicates`` and ``tests``."""
     return MainStudy(read_replicates(paths.replicates, model, codes), read_family_tests(paths.tests, model))
 
 
 def read_judges(paths: Any, codes: Sequence[str], model: str, *, n_replicates: int, seed: int) -> Judges:
-    """What variants are judged by; ``paths`` has ``languages``, ``tests``, ``criteria`` and ``paper``."""
+    """Read the criteria of variants; ``paths`` has ``languages``, ``tests``, ``criteria`` and ``paper``."""
     languages = select_languages(paths.languages, codes)
     return Judges(
         languages,

@@ -1,4 +1,4 @@
-"""What a kind of file is: where it lies, which rule makes it, what it says about itself, what it holds.
+"""Kinds of files: path, rule that makes them, attributes that name them, and datasets.
 
 A kind is declared once, as a constant beside the class that reads and writes it. ``files.page`` makes the
 table of the documentation from the declarations.
@@ -59,7 +59,7 @@ class Kind:
 
     @property
     def remake(self) -> str:
-        """What to do with a wrong file."""
+        """Advice about a wrong file."""
         return f"delete it and run again: rule {self.rule} remakes it"
 
     def check_says(self, attrs: Mapping[str, Any], where: object) -> None:

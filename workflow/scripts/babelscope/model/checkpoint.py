@@ -1,4 +1,4 @@
-"""Whether a model folder is whole: headers, every tensor's name and shape, layers, tokenizer.
+"""Check that a model folder is whole: headers, every tensor's name and shape, layers, tokenizer.
 
 transformers fills what a checkpoint lacks with random numbers and says so in a warning. A study of such a
 model looks like any other, so a folder is checked before it is used.

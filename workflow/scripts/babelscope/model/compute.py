@@ -42,5 +42,5 @@ class Compute:
 
     @property
     def decisive(self) -> Compute:
-        """What of it can change a result, were it in the last bit."""
+        """The settings that can change a result, if only in the last bit."""
         return replace(self, gpu_memory_gb=None)

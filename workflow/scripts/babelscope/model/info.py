@@ -1,4 +1,4 @@
-"""What a prepared model is: the contract of ``results/{model}/model.json``, no torch."""
+"""A prepared model: the contract of ``results/{model}/model.json``, no torch."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class FfnState:
 
     @classmethod
     def of(cls, layers: Sequence[FfnLayer]) -> FfnState:
-        """What the layers hold; nothing is copied."""
+        """State of the layers as they are; nothing is copied."""
         return cls(
             tuple(
                 (module, module.weight, module.bias, module.in_features, module.out_features)

@@ -39,7 +39,7 @@ VALIDATION_SHARE = 5
 
 @dataclass(frozen=True)
 class LayerFit:
-    """What the fit of one layer says.
+    """Result of the fit of one layer.
 
     Attributes
     ----------
@@ -295,7 +295,7 @@ def _call(block: nn.Module, batch: _CaughtBatch, number: int) -> torch.Tensor:
 
 
 def _activations(block: nn.Module, layer: FfnLayer, batch: _CaughtBatch, number: int) -> torch.Tensor:
-    """What enters the down projection, (document, position, neuron)."""
+    """Input of the down projection, (document, position, neuron)."""
     seen: list[torch.Tensor] = []
     hook = layer.down.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
     try:

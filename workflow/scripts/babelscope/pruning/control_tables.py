@@ -1,4 +1,4 @@
-"""What controls say together: their losses less those of the chosen experts, with intervals."""
+"""Tables of the controls: their losses less those of the chosen experts, with intervals."""
 
 from __future__ import annotations
 

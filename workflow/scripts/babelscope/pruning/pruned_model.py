@@ -1,4 +1,4 @@
-"""What is left of a model for one language: which neurons, and the corrected columns that read them."""
+"""A pruned model as a plan: the neurons that stay, and the corrected columns that read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much faster and smaller a sliced model is, measured in turns with the dense one."""
+"""Speed and size of sliced models, measured in turns with the dense one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from babelscope.text.fitting import fits, halve_budget
 
 @dataclass(frozen=True)
 class SpeedSettings:
-    """What is timed.
+    """Settings of the timings.
 
     Attributes
     ----------
@@ -287,7 +287,7 @@ def _peak(model: StudyModel, state: FfnState, prompt: torch.Tensor) -> dict[str,
 
 
 def _allocated(run: Callable[[], Any]) -> tuple[Any, int, int]:
-    """What a function returns, the most bytes of tensors that it held at a time, and those it holds still."""
+    """A function's result, its peak of bytes in tensors, and the bytes that it still holds."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -322,7 +322,7 @@ def _weights(model: StudyModel) -> _Weights:
 
 
 def _shared_cost(model: StudyModel, phase: str, batch_size: int, settings: SpeedSettings) -> float:
-    """What slicing leaves: multiplications a token in prefill, numbers that are read a step in decoding."""
+    """Work that slicing leaves: multiplications per token in prefill, numbers read per step in decoding."""
     config: Any = model.module.config
     n_layers, n_heads = config.num_hidden_layers, config.num_attention_heads
     d_head = getattr(config, "head_dim", None) or config.hidden_size // n_heads

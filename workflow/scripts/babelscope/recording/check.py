@@ -1,4 +1,4 @@
-"""Whether a model is recorded correctly: its own weights and a float64 reference against the fast path."""
+"""Check that a model is recorded correctly: its own weights and a float64 reference against the fast path."""
 
 from __future__ import annotations
 

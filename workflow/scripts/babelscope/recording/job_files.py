@@ -20,7 +20,7 @@ from babelscope.text.tokens import TokenizedCorpus, read_tokens
 
 
 class JobFiles:
-    """What a job reads, each file when it is asked for.
+    """The files that a job reads, each when it is asked for.
 
     Parameters
     ----------

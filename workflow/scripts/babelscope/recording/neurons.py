@@ -1,4 +1,4 @@
-"""What every neuron does for the tokens of one language, and the file ``neurons/{lang}.h5``."""
+"""Statistics of every neuron over the tokens of one language, and the file ``neurons/{lang}.h5``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NEURON_SHARD = Kind(
 
 @dataclass(frozen=True)
 class NeuronStatistics:
-    """What every neuron does for the tokens of one language.
+    """Statistics of every neuron over the tokens of one language.
 
     Attributes
     ----------

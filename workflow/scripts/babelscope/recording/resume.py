@@ -81,7 +81,7 @@ class RunningCounts:
 
     @classmethod
     def load(cls, path: Path, key: str) -> RunningCounts | None:
-        """What was saved under this key; None where there is nothing, or something else or broken."""
+        """Counts saved under this key; None where there are none, others or broken ones."""
         try:
             with np.load(path) as file:
                 if str(file["key"]) != key:

@@ -165,7 +165,7 @@ def _select_on_cpu(z: torch.Tensor, top_k: int) -> torch.Tensor:
 
 
 def _above_or_first(z: torch.Tensor, cut: torch.Tensor, top_k: int) -> torch.Tensor:
-    """What is above the cut, and of what is equal to it the first ones, so that it is ``top_k`` in all."""
+    """Scores above the cut, and the first of those equal to it, ``top_k`` in all."""
     above = z > cut
     at_cut = z == cut
     n_left = top_k - above.sum(dim=1, keepdim=True, dtype=torch.int32)

@@ -1,4 +1,4 @@
-"""What the annotators of the human comparison found: rates with intervals, and how far they agree."""
+"""Results of the human comparison: rates with intervals, and how far they agree."""
 
 from __future__ import annotations
 

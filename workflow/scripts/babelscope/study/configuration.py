@@ -286,7 +286,7 @@ def _require_text_keys(config: Any, where: str = "top level") -> None:
 
 
 def _quote(value: Any) -> str:
-    """What to do about a word that YAML has read as something else than text."""
+    """Advice about a word that YAML has read as something else than text."""
     if isinstance(value, bool):
         words = "yes, on and true" if value else "no, off and false"
         return f"YAML reads {words} as {value}: quote it, '{'yes' if value else 'no'}'"

@@ -1,4 +1,4 @@
-"""What is generated from the typed configuration: the schema, and the tables of config/README.md.
+"""Files generated from the typed configuration: the schema, and the tables of config/README.md.
 
 ``python -m babelscope.study.generated`` says which files are out of step, with ``--write`` it writes them.
 """

@@ -50,7 +50,7 @@ def _names(text: str) -> list[str]:
 
 
 def _installed_gpus() -> list[str]:
-    """What ``nvidia-smi`` lists, else what the driver's folder holds, else nothing."""
+    """GPUs that ``nvidia-smi`` lists, else those in the driver's folder, else none."""
     try:
         listed = subprocess.run(
             ["nvidia-smi", "-L"],

@@ -1,4 +1,4 @@
-"""What every adaptor does around its work: log, threads, GPUs, network, and errors without a traceback."""
+"""The frame of every adaptor: log, threads, GPUs, network, and errors without a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("babelscope")
 
 
 class Job(Protocol):
-    """What Snakemake gives to a script.
+    """The object that Snakemake gives to a script.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ LOG_INTERVAL_S = 5.0
 
 
 class Progress(Protocol):
-    """What a long job reports to."""
+    """Receiver of a long job's progress."""
 
     def update(self, n: float) -> object: ...
 

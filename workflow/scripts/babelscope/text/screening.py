@@ -49,7 +49,7 @@ def shingles(text: str) -> frozenset[str]:
 
 
 def as_read(text: str) -> str:
-    """What a person sees of a text: the same for other spaces, Unicode forms and invisible characters."""
+    """The visible part of a text: the same for other spaces, Unicode forms and invisible characters."""
     visible = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
     return " ".join(visible.split())
 

@@ -1,4 +1,4 @@
-"""What the figures of the evidence share: colours of genera, names of distances, relations of languages."""
+"""Shared by the figures of the evidence: colours of genera, names of distances, relations of languages."""
 
 from __future__ import annotations
 

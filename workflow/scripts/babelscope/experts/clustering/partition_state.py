@@ -22,7 +22,7 @@ from babelscope.experts.clustering.gram import Gram, make_gram
 
 @dataclass(frozen=True)
 class Problem:
-    """What stays the same while a partition is refined.
+    """The constants of a refinement.
 
     Attributes
     ----------

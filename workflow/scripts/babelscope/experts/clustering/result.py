@@ -1,4 +1,4 @@
-"""What clustering returns."""
+"""Results of clustering."""
 
 from __future__ import annotations
 
