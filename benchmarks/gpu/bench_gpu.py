@@ -15,123 +15,28 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bench_pruning import KINDS, MODES, bench_pruning
+from bench_shapes import (
+    build_llama,
+    device,
+    flops_per_token,
+    make_corpus,
+    measure_rates,
+    median_seconds,
+    random_partition,
+    synchronise,
+)
 
 from babelscope.experts.partition import ExpertPartition
-from babelscope.model.layers import find_ffn_layers, take_neurons
 from babelscope.model.load import StudyModel, compile_norms
 from babelscope.recording.record import RecordingSettings, Variant, make_variants, record_activations
 from babelscope.text.batches import make_batches
 from babelscope.text.tokens import TokenizedCorpus
-
-LLAMA_7B = {
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 32,
-    "max_position_embeddings": 4096,
-}
-TINY = LLAMA_7B | {
-    "hidden_size": 256,
-    "intermediate_size": 688,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
-}
-
-
-# Widths of the feed-forward layers are multiples of this; the dense model keeps its own.
-KINDS = {"dense": 0, "uneven": 1, "multiple_of_64": 64, "multiple_of_128": 128}
-MODES = ("as_it_comes", "compiled", "decode_compiled")
-
-
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def median_seconds(run: Callable[[], Any], repeats: int, warmup: int = 1) -> float:
-    """Median over repeats of the time between two device events around ``run``."""
-    for _ in range(warmup):
-        run()
-    times = []
-    for _ in range(repeats):
-        if torch.cuda.is_available():
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            run()
-            end.record()
-            torch.cuda.synchronize()
-            times.append(start.elapsed_time(end) / 1e3)
-        else:
-            begin = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - begin)
-    return statistics.median(times)
-
-
-def measure_rates(tiny: bool) -> dict[str, float]:
-    """Ceilings of this machine: bf16 matrix products and copies inside device memory."""
-    n = 1024 if tiny else 8192
-    a, b = (torch.randn(n, n, dtype=torch.bfloat16, device=device()) for _ in range(2))
-    product = median_seconds(lambda: a @ b, 20, 5)
-    x = torch.empty(2**24 if tiny else 2**32, dtype=torch.uint8, device=device())
-    y = torch.empty_like(x)
-    copy = median_seconds(lambda: y.copy_(x), 10, 3)
-    return {"bf16_tflops": 2 * n**3 / product / 1e12, "copy_gb_s": 2 * x.numel() / copy / 1e9}
-
-
-def build_llama(tiny: bool, n_layers: int | None = None) -> torch.nn.Module:
-    """A Llama of Llama 2 7B's shape with random weights, bfloat16."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    shape = dict(TINY if tiny else LLAMA_7B)
-    if n_layers:
-        shape["num_hidden_layers"] = n_layers
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with device():
-            model = LlamaForCausalLM(LlamaConfig(**shape, attn_implementation="sdpa"))
-    finally:
-        torch.set_default_dtype(torch.float32)
-    return model.eval().requires_grad_(False)
-
-
-def make_corpus(n_documents: int, length: int, vocabulary: int, ragged: bool) -> TokenizedCorpus:
-    """Random documents; ``ragged``: lengths from a quarter of ``length`` to ``length``."""
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(length // 4, length + 1, n_documents) if ragged else np.full(n_documents, length)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    token_ids = rng.integers(3, vocabulary, offsets[-1]).astype(np.int32)
-    flags = np.zeros(n_documents, dtype=bool)
-    return TokenizedCorpus(token_ids, offsets, flags, np.ones(n_documents, dtype=np.int32), 1)
-
-
-def random_partition(n_layers: int, d_ff: int, n_experts: int, seed: int) -> ExpertPartition:
-    """Experts of random neurons: their place in memory is all that speed depends on."""
-    rng = np.random.default_rng(seed)
-    rows = [rng.permutation(np.arange(d_ff) % n_experts) for _ in range(n_layers)]
-    return ExpertPartition(np.stack(rows).astype(np.int32), n_experts)
-
-
-def flops_per_token(model: torch.nn.Module, length: int) -> float:
-    """Multiply-adds x 2 of the linear modules below the output layer, and of causal attention."""
-    config = model.config
-    linear = sum(m.weight.numel() for m in model.base_model.modules() if isinstance(m, torch.nn.Linear))
-    attention = config.num_hidden_layers * 2 * (length / 2) * config.hidden_size
-    return 2.0 * (linear + attention)
 
 
 def bench_recording(
@@ -338,114 +243,6 @@ def bench_clustering(tiny: bool, all_layers: bool) -> dict[str, Any]:
             seconds.append(time.perf_counter() - begin)
         table["all_32_layers"] = {"seconds": sum(seconds), "median": statistics.median(seconds)}
     return table
-
-
-def bench_pruning(tiny: bool, n_layers: int | None, modes: list[str], kinds: list[str]) -> dict[str, Any]:
-    """Dense against sliced at 70 % of the feed-forward width, prefill and decode, batch 1 and 32.
-
-    Every layer has a width of its own. As it comes, and with normalisations, rotary embeddings and the
-    product behind the activation compiled once for all widths, in the dense model too. The ideal is the ratio
-    of operations in prefill, of bytes of weights and cache in decoding. ``decode_compiled`` compiles the
-    whole step of decoding, each width by itself: minutes, unless ``n_layers`` is small.
-    """
-    width = (TINY if tiny else LLAMA_7B)["intermediate_size"]
-    results: dict[str, Any] = {}
-    for mode in modes:
-        table = results[mode] = {}
-        for kind in kinds:
-            step = KINDS[kind]
-            rng = np.random.default_rng(0)
-            model = build_llama(tiny, n_layers)
-            layers = find_ffn_layers(model)
-            if step:
-                drawn = [round(width * rng.uniform(0.55, 0.85) / step) * step for _ in layers]
-                take_neurons(layers, [torch.arange(size) for size in drawn])
-            if mode == "compiled":
-                compile_norms(model)
-                for module in model.modules():
-                    if type(module).__name__ == "LlamaMLP":
-                        module.compile(dynamic=True)
-            if mode == "decode_compiled":
-                model.compile(dynamic=False)
-            table[kind] = time_inference(model, tiny)
-            print(mode, kind, table[kind], file=sys.stderr, flush=True)
-            del model, layers
-            torch._dynamo.reset()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-        for kind in kinds[1:]:
-            compare_inference(table["dense"], table[kind])
-    return results
-
-
-def time_inference(model: torch.nn.Module, tiny: bool) -> dict[str, float]:
-    """Tokens/s of prefill and decoding, and what each costs: operations a token, bytes a step."""
-    length, context = (64 if tiny else 512), 256
-    weights = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear))
-    config = model.config
-    cache = 2 * context * config.num_hidden_layers * config.hidden_size
-    entry: dict[str, float] = {}
-    for batch in (1, 32):
-        prompt = torch.randint(3, 32000, (batch, length), device=device())
-        with torch.inference_mode():
-            prefill = captured(partial(model.base_model, input_ids=prompt, use_cache=False))
-            seconds = median_seconds(prefill, 7, 3)
-            entry[f"prefill_{batch}"] = prompt.numel() / seconds
-            entry[f"decode_{batch}"] = decode_rate(model, batch, 16 if tiny else 64, context)
-        entry[f"prefill_{batch}_cost"] = flops_per_token(model, length)
-        entry[f"decode_{batch}_cost"] = 2.0 * (weights + batch * cache)
-    return entry
-
-
-def compare_inference(dense: dict[str, float], sliced: dict[str, float]) -> None:
-    """Add the ratios of rates, the ideal ones, and the share of the ideal that is reached."""
-    for phase in ("prefill_1", "prefill_32", "decode_1", "decode_32"):
-        ideal = dense[f"{phase}_cost"] / sliced[f"{phase}_cost"]
-        sliced[f"{phase}_ideal"] = ideal
-        sliced[f"{phase}_ratio"] = sliced[phase] / dense[phase]
-        sliced[f"{phase}_of_ideal"] = sliced[phase] / dense[phase] / ideal
-
-
-def decode_rate(model: torch.nn.Module, batch: int, n_steps: int, context: int) -> float:
-    """Tokens/s of decoding with a static cache; on a GPU as a CUDA graph."""
-    from transformers import StaticCache
-
-    cache = StaticCache(config=model.config, max_cache_len=context)
-    prompt = torch.randint(3, 32000, (batch, 128), device=device())
-    model.forward(  # as it comes, also where the model is compiled: it runs once
-        input_ids=prompt,
-        past_key_values=cache,
-        use_cache=True,
-        cache_position=torch.arange(128, device=device()),
-    )
-    token = prompt[:, -1:].clone()
-    position = torch.tensor([128], device=device())
-
-    def step() -> None:
-        model(
-            input_ids=token,
-            past_key_values=cache,
-            use_cache=True,
-            cache_position=position,
-            position_ids=position[None],
-        )
-
-    return batch / median_seconds(captured(step), n_steps, 5)
-
-
-def captured(run: Callable[[], Any]) -> Callable[[], Any]:
-    """Replay what ``run`` does as a CUDA graph, so that no time goes to launching its kernels."""
-    if not torch.cuda.is_available():
-        return run
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            run()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
-    return graph.replay
 
 
 def bench_selection() -> dict[str, Any]:

@@ -48,6 +48,12 @@ def test_kl_adds_half_a_count_to_every_cell_and_sums_over_layers():
     assert forward != pytest.approx(backward)
 
 
+def test_no_language_diverges_from_itself_by_rounding():
+    frequency = random_frequency(9, 5, 64)
+    kl = kl_divergence(frequency, np.arange(1, 10) * 1000)
+    assert (np.diagonal(kl) == 0).all() and (kl[~np.eye(9, dtype=bool)] > 0).all()
+
+
 def test_kl_is_finite_where_an_expert_is_never_active():
     frequency = np.zeros((2, 1, 3))
     frequency[0, 0, 0] = frequency[1, 0, 2] = 1.0

@@ -85,7 +85,9 @@ def kl_divergence(first: Frequencies, second: Frequencies) -> np.ndarray:
     log_p, p = _log_distribution(first)
     log_q = log_p if second is first else _log_distribution(second)[0]
     entropy = np.einsum("...e,...e->...", p, log_p)
-    return np.maximum(entropy[..., None] - p @ np.swapaxes(log_q, -1, -2), 0.0)
+    divergence = entropy[..., None] - p @ np.swapaxes(log_q, -1, -2)
+    # what rounding leaves where two rows are equal, of either sign
+    return np.where(divergence < 1e-14 * np.abs(entropy)[..., None], 0.0, divergence)
 
 
 def pearson_correlation(first: Frequencies, second: Frequencies) -> np.ndarray:
