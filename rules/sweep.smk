@@ -1,4 +1,4 @@
-"""Would other numbers of experts or other shares of active ones tell another story? For `full`.
+"""Would other numbers of experts, shares of active ones or scores tell another story? For `full`.
 
 Needs: tokens/{lang}.h5, experts.h5, evidence/replicates.h5 and families.h5. Makes: variants/{variant}/ of every point of
 the sweep, evidence/sweep.csv, evidence/sweep_agreement.csv, figures/evidence_sweep under results/{model}/.
@@ -11,11 +11,12 @@ SWEEP_PARTITIONS = {
     if n != config["experts"]["n_experts"]
 }
 VARIANTS.update(SWEEP_PARTITIONS)
-SWEPT = [*SWEEP_TOPS, *SWEEP_PARTITIONS]
+SWEEP_SCORES = [f"score_{name}" for name in EVIDENCE["sweep"]["scores"]]
+SWEPT = [*SWEEP_TOPS, *SWEEP_PARTITIONS, *SWEEP_SCORES]
 # Thresholds that lie as far above the mean frequency as the study's own.
 SWEEP_SCALES = {
     **{name: f / RECORDING["top_fraction"] for name, f in SWEEP_TOPS.items()},
-    **{name: 1.0 for name in SWEEP_PARTITIONS},
+    **{name: 1.0 for name in [*SWEEP_PARTITIONS, *SWEEP_SCORES]},
 }
 
 if SWEPT:
@@ -48,6 +49,7 @@ if SWEPT:
             recording=recording_settings,
             top_fraction=RECORDING["top_fraction"],
             top_fractions=SWEEP_TOPS,
+            scores=EVIDENCE["sweep"]["scores"],
             partitions=list(SWEEP_PARTITIONS),
             code=code_of("record_sweep"),
         script:

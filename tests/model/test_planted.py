@@ -33,6 +33,7 @@ def record(model, partition):
     """Counts and neurons of every language."""
     settings = RecordingSettings(documents_per_block=10, documents_per_segment=100)
     variants = [Variant("main", partition, TOP_K)]
+    variants += [Variant(score, partition, TOP_K, score) for score in ("absolute", "output_norm")]
     found = {}
     for number, code in enumerate(LANGUAGES):
         corpus = write_text(number)
@@ -142,6 +143,9 @@ def test_flipped_signs_change_neither_the_model_nor_what_lape_and_norms_find(stu
         np.testing.assert_array_equal(
             specific_neurons(statistics)[code], specific_neurons(study.statistics)[code]
         )
+        for score in ("absolute", "output_norm"):
+            frequency = flipped[code].counts[score].frequency
+            np.testing.assert_allclose(frequency, study.recordings[code].counts[score].frequency, atol=0.005)
     # the signed sum is no property of the function: here the same model has other frequencies
     frequency = np.stack([flipped[code].counts["main"].frequency for code in LANGUAGES])
     assert np.abs(frequency - np.stack(list(study.frequencies.values()))).max() > 0.3

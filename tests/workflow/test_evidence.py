@@ -95,7 +95,9 @@ def test_intervals_and_floor_of_two_languages(finished_study):
 
 
 def test_a_sweep_records_all_its_points_in_one_pass_and_nothing_else(study):
-    change_config(study, {"evidence": {"sweep": {"top_fractions": [0.5], "n_experts": [4, 8]}}})
+    change_config(
+        study, {"evidence": {"sweep": {"top_fractions": [0.5], "n_experts": [4, 8], "scores": ["absolute"]}}}
+    )
     target = "results/tiny/figures/evidence_sweep.png"
     jobs = planned_jobs(study, target)
     assert {rule for rule, _ in jobs} == {
@@ -105,7 +107,7 @@ def test_a_sweep_records_all_its_points_in_one_pass_and_nothing_else(study):
     run_snakemake(study, target, check=True)
     variants = study / "results" / "tiny" / "variants"
     n_tokens = {}
-    for name, n_experts, top_k in (("top_50", 8, 8), ("experts_4", 4, 2)):
+    for name, n_experts, top_k in (("top_50", 8, 8), ("experts_4", 4, 2), ("score_absolute", 8, 4)):
         with h5py.File(variants / name / "activations" / "hi.h5") as file:
             assert file["n_active"].shape[1:] == (2, n_experts)
             assert file.attrs["variant"] == name and file.attrs["top_k"] == top_k
@@ -115,7 +117,12 @@ def test_a_sweep_records_all_its_points_in_one_pass_and_nothing_else(study):
         for recorded in n_tokens.values():
             np.testing.assert_array_equal(recorded, file["n_tokens"][:])
     rows = read_csv(study / "results" / "tiny" / "evidence" / "sweep.csv")
-    assert {row["variant"] for row in rows} == {"top_50", "top_50, threshold 0.1", "experts_4"}
+    assert {row["variant"] for row in rows} == {
+        "top_50",
+        "top_50, threshold 0.1",
+        "experts_4",
+        "score_absolute",
+    }
 
 
 def test_recordings_alone_make_the_evidence_in_another_folder(tmp_path):

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from babelscope.recording.scores import ExpertLayout, count_active, score_experts, select_active, standardise
+from babelscope.recording.scores import (
+    ExpertLayout,
+    count_active,
+    expert_grams,
+    norm_experts,
+    score_experts,
+    select_active,
+    standardise,
+)
 
 
 def scores_of(activations, labels, n_experts):
@@ -107,3 +115,15 @@ def test_active_tokens_are_counted_block_by_block_without_padding():
     membership = torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 0]])  # the fourth token is padding
     assert count_active(z, 1, membership).tolist() == [[1, 1], [0, 1]]
     assert count_active(z, 1, membership).dtype == torch.int64
+
+
+@pytest.mark.parametrize("n_experts", [4, 5])  # 12 neurons: three each, and ragged
+def test_the_norm_of_an_experts_output_is_that_of_its_neurons_together(n_experts):
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.arange(12) % n_experts)
+    h, down = rng.normal(size=(7, 12)), rng.normal(size=(6, 12))
+    layout = ExpertLayout.from_labels(labels, n_experts)
+    ordered = torch.from_numpy(h).float()[:, layout.order]
+    found = norm_experts(ordered, layout, expert_grams(torch.from_numpy(down), layout))
+    outputs = [h[:, labels == e] @ down[:, labels == e].T for e in range(n_experts)]
+    np.testing.assert_allclose(found, np.linalg.norm(outputs, axis=2).T, rtol=1e-4)

@@ -40,11 +40,13 @@ class Variant:
     name : for instance ``main`` or ``random``.
     partition : experts of every layer.
     top_k : experts active for a token, over all layers.
+    score : of an expert, one of ``SCORES``.
     """
 
     name: str
     partition: ExpertPartition
     top_k: int
+    score: str = "signed"
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def make_variants(
     partitions: Mapping[str, ExpertPartition],
     top_fraction: float,
     other_fractions: Mapping[str, float] | None = None,
+    other_scores: Sequence[str] = (),
 ) -> list[Variant]:
     """One variant per partition with the same share of active experts, then others of the first partition.
 
@@ -105,13 +108,18 @@ def make_variants(
     partitions : by name of their variant, the study's own first.
     top_fraction : share of active experts.
     other_fractions : other shares for the first partition, by name of their variant.
+    other_scores : other scores for the first partition; their variants are ``score_{score}``.
     """
     main = next(iter(partitions.values()))
     chosen = [(name, partition, top_fraction) for name, partition in partitions.items()]
     chosen += [(name, main, fraction) for name, fraction in (other_fractions or {}).items()]
+    top_k = count_top_k(top_fraction, main.n_layers, main.n_experts)
     return [
-        Variant(name, partition, count_top_k(fraction, partition.n_layers, partition.n_experts))
-        for name, partition, fraction in chosen
+        *(
+            Variant(name, partition, count_top_k(fraction, partition.n_layers, partition.n_experts))
+            for name, partition, fraction in chosen
+        ),
+        *(Variant(f"score_{score}", main, top_k, score) for score in other_scores),
     ]
 
 
@@ -209,8 +217,11 @@ def record_activations(
         if resume_file is not None:
             counts.save(resume_file, key)
 
-    partitions = list({id(v.partition): v.partition for v in variants}.values())
-    with ExpertTap(model, partitions) as tap, ExitStack() as stack:
+    scored = {(id(v.partition), v.score): v for v in variants}.values()
+    with (
+        ExpertTap(model, [v.partition for v in scored], [v.score for v in scored]) as tap,
+        ExitStack() as stack,
+    ):
         neuron_tap = stack.enter_context(NeuronTap(model, n_neuron_blocks)) if neurons else None
         while counts.n_documents < n_documents:
             idx = document_idx[counts.n_documents :][: settings.documents_per_segment]
@@ -245,5 +256,6 @@ def _key(
 ) -> str:
     parts: list[Any] = [settings, resume_key]
     for variant in variants:
-        parts += [variant.name, variant.top_k, variant.partition.n_experts, variant.partition.labels]
+        parts += [variant.name, variant.score, variant.top_k]
+        parts += [variant.partition.n_experts, variant.partition.labels]
     return recording_key(corpus, document_idx, *parts)

@@ -89,6 +89,54 @@ def score_experts(ordered: torch.Tensor, layout: ExpertLayout) -> torch.Tensor:
     return scores.index_select(1, layout.expert_order).reshape(n_tokens, layout.n_experts)
 
 
+# What an expert's score may be. The signed sum is the paper's; it changes when a neuron's up row and down
+# column change their signs, though the model computes the same. The others do not.
+SCORES = ("signed", "absolute", "output_norm")
+
+
+def expert_grams(down: torch.Tensor, layout: ExpertLayout) -> torch.Tensor:
+    """Inner products of the down columns of each expert's neurons, for ``norm_experts``.
+
+    Parameters
+    ----------
+    down : (d_model, d_ff), the neurons in the model's order.
+
+    Returns
+    -------
+    float32 (n_experts, n_members + 1, n_members + 1), experts in the layout's order, zeros where an expert
+    has no further neuron.
+    """
+    columns = _by_member(down.float().index_select(1, layout.order.to(down.device)), layout)
+    columns = columns.permute(2, 1, 0)  # (expert, member, d_model)
+    return columns @ columns.transpose(1, 2)
+
+
+def norm_experts(ordered: torch.Tensor, layout: ExpertLayout, grams: torch.Tensor) -> torch.Tensor:
+    """Norm of what each expert adds to the layer's output: ``|sum over its neurons of h_i down[:, i]|``.
+
+    Parameters
+    ----------
+    ordered, layout : see ``score_experts``. grams : of ``expert_grams``.
+
+    Returns
+    -------
+    float32 (n_tokens, n_experts).
+    """
+    members = _by_member(ordered.float(), layout).permute(2, 0, 1)  # (expert, token, member)
+    squares = ((members @ grams.to(members.device)) * members).sum(dim=2).T  # (token, expert)
+    norms = squares.clamp_min(0.0).sqrt()  # rounding can make an empty output negative; NaN stays NaN
+    return norms if layout.expert_order is None else norms.index_select(1, layout.expert_order)
+
+
+def _by_member(ordered: torch.Tensor, layout: ExpertLayout) -> torch.Tensor:
+    """Values in layout order as (row, member, expert), with one member more, which is zero where none is."""
+    n_rows, n_even = ordered.shape[0], layout.n_members * layout.n_experts
+    table = ordered.new_zeros((n_rows, layout.n_members + 1, layout.n_experts))
+    table[:, : layout.n_members] = ordered[:, :n_even].unflatten(1, (layout.n_members, layout.n_experts))
+    table[:, layout.n_members, : ordered.shape[1] - n_even] = ordered[:, n_even:]
+    return table
+
+
 def standardise(scores: torch.Tensor) -> torch.Tensor:
     """z-scores over the last axis with the population standard deviation; a constant row gives zeros.
 

@@ -121,8 +121,11 @@ class Segment:
         counted = counted & ~bad.any(dim=1, keepdim=True)
         own = block == torch.arange(len(self.n_tokens), device=device)[:, None]  # (block, document)
         membership = (own[:, :, None] & counted).flatten(1).float()  # (block, token)
-        tables = {id(p): table.flatten(1) for p, table in zip(self.tap.partitions, z, strict=True)}
-        n_active = [count_active(tables[id(v.partition)], v.top_k, membership) for v in self.variants]
+        scored = zip(self.tap.partitions, self.tap.scores, z, strict=True)
+        tables = {(id(p), score): table.flatten(1) for p, score, table in scored}
+        n_active = [
+            count_active(tables[id(v.partition), v.score], v.top_k, membership) for v in self.variants
+        ]
         return bad, row, membership.sum(dim=1).round().to(torch.int64), n_active
 
     def flush(self) -> None:

@@ -10,7 +10,15 @@ from torch import nn
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.layers import take_neurons
 from babelscope.model.load import StudyModel
-from babelscope.recording.scores import ExpertLayout, score_experts, standardise, token_tiles
+from babelscope.recording.scores import (
+    ExpertLayout,
+    expert_grams,
+    norm_experts,
+    score_experts,
+    standardise,
+    token_tiles,
+)
+from babelscope.study.errors import require
 
 
 class ExpertTap:
@@ -23,9 +31,13 @@ class ExpertTap:
     ----------
     model : its output layer is never computed.
     partitions : ways to cut every layer; the first one is scored without a gather.
+    scores : for each partition a row of ``SCORES``; None: all ``signed``.
     """
 
-    def __init__(self, model: StudyModel, partitions: Sequence[ExpertPartition]) -> None:
+    def __init__(
+        self, model: StudyModel, partitions: Sequence[ExpertPartition], scores: Sequence[str] | None = None
+    ) -> None:
+        self.scores = ["signed"] * len(partitions) if scores is None else list(scores)
         self.model, self.layers, self.partitions = model, model.layers, partitions
         self.device = model.device
         self._tables: list[torch.Tensor] = []
@@ -43,10 +55,21 @@ class ExpertTap:
         for number, layer in enumerate(self.layers):
             own = [row[number] for row in layouts]
             back = self._back[number]
+            # of the neurons in the model's own order: they are put in the first partition's already
+            down = layer.down.weight
+            if "output_norm" in self.scores:
+                require(
+                    down.device.type != "meta", "score output_norm: the weights must stay on their device"
+                )
+                down = down.index_select(1, back.to(down.device)) if self._permuted else down
+            grams = [
+                expert_grams(down, x) if score == "output_norm" else None
+                for x, score in zip(own, self.scores, strict=True)
+            ]
             gathers: list[torch.Tensor | None] = [x.order for x in own]
             if self._permuted:
                 gathers = [None, *(back[x.order] for x in own[1:])]
-            self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, own, gathers)))
+            self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, own, gathers, grams)))
         return self
 
     @property
@@ -71,7 +94,11 @@ class ExpertTap:
         ]
 
     def _hook(
-        self, number: int, layouts: Sequence[ExpertLayout], gathers: Sequence[torch.Tensor | None]
+        self,
+        number: int,
+        layouts: Sequence[ExpertLayout],
+        gathers: Sequence[torch.Tensor | None],
+        grams: Sequence[torch.Tensor | None],
     ) -> Callable[..., None]:
         def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
             activations = args[0].reshape(-1, args[0].shape[-1])  # (token, neuron)
@@ -79,10 +106,15 @@ class ExpertTap:
                 part = activations[tile]
                 if part.device.type == "cpu":
                     part = part.float()  # gathers of half precision are slow there
-                for layout, gather, z in zip(layouts, gathers, self._z, strict=True):
+                rows = zip(layouts, gathers, grams, self.scores, self._z, strict=True)
+                for layout, gather, gram, score, z in rows:
                     # one gather for each partition: sums of slices of a wider one are far slower
                     own = part if gather is None else part.index_select(1, gather.to(part.device))
-                    z[tile, number] = standardise(score_experts(own, layout)).to(z.device)
+                    if gram is not None:
+                        scores = norm_experts(own, layout, gram)
+                    else:
+                        scores = score_experts(own.abs() if score == "absolute" else own, layout)
+                    z[tile, number] = standardise(scores).to(z.device)
 
         return before_down
 

@@ -188,6 +188,11 @@ class Sweep(Section):
     n_experts: Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Unique] = Field(
         [64, 128, 512], description="Experts of each layer, in addition to experts.n_experts."
     )
+    scores: Annotated[list[Literal["absolute", "output_norm"]], Unique] = Field(
+        [],
+        description="Scores of an expert other than the signed sum of its activations: the sum of absolute "
+        "activations, the norm of its output.",
+    )
 
 
 class Evidence(Section):
