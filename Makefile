@@ -10,7 +10,7 @@ BENCH_CLUSTERING := benchmarks/.venv-clustering
 BENCH_RECORDING := benchmarks/.venv-recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick run full report test test-slurm lint format docs bench bench-clustering bench-recording bench-paper check-model clean
+.PHONY: help setup quick run full report test test-slurm lint format docs bench bench-power bench-clustering bench-recording bench-paper check-model clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,13 @@ $(BENCH_CLUSTERING)/.installed:
 
 bench-paper: $(STAMP) ## the study at the paper's size on this machine's GPU (ARGS="nine --cap 24 --minutes 9")
 	$(BIN)/python benchmarks/paper_scale.py $(ARGS)
+
+bench-power: $(STAMP) ## planted truth: size and power of the tests, false verdicts, planted neurons (MODEL=gemma-3-270m)
+	test -e results/$(MODEL)/model.json || $(BIN)/snakemake --cores $(CORES) results/$(MODEL)/model.json
+	$(BIN)/python benchmarks/power.py tests --studies 1000 --model results/$(MODEL)/model.json
+	$(BIN)/python benchmarks/power.py tests --studies 500 --model results/$(MODEL)/model.json --config config/families.yaml
+	$(BIN)/python benchmarks/power.py verdicts --studies 200 --model results/$(MODEL)/model.json
+	$(BIN)/python benchmarks/power.py experts --studies 5
 
 bench: bench-clustering bench-recording ## run all benchmarks of the CPU
 

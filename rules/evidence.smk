@@ -110,10 +110,16 @@ rule relate_families:
 
 rule index_experts:
     input:
+        **recordings_of([*CONTROLS, *PARTITIONS]),
         languages=LANGUAGE_TABLE,
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
     output:
         index="results/{model}/evidence/experts.csv",
+        classes=report(
+            "results/{model}/evidence/expert_classes.csv",
+            category="Evidence",
+            labels={"model": "{model}", "kind": "classes of experts by partition"},
+        ),
         specific=report(
             "results/{model}/evidence/specific_experts.csv",
             category="Evidence",
@@ -132,6 +138,7 @@ rule index_experts:
         runtime=growing(30),
     params:
         languages=LANGUAGES,
+        others=[*CONTROLS, *PARTITIONS],
         threshold=config["sharing"]["threshold"],
         n_most=EVIDENCE["specific_experts"],
         code=code_of("index_experts"),

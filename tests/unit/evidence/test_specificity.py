@@ -6,8 +6,20 @@ from scipy import stats
 from tests.unit.simulated_counts import CODES, PAPER_LANGUAGES, draw_counts, draw_truth
 
 from babelscope.evidence.draws import draw, resample
-from babelscope.evidence.expert_tables import index_columns, tabulate_index, tabulate_specific
-from babelscope.evidence.specificity import frequency_variance, index_experts, language_entropy, most_specific
+from babelscope.evidence.expert_tables import (
+    CLASS_COLUMNS,
+    index_columns,
+    tabulate_classes,
+    tabulate_index,
+    tabulate_specific,
+)
+from babelscope.evidence.specificity import (
+    frequency_variance,
+    index_all,
+    index_experts,
+    language_entropy,
+    most_specific,
+)
 from babelscope.files.tables import format_table
 from babelscope.recording.counts import ActivationCounts
 from babelscope.study.languages import Language
@@ -142,3 +154,13 @@ def test_tables_of_experts():
     for row in tabulate_specific(index, CODES, 3):
         assert row["top_language"] == row["language"] and row["rank"] <= 3 and row["q_value"] <= 0.05
         assert row["frequency"] - row["next_frequency"] == pytest.approx(row["difference"])
+
+
+def test_classes_are_counted_for_the_controls_too():
+    specific = planted([[0.3], [0.01], [0.01], [0.01]], seed=1)
+    narrow = planted([[0.1], [0.01], [0.01], [0.01]], seed=2)
+    rows = tabulate_classes(index_all({"main": specific, "random": narrow}, FOUR, 0.05))
+    assert [row["partition"] for row in rows] == ["main", "random"]
+    assert [row["specific"] for row in rows] == [1, 1]
+    assert [row["difference_over_0.2"] for row in rows] == [1, 0]
+    assert all(sum(row[name] for name in CLASS_COLUMNS[1:-1]) == 2 for row in rows)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from babelscope.evidence.specificity import ExpertIndex, most_specific
+from babelscope.evidence.specificity import CLASSES, ExpertIndex, most_specific
 from babelscope.files.tables import write_table
 
 INDEX_TAIL = (
@@ -16,6 +16,29 @@ SPECIFIC_COLUMNS = (
     "language", "rank", "layer", "expert", "frequency", "next_language",
     "next_frequency", "difference", "low", "high", "q_value", "entropy", "class",
 )  # fmt: skip
+
+
+# A difference that one can see: four times the threshold of a high frequency.
+WIDE = 0.2
+CLASS_COLUMNS = ("partition", *CLASSES, "difference_over_0.2")
+
+
+def tabulate_classes(indices: Mapping[str, ExpertIndex]) -> list[dict[str, Any]]:
+    """Rows of ``expert_classes.csv``: experts of each class, of the study's own partition and of controls.
+
+    ``difference_over_0.2``: specific experts whose language is more than ``WIDE`` above the next one.
+    """
+    return [
+        {
+            "partition": name,
+            **{kind: index.kind.count(kind) for kind in CLASSES},
+            "difference_over_0.2": sum(
+                kind == "specific" and difference > WIDE
+                for kind, difference in zip(index.kind, index.difference, strict=True)
+            ),
+        }
+        for name, index in indices.items()
+    ]
 
 
 def index_columns(codes: Sequence[str]) -> tuple[str, ...]:
@@ -44,12 +67,17 @@ def tabulate_specific(index: ExpertIndex, codes: Sequence[str], n_most: int) -> 
     return rows
 
 
-def write_index(
-    index_path: str, specific_path: str, index: ExpertIndex, codes: Sequence[str], n_most: int
-) -> None:
-    """Write ``experts.csv``, and ``specific_experts.csv`` with at most ``n_most`` rows a language."""
-    write_table(index_path, tabulate_index(index, codes), index_columns(codes))
-    write_table(specific_path, tabulate_specific(index, codes, n_most), SPECIFIC_COLUMNS)
+def write_index(out: Any, indices: Mapping[str, ExpertIndex], codes: Sequence[str], n_most: int) -> None:
+    """Write the tables ``index`` and ``specific`` of the study's own partition, and ``classes`` of all.
+
+    Parameters
+    ----------
+    indices : by partition, the study's own first. n_most : rows of ``specific`` per language.
+    """
+    main = next(iter(indices.values()))
+    write_table(out.index, tabulate_index(main, codes), index_columns(codes))
+    write_table(out.specific, tabulate_specific(main, codes, n_most), SPECIFIC_COLUMNS)
+    write_table(out.classes, tabulate_classes(indices), CLASS_COLUMNS)
 
 
 def _index_row(index: ExpertIndex, codes: Sequence[str], row: int) -> dict[str, Any]:

@@ -58,7 +58,7 @@ FAMILY_COLUMNS = (
 )  # fmt: skip
 _TEXTS = frozenset({"measure", "test", "predictor", "controls", "within", "without"})
 # Languages of one script differ neither in script nor in its family.
-WITHIN_CONTROLS = ("fertility", "vocabulary")
+WITHIN_CONTROLS = ("area", "fertility", "vocabulary")
 
 
 @dataclass(frozen=True)

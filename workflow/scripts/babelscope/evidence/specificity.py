@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +116,13 @@ def index_experts(
         kind=kind,
         group=group,
     )
+
+
+def index_all(
+    recordings: Mapping[str, Sequence[ActivationCounts]], languages: Sequence[Language], threshold: float
+) -> dict[str, ExpertIndex]:
+    """``index_experts`` of several partitions by name; raises as that does."""
+    return {name: index_experts(counts, languages, threshold) for name, counts in recordings.items()}
 
 
 def language_entropy(frequency: np.ndarray) -> np.ndarray:
