@@ -8,6 +8,9 @@ results/{model}/weights/.
 include: "inputs/model.smk"
 
 
+from babelscope.model.weights_digest import NOTES, weights_digest
+
+
 rule prepare_model:
     output:
         "results/{model}/model.json",
@@ -31,6 +34,7 @@ rule prepare_model:
             )
         },
         weights="results/{model}/weights",
+        weights_sha256=local_weights,
         code=code_of("prepare_model"),
     script:
         "../workflow/scripts/prepare_model.py"

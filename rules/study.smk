@@ -32,6 +32,7 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join([str(SCRIPTS), *filter(None, [os.getenv("PYTHONPATH")])])
 )
 
+from babelscope.model.weights_digest import check_depth
 from babelscope.study.code_digest import code_digest
 import yaml
 from babelscope.study.configuration import (
@@ -59,6 +60,12 @@ try:
     config = merge_config(EMBEDDED, config)
     replace_sources(config, EMBEDDED)
     check_config(config, SCHEMA, LANGUAGE_NAMES)
+    for model in config["models"]:
+        check_depth(
+            model,
+            config["model_definitions"][model],
+            f"results/{model}/model.json",
+        )
 except BabelscopeError as error:
     # raised, it would be followed by lines of this file
     logger.error(str(error))

@@ -54,7 +54,7 @@ def test_what_is_laid_over_the_configuration_is_checked_and_ends_in_one_line(fre
     [
         (
             {"model_definitions": {"tiny": {"n_layers": 7}}},
-            "model_definitions.tiny.n_layers is 7, the weights in tiny-model have 2 layers",
+            "model_definitions.tiny.n_layers is 7, tiny-model/config.json has 2 layers",
         ),
         (
             {"model_definitions": {"tiny": {"source": {"path": "nowhere"}}}},

@@ -7,7 +7,7 @@ from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
-    info = read_model_info(job.input.model)
+    info = read_model_info(job.input.model, job.config["model_definitions"])
     partition, attrs = assemble_layers(job.input.layers, info)
     write_partition(job.output[0], partition, model=info.name, **attrs)
 

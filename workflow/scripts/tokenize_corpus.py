@@ -8,7 +8,7 @@ from babelscope.text.tokens import write_tokens
 
 
 def main(job: Job) -> None:
-    info = read_model_info(job.input.model)
+    info = read_model_info(job.input.model, job.config["model_definitions"])
     documents = read_documents(job.input.corpus, job.wildcards.lang)
     corpus = tokenize_documents(documents, load_encoder(info), job.params.max_tokens, info.bos_token_id)
     write_tokens(job.output[0], corpus, info.name, job.wildcards.lang, job.params.max_tokens)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
+from dataclasses import asdict
 
 import pytest
 from tests.tiny import D_MODEL, FAMILY_CONFIGS, save_model
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
+from babelscope.files.record import write_record
 from babelscope.model.families import FAMILIES
-from babelscope.model.info import describe_model, read_model_info, write_model_info
+from babelscope.model.info import MODEL, describe_model, read_model_info, write_model_info
+from babelscope.model.weights_digest import check_depth, weights_digest
 from babelscope.study.errors import BabelscopeError
 
 ACTIVATIONS = {
@@ -105,13 +110,12 @@ def test_what_was_written_is_read(folder, tmp_path):
         ("", "cannot be read as JSON"),
         ('{"format": "babelscope/model", "form', "cannot be read as JSON"),
         ("[]", "no JSON object; delete"),
-        ("{}", "not a babelscope/model file of version 1"),
-        ('{"format": "babelscope/model", "format_version": 2}', "not a babelscope/model file of version 1"),
-        ('{"format": "babelscope/model", "format_version": 1}', "missing .* arguments.*; delete"),
+        ("{}", "format is None"),
         (
-            '{"format": "babelscope/model", "format_version": 1, "more": 1}',
-            "unexpected keyword argument 'more'",
+            '{"format": "babelscope/model", "format_version": 9}',
+            "version 9; need 'babelscope/model', version 2",
         ),
+        ('{"format": "babelscope/model", "format_version": 2}', "damaged"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path, text, message):
@@ -129,12 +133,81 @@ def test_weights_that_are_gone_are_named(folder, tmp_path):
         read_model_info(tmp_path / "model.json")
 
 
+def forge(file, info, **changes):
+    """model.json with other entries, sealed."""
+    content = {name: value for name, value in asdict(info).items() if name != "trust_remote_code"} | changes
+    write_record(file, MODEL, content, name=content["name"])
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("n_layers", "3"), ("n_layers", True), ("path", None), ("trust_remote_code", "yes"), ("d_ff", 24.0)],
+    ("name", "value"), [("n_layers", "3"), ("n_layers", True), ("path", None), ("d_ff", 24.0)]
 )
 def test_a_value_of_another_type_is_refused_by_name(folder, tmp_path, name, value):
-    write_model_info(tmp_path / "model.json", describe_model("tiny", folder, n_layers=3, origin=""))
-    edit(tmp_path / "model.json", **{name: value})
+    forge(tmp_path / "model.json", describe_model("tiny", folder, n_layers=3, origin=""), **{name: value})
     with pytest.raises(BabelscopeError, match=rf"model\.json: {name} is .*, need (int|str|bool); delete"):
         read_model_info(tmp_path / "model.json")
+
+
+def test_foreign_code_is_allowed_by_the_configuration_alone(folder, tmp_path):
+    info = describe_model("tiny", folder, n_layers=3, origin=f"path {folder}", trust_remote_code=True)
+    file = tmp_path / "tiny" / "model.json"
+    write_model_info(file, info)
+    definition = {"source": {"path": str(folder)}, "n_layers": 3}
+    assert not read_model_info(file).trust_remote_code
+    assert not read_model_info(file, {"tiny": definition}).trust_remote_code
+    assert read_model_info(file, {"tiny": definition | {"trust_remote_code": True}}).trust_remote_code
+    forge(file, info, trust_remote_code=True)
+    with pytest.raises(BabelscopeError, match="trust_remote_code is for the configuration alone"):
+        read_model_info(file, {"tiny": definition})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "other"}, "is about model 'other'"),
+        ({"path": "elsewhere"}, "in elsewhere, the configuration has 'path "),
+        ({"origin": "hub a/b"}, "made from 'hub a/b'"),
+        ({"n_layers": 4}, "has 4 layers, the configuration 3"),
+    ],
+)
+def test_a_model_that_is_not_the_configurations_is_refused_with_both(folder, tmp_path, changes, message):
+    file = tmp_path / "tiny" / "model.json"
+    forge(file, describe_model("tiny", folder, n_layers=3, origin=f"path {folder}"), **changes)
+    with pytest.raises(BabelscopeError, match=message):
+        read_model_info(file, {"tiny": {"source": {"path": str(folder)}, "n_layers": 3}})
+
+
+def test_weights_that_were_replaced_are_refused_and_a_copy_is_not(folder, tmp_path):
+    write_model_info(tmp_path / "model.json", describe_model("tiny", folder, n_layers=3, origin=""))
+    weights = folder / "model.safetensors"
+    os.utime(weights, ns=(1, 1))
+    read_model_info(tmp_path / "model.json")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(BabelscopeError, match="are not those it is about"):
+        read_model_info(tmp_path / "model.json")
+
+
+def test_a_digest_is_kept_until_size_or_time_change(folder, tmp_path, monkeypatch):
+    notes = tmp_path / "notes.json"
+    first = weights_digest(folder, notes)
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    assert weights_digest(folder, notes) == first
+    monkeypatch.undo()
+    notes.write_text("{")
+    assert weights_digest(folder, notes) == first
+    (folder / "tokenizer_config.json").write_text("{}")
+    assert weights_digest(folder, notes) != first
+
+
+def test_a_wrong_depth_is_refused_before_a_job_removes_anything(folder, tmp_path):
+    with pytest.raises(BabelscopeError, match=r"n_layers is 7, .*config\.json has 3 layers"):
+        check_depth("tiny", {"source": {"path": str(folder)}, "n_layers": 7}, tmp_path / "model.json")
+    source = {"hub": "a/b", "revision": "0" * 40}
+    info = describe_model("tiny", folder, n_layers=3, origin="hub a/b", revision="0" * 40)
+    check_depth("tiny", {"source": source, "n_layers": 7}, tmp_path / "model.json")
+    write_model_info(tmp_path / "model.json", info)
+    with pytest.raises(BabelscopeError, match=r"n_layers is 7, .*model\.json has 3 layers"):
+        check_depth("tiny", {"source": source, "n_layers": 7}, tmp_path / "model.json")
+    check_depth("tiny", {"source": source | {"revision": "1" * 40}, "n_layers": 7}, tmp_path / "model.json")

@@ -22,8 +22,8 @@ first 512 bytes (HDF5's user block) are the seal: a SHA-256 of all bytes behind 
 with another one, of another kind or version, or that is not what was asked for is refused;
 the message names the file, what it is, what was asked, and the rule that remakes it.
 
-JSON files carry `format`, `format_version` and the `sha256` of their content and are refused in the same way;
-in a file of lines every line carries the digest of all.
+JSON files carry `format`, `format_version` and a `seal`, the SHA-256 of their content,
+and are refused in the same way; in a file of lines every line carries the seal of all.
 """
 
 

@@ -34,7 +34,7 @@ def write_record(path: str | Path, kind: Kind, content: Mapping[str, Any], **sai
     """
     kind.check_says(said, path)
     value = {"format": _FORMAT + kind.name, "format_version": kind.version, **said, **content}
-    write_json(path, {**value, "sha256": _digest(value)})
+    write_json(path, {**value, "seal": _digest(value)})
 
 
 def read_record(path: str | Path, kind: Kind, **asked: Any) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def read_record(path: str | Path, kind: Kind, **asked: Any) -> dict[str, Any]:
     value = read_json(path)
     if not isinstance(value, dict):
         raise BabelscopeError(f"{path}: no JSON object; {kind.remake}")
-    stored, wanted = value.pop("sha256", None), _FORMAT + kind.name
+    stored, wanted = value.pop("seal", None), _FORMAT + kind.name
     found = value.get("format"), value.get("format_version")
     if found != (wanted, kind.version):
         raise BabelscopeError(
@@ -75,7 +75,7 @@ def write_lines(path: str | Path, kind: Kind, rows: Iterable[Mapping[str, Any]],
     """Write one JSON object per line, whole or not at all; each line gets ``said`` and the file's digest."""
     kind.check_says(said, path)
     listed: list[dict[str, Any]] = [dict(row) for row in rows]
-    behind = {**said, "sha256": _digest([kind.name, kind.version, said, listed])[:16]}
+    behind = {**said, "seal": _digest([kind.name, kind.version, said, listed])[:16]}
     write_text(path, "".join(json.dumps(row | behind, ensure_ascii=False) + "\n" for row in listed))
 
 
@@ -116,9 +116,9 @@ def read_lines(path: str | Path, kind: Kind, **asked: Any) -> list[dict[str, Any
         rows.append(row)
     if not rows:
         raise BabelscopeError(f"{path}: no line in it; {kind.remake}")
-    said = [{name: row.pop(name, None) for name in (*kind.says, "sha256")} for row in rows]
-    stored = said[0].pop("sha256")
-    if any(one != said[0] | {"sha256": stored} for one in said[1:]) or (
+    said = [{name: row.pop(name, None) for name in (*kind.says, "seal")} for row in rows]
+    stored = said[0].pop("seal")
+    if any(one != said[0] | {"seal": stored} for one in said[1:]) or (
         stored != _digest([kind.name, kind.version, said[0], rows])[:16]
     ):
         kind.check_asked(said[0], asked, path)

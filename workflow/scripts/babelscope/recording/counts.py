@@ -12,7 +12,7 @@ import numpy as np
 from babelscope.experts.partition import ExpertPartition
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import DatasetSpec, Kind
-from babelscope.study.errors import require
+from babelscope.study.errors import BabelscopeError, require
 from babelscope.text.tokens import Documents, documents_digest
 
 ACTIVATIONS = Kind(
@@ -149,8 +149,24 @@ def read_activations(
 def read_recordings(
     paths: Sequence[str | Path], model: str, languages: Sequence[str], variant: str = "main"
 ) -> list[ActivationCounts]:
-    """Read the counts of several languages, one file each, in the order of ``languages``."""
-    return [
-        read_activations(path, model=model, language=language, variant=variant)
-        for path, language in zip(paths, languages, strict=True)
-    ]
+    """Read the counts of several languages, one file each, in the order of ``languages``.
+
+    Raises
+    ------
+    BabelscopeError
+        Where a file is wrong or not the one asked for, or two were made with other weights, other experts or
+        another ``top_k``; the message names both.
+    """
+    counts, first = [], {}
+    for path, language in zip(paths, languages, strict=True):
+        datasets, attrs = read_h5(path, ACTIVATIONS, model=model, language=language, variant=variant)
+        own = {name: attrs.get(name) for name in ("weights_sha256", "experts_sha256", "top_k")}
+        first = first or own
+        for name, value in own.items():
+            if value != first[name]:
+                raise BabelscopeError(
+                    f"{path}: made with {name} = {value!r}, {paths[0]} with {first[name]!r}; delete the older "
+                    f"one and run again: rule {ACTIVATIONS.rule} remakes it"
+                )
+        counts.append(ActivationCounts(datasets["n_active"], datasets["n_tokens"], attrs["top_k"]))
+    return counts

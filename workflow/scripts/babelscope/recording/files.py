@@ -58,9 +58,20 @@ def record_to_files(
     chosen = [variant for variant in variants if variant.name in outputs]
     first = Path(outputs.get("main") or outputs[chosen[0].name])
     neurons = "neurons" in outputs or "neuron_shard" in outputs
-    found = record_language(info, compute, corpus, document_idx, chosen, settings, first, resume_key, neurons)
+    found = record_language(
+        info,
+        compute,
+        corpus,
+        document_idx,
+        chosen,
+        settings,
+        first,
+        resume_key + info.weights_sha256,
+        neurons,
+    )
     said: dict[str, Any] = {"model": info.name, "language": language}
     said |= {"documents_sha256": documents_digest(corpus, document_idx)}
+    said |= {"weights_sha256": info.weights_sha256}
     said |= {"n_skipped_documents": len(found.skipped_documents)}
     for variant in chosen:
         write_activations(

@@ -33,7 +33,7 @@ class JobFiles:
     @cached_property
     def info(self) -> ModelInfo:
         """The prepared model."""
-        return read_model_info(self.job.input.model)
+        return read_model_info(self.job.input.model, self.job.config["model_definitions"])
 
     @property
     def compute(self) -> Compute:

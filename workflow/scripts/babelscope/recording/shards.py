@@ -71,12 +71,17 @@ def merge_shards(
     shared: tuple = ()
     n_skipped = 0
     for path, first, datasets, attrs in _shards(paths, ACTIVATIONS, corpus, documents_per_shard, said):
-        own = (datasets["n_active"].shape[1:], attrs["top_k"], attrs["experts_sha256"])
+        own = (
+            datasets["n_active"].shape[1:],
+            attrs["top_k"],
+            attrs["experts_sha256"],
+            attrs.get("weights_sha256", ""),
+        )
         if total is None:
             shared, total = own, RunningCounts.zeros(n_blocks, [own[0]])
         elif own != shared:
             raise BabelscopeError(
-                f"{path}: (layers, experts), top_k and experts_sha256 are {own}, "
+                f"{path}: (layers, experts), top_k, experts_sha256 and weights_sha256 are {own}, "
                 f"those of the shards before {shared}; "
                 "delete the older ones and run again: rule record_activations remakes them"
             )
@@ -86,7 +91,7 @@ def merge_shards(
         raise BabelscopeError(_NOTHING)
     counts = total.finished([shared[1]])[0]
     sha256 = documents_digest(corpus, corpus.profile_idx)
-    made = {"documents_sha256": sha256, "experts_sha256": shared[2]}
+    made = {"documents_sha256": sha256, "experts_sha256": shared[2], "weights_sha256": shared[3]}
     return counts, {"n_skipped_documents": n_skipped, **made}
 
 

@@ -34,7 +34,7 @@ RESPONSES = Kind(
         "compensated": "continuation by the pruned model, corrected",
         "model": "name of the model",
         "language": "code of the language",
-        "sha256": "first digits of the digest of all lines",
+        "seal": "first digits of the SHA-256 of all lines",
     },
 )
 

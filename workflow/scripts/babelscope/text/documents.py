@@ -30,7 +30,7 @@ CORPUS = Kind(
         "text": "the document",
         "split": "profile or heldout",
         "language": "code of the language",
-        "sha256": "first digits of the digest of all lines",
+        "seal": "first digits of the SHA-256 of all lines",
     },
 )
 
