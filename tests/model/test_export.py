@@ -112,7 +112,7 @@ def test_the_file_of_a_pruned_model_is_as_its_contract_says(stored):
         assert file.get_tensor("keep").dtype == torch.bool
         metadata = file.metadata()
     assert metadata["format"] == "babelscope/pruned"
-    assert metadata["format_version"] == "1"
+    assert metadata["format_version"] == "2"
     assert metadata["model"] == "tiny"
     assert json.loads(metadata["languages"]) == ["en"]
     assert json.loads(metadata["parameters"]) == {"threshold": 0.05}

@@ -7,11 +7,8 @@ from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
-    info, p, variant = (
-        read_model_info(job.input.model, job.config["model_definitions"]),
-        job.params,
-        job.params.variant,
-    )
+    info = read_model_info(job.input.model, job.config["model_definitions"])
+    p, variant = job.params, job.params.variant
     options = {"method": variant["method"], "matrix": p.matrix, "seed": variant.get("seed", p.seed)}
     options["normalize_rows"] = p.normalize_rows
     partition = cut_experts(info, n_experts=variant["n_experts"], n_threads=job.threads, **options)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from babelscope.pruning.compensation import LayerFit
 from babelscope.pruning.cut import prune
 from babelscope.study.errors import BabelscopeError
 
-_FORMAT = {"format": "babelscope/pruned", "format_version": "1"}
+_FORMAT = {"format": "babelscope/pruned", "format_version": "2"}
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def apply_plan(layers: Sequence[FfnLayer], plan: PruningPlan) -> None:
 class _StoredColumns(Sequence[torch.Tensor]):
     """Corrected columns in a file; one layer is in memory at a time."""
 
-    def __init__(self, path: Path, n_layers: int) -> None:
-        self.path, self.n_layers = path, n_layers
+    def __init__(self, path: Path, n_layers: int, digests: Mapping[str, str]) -> None:
+        self.path, self.n_layers, self.digests = path, n_layers, digests
 
     def __len__(self) -> int:
         return self.n_layers
@@ -87,7 +88,26 @@ class _StoredColumns(Sequence[torch.Tensor]):
         if not 0 <= layer < self.n_layers:
             raise IndexError(layer)
         with safe_open(self.path, framework="pt") as file:
-            return file.get_tensor(f"down.{layer}")
+            columns = file.get_tensor(f"down.{layer}")
+        _check_tensor(self.path, f"down.{layer}", columns, self.digests)
+        return columns
+
+
+def _digest(tensor: torch.Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def _check_tensor(path: str | Path, name: str, tensor: torch.Tensor, digests: Mapping[str, str]) -> None:
+    if _digest(tensor) != digests.get(name):
+        raise BabelscopeError(f"{path}: damaged ({name} does not match its SHA-256); {_remake(path)}")
+
+
+def _remake(path: str | Path) -> str:
+    return f"delete {path} and run again: rule compensate makes it"
+
+
+def _seal(metadata: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode()).hexdigest()
 
 
 def write_plan(
@@ -121,6 +141,8 @@ def write_plan(
         "parameters": json.dumps(parameters),
         **{name: json.dumps([getattr(fit, name) for fit in fits]) for name in ("ridge", "unexplained")},
     }
+    metadata["sha256"] = json.dumps({name: _digest(tensor) for name, tensor in tensors.items()})
+    metadata["seal"] = _seal(metadata)
     with whole_file(path) as temporary:
         try:
             save_file(tensors, temporary, metadata)
@@ -141,7 +163,7 @@ def read_plan(path: str | Path, info: ModelInfo, target: str) -> PruningPlan:
     BabelscopeError
         Where the file is missing, damaged, of another model or target, or its shapes are not the model's.
     """
-    remake = f"delete {path} and run again: rule compensate makes it"
+    remake = _remake(path)
     if not Path(path).exists():
         raise BabelscopeError(f"{path}: no such file; rule compensate makes it")
     try:
@@ -151,10 +173,17 @@ def read_plan(path: str | Path, info: ModelInfo, target: str) -> PruningPlan:
             for name, value in wanted.items():
                 if found.get(name) != value:
                     raise BabelscopeError(f"{path}: {name} is {found.get(name)!r}, need {value!r}; {remake}")
+            if found.pop("seal", None) != _seal(found):
+                raise BabelscopeError(f"{path}: damaged (its metadata do not match their SHA-256); {remake}")
+            digests = json.loads(found["sha256"])
             names = set(file.keys())
-            keep = file.get_tensor("keep").numpy()
+            stored = file.get_tensor("keep")
+            _check_tensor(path, "keep", stored, digests)
+            keep = stored.numpy()
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        if isinstance(error, BabelscopeError):
+            raise
         raise BabelscopeError(f"{path}: damaged or no safetensors file ({error}); {remake}") from error
     expected = {"keep": (info.n_layers, info.d_ff)}
     columns = {f"down.{layer}": (info.d_model, int(row.sum())) for layer, row in enumerate(keep)}
@@ -163,7 +192,7 @@ def read_plan(path: str | Path, info: ModelInfo, target: str) -> PruningPlan:
             f"{path}: needs keep, bool {expected['keep']}, and either a corrected down.{{layer}} of "
             f"({info.d_model}, neurons kept) for every layer or none; {remake}"
         )
-    return PruningPlan(keep, _StoredColumns(Path(path), info.n_layers) if len(names) > 1 else ())
+    return PruningPlan(keep, _StoredColumns(Path(path), info.n_layers, digests) if len(names) > 1 else ())
 
 
 def read_plans(

@@ -157,7 +157,8 @@ def read_recordings(
         Where a file is wrong or not the one asked for, or two were made with other weights, other experts or
         another ``top_k``; the message names both.
     """
-    counts, first = [], {}
+    counts: list[ActivationCounts] = []
+    first: dict[str, Any] = {}
     for path, language in zip(paths, languages, strict=True):
         datasets, attrs = read_h5(path, ACTIVATIONS, model=model, language=language, variant=variant)
         own = {name: attrs.get(name) for name in ("weights_sha256", "experts_sha256", "top_k")}
@@ -165,8 +166,8 @@ def read_recordings(
         for name, value in own.items():
             if value != first[name]:
                 raise BabelscopeError(
-                    f"{path}: made with {name} = {value!r}, {paths[0]} with {first[name]!r}; delete the older "
-                    f"one and run again: rule {ACTIVATIONS.rule} remakes it"
+                    f"{path}: made with {name} = {value!r}, {paths[0]} with {first[name]!r}; delete the "
+                    f"older one and run again: rule {ACTIVATIONS.rule} remakes it"
                 )
         counts.append(ActivationCounts(datasets["n_active"], datasets["n_tokens"], attrs["top_k"]))
     return counts
