@@ -29,6 +29,7 @@ MODEL_RULES = {
     "record_sweep",
     "check_model",
     "compensate",
+    "evaluate_ablations",
     "evaluate_pruning",
     "measure_pruning_speed",
     "evaluate_matrix",
