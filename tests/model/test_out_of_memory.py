@@ -76,11 +76,11 @@ def test_moments_that_do_not_fit_are_solved_on_the_host(monkeypatch, caplog):
     model, corpus = study_model(), make_corpus(LENGTHS)
     choose, calls = compensation._choose, []
 
-    def full(fit, validation):
+    def full(*moments_and_ridge):
         calls.append(1)
         if len(calls) == 1:
             raise torch.OutOfMemoryError("no more")
-        return choose(fit, validation)
+        return choose(*moments_and_ridge)
 
     monkeypatch.setattr(compensation, "_choose", full)
     idx = [np.arange(0, layer.d_ff, 2) for layer in model.layers]

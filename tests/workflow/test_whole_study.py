@@ -188,7 +188,7 @@ def test_report_carries_figures_and_tables(study):
     assert "placeholder" not in report.split("<script")[0]
 
 
-def test_full_target_and_paper_configuration_make_a_plan(tmp_path):
+def test_full_target_paper_configuration_and_first_look_make_a_plan(tmp_path):
     study = make_study(tmp_path / "study")
     rules = {rule for rule, _ in planned_jobs(study, "full")}
     assert {"evaluate_matrix", "trace_frontier"} <= rules
@@ -196,6 +196,11 @@ def test_full_target_and_paper_configuration_make_a_plan(tmp_path):
     jobs = planned_jobs(study, "--configfile", "config/paper.yaml")
     assert sum(rule == "cluster_layer" for rule, _ in jobs) == 32
     assert sum(rule == "record_activations" for rule, _ in jobs) == 9
+    # the first look has three languages and every stage of the default study
+    everything = {rule for rule, _ in planned_jobs(study)}
+    first_look = planned_jobs(study, "--configfile", "config/quick.yaml")
+    assert {rule for rule, _ in first_look} == everything
+    assert sum(rule == "record_activations" for rule, _ in first_look) == 3
 
 
 def test_what_full_adds_and_an_exported_model(study):

@@ -75,7 +75,7 @@ def prune_and_compensate(
     -------
     The fit of every layer, in order.
     """
-    found = []
+    found: list[LayerFit] = []
     with torch.inference_mode():
         catcher = _Catcher(model)
         rank = {int(idx): number for number, idx in enumerate(document_idx)}
@@ -88,7 +88,8 @@ def prune_and_compensate(
         run_batches(model, corpus, document_idx, catch)
         parts = zip(model.blocks, model.layers, neuron_idx, strict=True)
         for number, (block, layer, idx) in enumerate(parts):
-            fit, batches = _fit_layer(catcher, block, number, layer, idx, batches)
+            likely = found[-1].ridge if found else RIDGES[len(RIDGES) // 2]
+            fit, batches = _fit_layer(catcher, block, number, layer, idx, batches, likely)
             found.append(fit)
 
             def pass_on(batch: _CaughtBatch, block: nn.Module = block, number: int = number) -> None:
@@ -238,8 +239,12 @@ def _fit_layer(
     layer: FfnLayer,
     idx: np.ndarray,
     batches: list[_CaughtBatch],
+    likely: float,
 ) -> tuple[LayerFit, list[_CaughtBatch]]:
-    """Cut one layer and put the corrected columns in place; also returns the batches that fitted."""
+    """Cut one layer and put the corrected columns in place; also returns the batches that fitted.
+
+    ``likely`` is the ridge of the layer before.
+    """
     if len(idx) in (0, layer.d_ff):
         prune([layer], [idx])
         return LayerFit(), batches
@@ -265,11 +270,11 @@ def _fit_layer(
     batches = _each(catcher, batches, add)
     fit, validation = moments
     solution: list[tuple[float, float, torch.Tensor]] = []
-    if not fits(lambda pair: solution.append(_choose(*pair)), (fit, validation)):
+    if not fits(lambda pair: solution.append(_choose(pair[0], pair[1], likely)), (fit, validation)):
         logger.info("out of GPU memory: layer %d is solved on the host", number)
         for part in moments:
             part.to("cpu")
-        solution.append(_choose(fit, validation))
+        solution.append(_choose(fit, validation, likely))
     unexplained, ridge, correction = solution[0]
     columns = weight[:, kept].double() + correction.T.to(weight.device)
     prune([layer], [idx])
@@ -277,11 +282,32 @@ def _fit_layer(
     return LayerFit(ridge, unexplained), batches
 
 
-def _choose(fit: _Moments, validation: _Moments) -> tuple[float, float, torch.Tensor]:
-    """Unexplained share and ridge of the best ridge, and the correction fitted to all tokens with it."""
-    unexplained, ridge = min((validation.unexplained(fit.solve(ridge)), ridge) for ridge in RIDGES)
-    total = _Moments.sum_of(fit, validation)
-    return unexplained, ridge, total.solve(ridge)
+def _choose(fit: _Moments, validation: _Moments, likely: float) -> tuple[float, float, torch.Tensor]:
+    """Unexplained share and ridge of the best ridge, and the correction fitted to all tokens with it.
+
+    The search goes downhill from the likely ridge: the validation error has one minimum along the ridges.
+    """
+    start = RIDGES.index(likely) if likely in RIDGES else 0  # a layer that is not cut has none
+    best, unexplained = find_lowest(lambda idx: validation.unexplained(fit.solve(RIDGES[idx])), start)
+    return unexplained, RIDGES[best], _Moments.sum_of(fit, validation).solve(RIDGES[best])
+
+
+def find_lowest(value: Callable[[int], float], start: int, n: int = len(RIDGES)) -> tuple[int, float]:
+    """Index and value of the lowest of ``value(0) ... value(n - 1)``, which fall and then rise.
+
+    Each is asked for once at most, from ``start`` downhill to the first that is not lower.
+    """
+    known = {start: value(start)}
+    best = start
+    for step in (1, -1):
+        while 0 <= best + step < n:
+            known[best + step] = value(best + step)
+            if known[best + step] >= known[best]:
+                break
+            best += step
+        if best != start:
+            break
+    return best, known[best]
 
 
 def _without_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -295,11 +321,21 @@ def _call(block: nn.Module, batch: _CaughtBatch, number: int) -> torch.Tensor:
 
 
 def _activations(block: nn.Module, layer: FfnLayer, batch: _CaughtBatch, number: int) -> torch.Tensor:
-    """Input of the down projection, (document, position, neuron)."""
+    """Input of the down projection, (document, position, neuron); the projection itself is left out."""
     seen: list[torch.Tensor] = []
-    hook = layer.down.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
+    down: Any = layer.down
+    d_model = down.weight.shape[0]
+
+    def forward(activations: torch.Tensor) -> torch.Tensor:
+        seen.append(activations)
+        return activations.new_zeros((*activations.shape[:-1], d_model))
+
+    own = down.__dict__.get("forward")  # accelerate puts one there
+    down.forward = forward
     try:
         _call(block, batch, number)
     finally:
-        hook.remove()
+        del down.forward
+        if own is not None:
+            down.forward = own
     return seen[0].reshape(*batch.real.shape, -1)
