@@ -32,7 +32,6 @@ MODEL_RULES = {
     "evaluate_ablations",
     "evaluate_pruning",
     "measure_pruning_speed",
-    "evaluate_ablations",
     "evaluate_matrix",
     "trace_frontier",
     "generate_responses",
