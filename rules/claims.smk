@@ -4,13 +4,11 @@ Needs: evidence/ of every model, pruning/{lang}.json, pruning_speed.csv; for `fu
 claims.csv and claims.html under results/{model}/, and results/models/ where there are two models or more.
 """
 
-import yaml
-
 # The figures that claims.yaml names, each once.
 PAGE_FIGURES = list(
     dict.fromkeys(
         statistic["figure"]
-        for claim in yaml.safe_load(Path(CLAIMS).read_text(encoding="utf-8"))["claims"]
+        for claim in read_yaml(CLAIMS)["claims"]
         for statistic in claim["statistics"]
     )
 )

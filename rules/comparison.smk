@@ -4,7 +4,7 @@ Needs: results/{model}/activations/{lang}.h5 of all languages. Makes: frequency.
 similarity_{measure}.csv, sharing.h5 and sharing.csv under results/{model}/.
 """
 
-MEASURES = read_schema(SCHEMA)["$defs"]["measure"]["enum"]
+MEASURES = read_yaml(SCHEMA)["$defs"]["measure"]["enum"]
 
 
 rule compare_languages:

@@ -33,12 +33,11 @@ os.environ.update(
 )
 
 from babelscope.model.weights_digest import check_depth
-from babelscope.study.code_digest import code_digest
-import yaml
+from babelscope.study.code_digest import shared_digest
 from babelscope.study.configuration import (
     check_config,
     merge_config,
-    read_schema,
+    read_yaml,
     refuse_duplicate_keys,
     replace_sources,
     variant_name,
@@ -53,7 +52,7 @@ LANGUAGE_NAMES = {
     code: row.name for code, row in read_languages(LANGUAGE_TABLE).items()
 }
 
-EMBEDDED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+EMBEDDED = read_yaml(ROOT / "config" / "config.yaml")
 try:
     refuse_duplicate_keys(filter(os.path.exists, dict.fromkeys(workflow.configfiles)))
     # A project that uses this one as a module gives the keys that differ.

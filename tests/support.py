@@ -20,6 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ANNOTATION_TEMPLATE = (ROOT / "resources" / "templates" / "annotation.html").read_text(encoding="utf-8")
 WORKFLOW_PARTS = ("Snakefile", "rules", "workflow", "config", "resources", "profiles", "envs")
 
+# Snakemake's plugin asks SLURM for its settings at the start of every process, also of a job: nine seconds
+# where a cluster of the tests has ended and is still named in /etc.
+LOCAL = {"OMP_WAIT_POLICY": "PASSIVE", "SLURM_CONF": "/dev/null"}
+
 # A job is its rule and its wildcards, sorted: ("tokenize_corpus", "lang=de model=tiny").
 Job = tuple[str, str]
 
@@ -129,7 +133,7 @@ def run_snakemake(
     result = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "2", *args],
         cwd=folder,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **(env or {})},
+        env={**os.environ, **LOCAL, **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -32,7 +32,9 @@ def workflow_folder(rules_folder):
 
 def code_of(rule_name):
     """Digest of the code that a rule's script depends on; a parameter of every rule."""
-    return code_digest(SCRIPTS / f"{rule_name}.py")
+    return shared_digest(
+        SCRIPTS / f"{rule_name}.py", of_a_job=not workflow.is_main_process
+    )
 
 
 def look():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support import ROOT
 
-from babelscope.study.code_digest import code_digest
+from babelscope.study.code_digest import code_digest, shared_digest
 
 FILES = {
     "script.py": '"""Adaptor."""\nfrom babelscope.near import work\n\n\ndef main(smk):\n    work(smk)\n',
@@ -209,6 +209,16 @@ def test_modules_that_import_each_other_come_to_an_end(library):
     write(library, "babelscope/b.py", "from babelscope.a import f\n\n\ndef g():\n    return f\n")
     write(library, "script.py", "from babelscope.a import f\n\n\ndef main(smk):\n    f()\n")
     assert len(code_digest(library / "script.py")) == 16
+
+
+def test_a_job_takes_the_digest_of_the_run_that_started_it_and_a_run_looks_again(library, monkeypatch):
+    monkeypatch.setenv("BABELSCOPE_DIGESTS", "{}")
+    script = library / "script.py"
+    first = shared_digest(script, of_a_job=True)
+    assert first == code_digest(script)
+    write(library, "script.py", "print(1)\n")
+    assert shared_digest(script, of_a_job=True) == first
+    assert shared_digest(script, of_a_job=False) == code_digest(script) != first
 
 
 def test_every_adaptor_has_a_digest_of_its_own():

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student_t
 
 from babelscope.files.kind import Kind
 from babelscope.files.record import read_record
@@ -183,6 +181,9 @@ def _add_simultaneous(found: Sequence[tuple[dict[str, Any], np.ndarray]], n_docu
     largest = (np.abs(differences - differences.mean(axis=1, keepdims=True)) / scale).max(axis=0)
     normal = np.quantile(largest, 0.95)
     freedom = max(n_documents - 1, 1)
+    from scipy.stats import norm  # not where a model runs: see study.job
+    from scipy.stats import t as student_t
+
     wider = student_t.isf(norm.sf(normal), freedom) * np.sqrt(n_documents / freedom)
     halves = wider * error
     for (row, _), half in zip(found, halves, strict=True):

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGE = "babelscope"
+_SHARED = "BABELSCOPE_DIGESTS"
 INFRASTRUCTURE = {PACKAGE} | {
     f"{PACKAGE}.{name}"
     for name in (
@@ -57,6 +60,21 @@ def code_digest(script: Path) -> str:
         queue += imported
     text += "".join(f"{name}{reached[name]}" for name in sorted(reached))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def shared_digest(script: Path, *, of_a_job: bool) -> str:
+    """The digest of a script, found once per run: it is what the run records of its jobs.
+
+    Parameters
+    ----------
+    script : as in ``code_digest``.
+    of_a_job : True in the process of a job, which takes it from the process that started it where it can.
+    """
+    known = json.loads(os.environ.get(_SHARED, "{}"))
+    if not of_a_job or str(script) not in known:
+        known[str(script)] = code_digest(script)
+        os.environ[_SHARED] = json.dumps(known)
+    return known[str(script)]
 
 
 # Every rule of a run asks for the same files.
