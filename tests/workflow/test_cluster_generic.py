@@ -131,6 +131,7 @@ def test_no_more_jobs_of_the_model_run_at_once_than_gpus_allow(study, tmp_path, 
     change_config(study, {"gpus": {"jobs_per_gpu": shared}})
     for recorded in ("", "variants/random", "variants/contiguous"):
         shutil.rmtree(study / "results/tiny" / recorded / "activations")
+    (study / "results/tiny/similarity.h5").unlink()
     shutil.rmtree(study / "logs")
     locks = tmp_path / "locks"
     run_snakemake(

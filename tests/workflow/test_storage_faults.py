@@ -96,6 +96,7 @@ def test_a_bad_file_stops_the_run(study, damage):
 def test_a_bad_file_is_remade_when_deleted(study, finished_study):
     table = (study / TABLE).read_text(encoding="utf-8")
     (study / COUNTS).unlink()
+    (study / TABLE).unlink()
     run_snakemake(study, TABLE, check=True)
     assert_same_datasets(study / COUNTS, finished_study / COUNTS)
     assert (study / TABLE).read_text(encoding="utf-8") == table
@@ -152,6 +153,7 @@ def test_a_read_only_folder_is_named_and_nothing_is_lost(read_only, finished_stu
 
 def test_a_second_run_in_the_same_folder_is_refused(study, finished_study):
     (study / COUNTS).unlink()  # the first run has to record it again
+    (study / TABLE).unlink()
     command = [sys.executable, "-m", "snakemake", "--cores", "1", TABLE]
     first = subprocess.Popen(command, cwd=study, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
