@@ -177,3 +177,15 @@ def test_any_bytes_as_text(tmp_path_factory, ending, data):
     )
     if found is not None:
         assert len({document.text for document in found}) == len(found)
+
+
+@pytest.mark.parametrize("language", ["=cmd|' /C calc'!A0", "@SUM(1)", "\x1b[2Jen", "-1"])
+def test_a_language_that_a_spreadsheet_or_terminal_would_run_is_refused(tmp_path, language):
+    items = make_items([{"id": "0", "prompt": "p", "dense": "d", "pruned": "q"}], language="en", seed=0)
+    digest = compute_items_digest("tiny", language, items)
+    listed = [{"id": i.id, "key": i.key, "text_sha256": i.text_sha256} for i in items]
+    forged = an_export() | {"language": language, "items_digest": digest, "items": listed}
+    forged["judgements"] = [{"id": "0", "judgement": "left"}]
+    (tmp_path / "export.json").write_text(json.dumps(forged), encoding="utf-8")
+    with pytest.raises(BabelscopeError, match="is no language code"):
+        read_annotation(tmp_path / "export.json")

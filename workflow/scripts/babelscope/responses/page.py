@@ -190,6 +190,8 @@ def read_annotation(path: str | Path) -> Annotation:
         )
     _require_texts(content, ("model", "language", "annotator", "items_digest"), str(path))
     model, language = content["model"], content["language"]
+    if not _LANGUAGE_TAG.fullmatch(language):
+        raise BabelscopeError(f"{path}: language {language!r:.40} is no language code; export it again")
     items = _objects(content, "items", ("id", "key", "text_sha256"), path)
     keys = {item["id"]: item["key"] for item in items}
     listed = [(item["id"], item["key"], item["text_sha256"]) for item in items]
