@@ -69,7 +69,7 @@ def replaced(value: Any, where: tuple, new: Any) -> Any:
 def read_once():
     """The schema is read once, not for each example."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(configuration, "read_schema", cache(configuration.read_schema))
+        patch.setattr(configuration, "read_yaml", cache(configuration.read_yaml))
         yield
 
 

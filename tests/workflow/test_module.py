@@ -154,7 +154,7 @@ def test_a_module_is_taken_from_git(snakemake_alone, project, tmp_path_factory, 
     assert result.returncode == 0, result.stdout
     written = yaml.safe_load((folder / "results" / "run_config.yaml").read_text(encoding="utf-8"))
     assert written["languages"] == ["hi", "ar"]
-    (unpacked,) = (folder / ".snakemake" / "babelscope").iterdir()
+    (unpacked,) = (path for path in (folder / ".snakemake" / "babelscope").iterdir() if path.is_dir())
     assert (unpacked / "workflow" / "scripts" / "babelscope" / "resources" / "languages.tsv").exists()
 
 

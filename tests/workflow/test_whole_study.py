@@ -46,7 +46,7 @@ def test_corpora_hold_disjoint_documents(finished_study):
     for language in LANGUAGES:
         lines = (finished_study / "results" / "corpora" / f"{language}.jsonl").read_text().splitlines()
         documents = [json.loads(line) for line in lines]
-        assert all(set(document) == {"id", "text", "split"} for document in documents)
+        assert all(set(document) == {"id", "text", "split", "language", "seal"} for document in documents)
         split = [{d["text"] for d in documents if d["split"] == s} for s in ("profile", "heldout")]
         assert [len(part) for part in split] == [20, 5]
         assert not split[0] & split[1]
@@ -79,7 +79,7 @@ def test_experts_are_balanced(finished_study):
 
 def test_each_token_has_top_k_active_experts_in_every_block(finished_study):
     folders = [results(finished_study), *(results(finished_study) / "variants").iterdir()]
-    assert len(folders) == 3
+    assert len(folders) == 5  # the main partition, two controls, two other seeds
     for folder in folders:
         for language in LANGUAGES:
             with h5py.File(folder / "activations" / f"{language}.h5") as file:
@@ -232,7 +232,10 @@ def test_what_full_adds_and_an_exported_model(study):
     assert {row["kind"] for row in ablation} <= {"experts", "neurons"}
     assert all(int(row["n_units"]) > 0 and row["own_minus_others"] for row in ablation)
     lines = (results(study) / "responses" / "hi.jsonl").read_text(encoding="utf-8").splitlines()
-    assert {"prompt", "dense", "pruned", "compensated", "mode", "id"} == set(json.loads(lines[0]))
+    assert set(json.loads(lines[0])) == {
+        *("prompt", "dense", "pruned", "compensated", "mode", "id"),
+        *("model", "language", "seal"),
+    }
     page = (results(study) / "annotation" / "hi.html").read_text(encoding="utf-8")
     assert "<script" in page and "http" not in page.split("<script")[0].replace("http-equiv", "")
     from babelscope.pruning.export import load_exported

@@ -220,7 +220,8 @@ JOB = """
 from pathlib import Path
 from tests.unit.recording.test_shards import LENGTHS, record
 from tests.tiny import make_corpus
-import numpy as np, time
+import numpy as np, time, torch
+torch.set_num_threads({threads})
 corpus = make_corpus(LENGTHS)
 def slow(n_tokens):
     if {slow}:
@@ -239,7 +240,7 @@ def test_a_killed_job_goes_on_from_its_last_batch(tmp_path):
     def start(slow):
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         return subprocess.Popen(
-            [sys.executable, "-c", JOB.format(slow=slow)],
+            [sys.executable, "-c", JOB.format(slow=slow, threads=torch.get_num_threads())],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             text=True,
