@@ -9,7 +9,7 @@ import numpy as np
 
 from babelscope.statistics.ratios import mixed_interval
 
-# Control: what it is held against, the language's own experts removed the same way.
+# Control: the removal of the language's own experts that it is compared with.
 CONTROLS = {
     "random": "pruned",
     "output_norm": "pruned",
