@@ -58,6 +58,12 @@ def test_running_out_of_gpu_memory_is_no_defect_and_says_what_to_do(tmp_path):
     assert "defect" not in log + result.stderr
 
 
+def test_a_job_that_is_stopped_is_no_defect(tmp_path):
+    result, log = run(tmp_path, "raise KeyboardInterrupt")
+    assert result.returncode != 0
+    assert "stopped before its end" in log and "defect" not in log
+
+
 def test_a_defect_keeps_its_traceback_in_the_log(tmp_path):
     result, log = run(tmp_path, "[][1]")
     assert result.returncode != 0

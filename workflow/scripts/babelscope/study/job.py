@@ -79,6 +79,9 @@ def run_job(main: Callable[[Job], None], script: Mapping[str, Any], *, network: 
     except BabelscopeError as error:
         logger.error("error: %s", error)
         sys.exit(1)
+    except KeyboardInterrupt:
+        logger.error("stopped before its end: run again to make what is missing")
+        raise
     except BaseException as error:
         if type(error).__name__ == "OutOfMemoryError":
             logger.error(
