@@ -76,7 +76,7 @@ PARTS = {
 }
 
 
-def write_settings(part: Part, cap: float | None, work: Path) -> Path:
+def write_settings(part: Part, cap: float | None, work: Path, jobs_per_gpu: int) -> Path:
     """The configuration of one run, as a file that is laid over the default one."""
     model = "llama-7b-shape" if part.shape else "gemma-3-270m"
     definition: dict[str, object] = {} if cap is None else {"gpu_memory_gb": cap}
@@ -87,7 +87,7 @@ def write_settings(part: Part, cap: float | None, work: Path) -> Path:
             "n_layers": 32,
             "dtype": "bfloat16",
             "device": "auto",
-            "compile": True,
+            "compile": False,  # 4 s of each job, more than it saves in one
             "tokens_per_batch": 16384,
         }
         settings |= {
@@ -102,6 +102,7 @@ def write_settings(part: Part, cap: float | None, work: Path) -> Path:
             "recording": {"documents_per_block": 100},
             "pruning": {"compensation_documents": 300, "random_seeds": 1},
         }
+    settings["gpus"] = {"jobs_per_gpu": jobs_per_gpu}
     if part.languages == 1:
         # a study needs two languages; the target asks for one
         settings["languages"] = LANGUAGES[:2]
@@ -132,10 +133,8 @@ class Sampler(threading.Thread):
                 file.flush()
 
 
-def run_part(part: Part, cap: float | None, work: Path, run: Path, minutes: float, cores: str) -> bool:
+def run_part(part: Part, settings: Path, run: Path, minutes: float, cores: str) -> bool:
     """Run snakemake until it ends or the time is over; True where the study is complete."""
-    run.mkdir(parents=True, exist_ok=True)
-    settings = write_settings(part, cap, work if part.shape else run)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", cores]
     command += ["--directory", str(run), "--configfile", str(settings)]
     command += ["--workflow-profile", str(ROOT / "profiles" / "default"), "--", *part.targets]
@@ -266,6 +265,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"any of {', '.join(PARTS)}")
     parser.add_argument("--cap", type=float, help="gpu_memory_gb of the model; default: what is free")
     parser.add_argument("--minutes", type=float, default=0, help="stop each run after as long; 0: never")
+    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that share a GPU")
     parser.add_argument("--cores", default="all")
     parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "paper-scale", help="folder, 40 GB")
     parser.add_argument("--out", type=Path, default=CSV)
@@ -290,7 +290,9 @@ def main() -> None:
         if part.shape and not (work / "model" / "config.json").exists():
             make_model(work / "model", sentences)
         run = work / (name if args.cap is None else f"{name}-{args.cap:g}")
-        complete = run_part(part, args.cap, work, run, args.minutes, args.cores)
+        run.mkdir(parents=True, exist_ok=True)
+        settings = write_settings(part, args.cap, work if part.shape else run, args.jobs_per_gpu)
+        complete = run_part(part, settings, run, args.minutes, args.cores)
         write_results(tabulate(name, part, args.cap, run), args.out)
         print(f"{run.name}: {'complete' if complete else 'not complete: give the command again'}")
 

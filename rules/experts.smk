@@ -31,30 +31,63 @@ VARIANTS.update(
 )
 
 
-rule cluster_layer:
-    input:
-        model="results/{model}/model.json",
-    output:
-        "results/{model}/experts/layer_{layer}.h5",
-    log:
-        "logs/{model}/cluster_layer/{layer}.log",
-    benchmark:
-        "benchmarks/runs/{model}/cluster_layer/{layer}.tsv"
-    group:
-        "clustering"
-    conda:
-        "../envs/babelscope.yaml"
-    threads: 1
-    resources:
-        gpu=clustering_gpus,
-        mem_mb=growing(6000),
-        runtime=growing(30),
-    params:
-        experts=config["experts"],
-        seed=config["seed"],
-        code=code_of("cluster_layer"),
-    script:
-        "../workflow/scripts/cluster_layer.py"
+# On a GPU a layer takes less time than a job needs to start: one job has several.
+LAYERS_PER_JOB = 8 if clusters_on_gpu() else 1
+CLUSTERING = dict(experts=config["experts"], seed=config["seed"])
+
+if LAYERS_PER_JOB == 1:
+
+    rule cluster_layer:
+        input:
+            model="results/{model}/model.json",
+        output:
+            "results/{model}/experts/layer_{layer}.h5",
+        log:
+            "logs/{model}/cluster_layer/{layer}.log",
+        benchmark:
+            "benchmarks/runs/{model}/cluster_layer/{layer}.tsv"
+        group:
+            "clustering"
+        conda:
+            "../envs/babelscope.yaml"
+        threads: 1
+        resources:
+            gpu=0,
+            mem_mb=growing(6000),
+            runtime=growing(30),
+        params:
+            **CLUSTERING,
+            code=code_of("cluster_layer"),
+        script:
+            "../workflow/scripts/cluster_layer.py"
+
+else:
+    for model, first, paths in layer_groups(LAYERS_PER_JOB):
+
+        rule:
+            name:
+                f"cluster_layers_of_{model}_from_{first}"
+            input:
+                model=f"results/{model}/model.json",
+            output:
+                paths,
+            log:
+                f"logs/{model}/cluster_layer/{first}.log",
+            benchmark:
+                f"benchmarks/runs/{model}/cluster_layer/{first}.tsv"
+            conda:
+                "../envs/babelscope.yaml"
+            threads: THREADS
+            resources:
+                **GPU_NODES_ALWAYS,
+                gpu=clustering_gpus(),
+                mem_mb=growing(12000),
+                runtime=growing(30),
+            params:
+                **CLUSTERING,
+                code=code_of("cluster_layer"),
+            script:
+                "../workflow/scripts/cluster_layer.py"
 
 
 rule assemble_partition:
@@ -84,15 +117,18 @@ rule make_control_partition:
         "logs/{model}/make_control_partition/{variant}.log",
     benchmark:
         "benchmarks/runs/{model}/make_control_partition/{variant}.tsv"
-    group:
-        "clustering"
     conda:
         "../envs/babelscope.yaml"
+    threads: THREADS
     resources:
-        mem_mb=growing(6000),
+        gpu=lambda wildcards: (
+            clustering_gpus() if wildcards.variant in PARTITIONS else 0
+        ),
+        mem_mb=growing(12000),
         runtime=growing(120),
     params:
         variant=lambda wildcards: VARIANTS[wildcards.variant],
+        device=config["experts"]["device"],
         matrix=config["experts"]["matrix"],
         normalize_rows=config["experts"]["normalize_rows"],
         seed=config["seed"],

@@ -53,10 +53,20 @@ def model_gpus(wildcards, whole=False):
     return gpu_slots(model["device"], n_gpus=model["gpus"], whole=whole)
 
 
-def clustering_gpus(wildcards):
-    """GPUs of a job that clusters neurons; `auto` takes none from a scheduler, which seconds do not pay for."""
+def clusters_on_gpu():
+    """Whether neurons are clustered on a GPU; `auto` takes none from a scheduler, which seconds do not pay for.
+
+    The same in the process that submits a job and in the one that runs it.
+    """
     device = config["experts"]["device"]
-    return 0 if device == "auto" and scheduler_has_gpus() else gpu_slots(device)
+    if device == "auto":
+        return bool(GPUS) and not (SUBMITS or workflow.remote_exec)
+    return device.startswith("cuda")
+
+
+def clustering_gpus():
+    """GPUs of a job that clusters neurons."""
+    return gpu_slots(config["experts"]["device"]) if clusters_on_gpu() else 0
 
 
 def model_memory(wildcards, attempt):
@@ -75,7 +85,7 @@ def at_gpu_nodes(with_gpu, without):
 
 
 # Partition and model of GPU nodes, from the profile of a cluster that has them.
-GPU_NODES = {
-    name: at_gpu_nodes(*values)
-    for name, values in json.loads(os.getenv("BABELSCOPE_GPU_NODES", "{}")).items()
-}
+GPU_SITE = json.loads(os.getenv("BABELSCOPE_GPU_NODES", "{}"))
+GPU_NODES = {name: at_gpu_nodes(*values) for name, values in GPU_SITE.items()}
+# The same for a job that has a GPU in any case.
+GPU_NODES_ALWAYS = {name: with_gpu for name, (with_gpu, _) in GPU_SITE.items()}

@@ -11,7 +11,8 @@ def main(job: Job) -> None:
     p, variant = job.params, job.params.variant
     options = {"method": variant["method"], "matrix": p.matrix, "seed": variant.get("seed", p.seed)}
     options["normalize_rows"] = p.normalize_rows
-    partition = cut_experts(info, n_experts=variant["n_experts"], n_threads=job.threads, **options)
+    asked = {"n_experts": variant["n_experts"], "n_threads": job.threads, "device": p.device}
+    partition = cut_experts(info, **asked, **options)
     write_partition(job.output[0], partition, model=info.name, variant=job.wildcards.variant, **options)
 
 

@@ -20,6 +20,7 @@ def cut_experts(
     seed: int = 0,
     n_threads: int | None = None,
     normalize_rows: bool = False,
+    device: str = "cpu",
 ) -> ExpertPartition:
     """Cut every feed-forward layer of a model into experts.
 
@@ -29,7 +30,7 @@ def cut_experts(
     n_experts : of each layer.
     method : a row of ``babelscope.experts.clustering.CUTS``, for instance ``random`` or ``contiguous``.
     matrix : rows that are clustered, see ``read_rows``.
-    seed, n_threads, normalize_rows : as in ``cluster_neurons``.
+    seed, n_threads, normalize_rows, device : as in ``cluster_neurons``.
 
     Raises
     ------
@@ -48,6 +49,7 @@ def cut_experts(
                     seed=seed,
                     normalize_rows=normalize_rows,
                     n_threads=n_threads,
+                    device=device,
                 )
                 rows.append(result.labels)
             bar.update(1)

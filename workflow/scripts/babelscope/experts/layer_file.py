@@ -34,6 +34,11 @@ LAYER_EXPERTS = Kind(
 )
 
 
+def layer_of(path: str | Path) -> int:
+    """Number of the layer that a file ``layer_{layer}.h5`` is named after."""
+    return int(Path(path).stem.removeprefix("layer_"))
+
+
 def write_layer_experts(
     path: str | Path,
     result: ClusteringResult,

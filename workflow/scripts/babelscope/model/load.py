@@ -14,6 +14,7 @@ from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.model.layers import HostState, find_blocks, find_ffn_layers, fits_twice, restored
 from babelscope.study.errors import BabelscopeError
+from babelscope.study.progress import logger, since_start
 
 
 class StudyModel:
@@ -164,6 +165,7 @@ def load_model(info: ModelInfo, compute: Compute | None = None, **options: Any) 
         **options,
     )
     module.eval().requires_grad_(False)
+    logger.info("weights on %s %s s after the start of the job", place or compute.device_map, since_start())
     if compute.compile:
         compile_norms(module)
     return StudyModel(module, compute.tokens_per_batch)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from babelscope.pruning.cut import prune
 from babelscope.study.errors import BabelscopeError
 
 _FORMAT = {"format": "babelscope/pruned", "format_version": "2"}
+_AHEAD = 4  # layers that are read and checked at once: a digest is the slowest part of reading
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class PruningPlan:
     keep : bool (n_layers, d_ff), the neurons that stay.
     down : for each layer (d_model, n_kept) in the model's own type, the corrected columns of the down
         projection in ascending order of the neurons; empty for plain removal. Those of a file are read layer
-        by layer, when they are asked for.
+        by layer, a few ahead of the one that is asked for.
     """
 
     keep: np.ndarray
@@ -76,13 +79,21 @@ def apply_plan(layers: Sequence[FfnLayer], plan: PruningPlan) -> None:
 
 
 class _StoredColumns(Sequence[torch.Tensor]):
-    """Corrected columns in a file; one layer is in memory at a time."""
+    """Corrected columns in a file; a few layers are in memory at a time."""
 
     def __init__(self, path: Path, n_layers: int, digests: Mapping[str, str]) -> None:
         self.path, self.n_layers, self.digests = path, n_layers, digests
 
     def __len__(self) -> int:
         return self.n_layers
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            layers = iter(range(self.n_layers))
+            waiting = [pool.submit(self.__getitem__, layer) for layer in islice(layers, _AHEAD)]
+            while waiting:
+                yield waiting.pop(0).result()
+                waiting += [pool.submit(self.__getitem__, layer) for layer in islice(layers, 1)]
 
     def __getitem__(self, layer: Any) -> Any:
         if not 0 <= layer < self.n_layers:
@@ -94,7 +105,7 @@ class _StoredColumns(Sequence[torch.Tensor]):
 
 
 def _digest(tensor: torch.Tensor) -> str:
-    return hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
+    return hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy()).hexdigest()
 
 
 def _check_tensor(path: str | Path, name: str, tensor: torch.Tensor, digests: Mapping[str, str]) -> None:
@@ -141,7 +152,9 @@ def write_plan(
         "parameters": json.dumps(parameters),
         **{name: json.dumps([getattr(fit, name) for fit in fits]) for name in ("ridge", "unexplained")},
     }
-    metadata["sha256"] = json.dumps({name: _digest(tensor) for name, tensor in tensors.items()})
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        digests = dict(zip(tensors, pool.map(_digest, tensors.values()), strict=True))
+    metadata["sha256"] = json.dumps(digests)
     metadata["seal"] = _seal(metadata)
     with whole_file(path) as temporary:
         try:

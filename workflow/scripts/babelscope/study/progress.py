@@ -13,6 +13,12 @@ from tqdm import tqdm
 
 logger = logging.getLogger("babelscope")
 LOG_INTERVAL_S = 5.0
+_STARTED = time.monotonic()
+
+
+def since_start() -> str:
+    """Seconds since the job imported this module, one of the first things that it does."""
+    return f"{time.monotonic() - _STARTED:.1f}"
 
 
 class Progress(Protocol):
