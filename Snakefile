@@ -21,15 +21,25 @@ include: "rules/responses.smk"
 include: "rules/evidence.smk"
 include: "rules/claims.smk"
 include: "rules/sweep.smk"
+include: "rules/routing.smk"
 
 
 FIGURES = [
     *collect("frequency_{lang}", lang=LANGUAGES),
     *collect("similarity_{measure}", measure=MEASURES),
     "sharing",
-    "pruning",
-    "clustering",
+    *([] if ROUTED else ["pruning", "clustering"]),
 ]
+# What the routers of a mixture of experts give, or what pruning groups of neurons does.
+OF_THE_METHOD = (
+    ROUTING_TARGETS
+    if ROUTED
+    else collect(
+        "results/{model}/{table}.csv",
+        model=MODELS,
+        table=["pruning", "pruning_speed"],
+    )
+)
 # What `snakemake full` makes beyond the default run.
 FULL_TARGETS = [
     *collect("results/{model}/responses.csv", model=MODELS),
@@ -42,6 +52,8 @@ FULL_TARGETS = [
     *ABLATION_FULL,
     *EVIDENCE_FULL,
 ]
+if ROUTED:
+    FULL_TARGETS = ROUTING_FULL
 
 
 rule all:
@@ -50,8 +62,7 @@ rule all:
         "results/run_config.yaml",
         collect("results/{model}/similarity.h5", model=MODELS),
         collect("results/{model}/sharing.csv", model=MODELS),
-        collect("results/{model}/pruning.csv", model=MODELS),
-        collect("results/{model}/pruning_speed.csv", model=MODELS),
+        OF_THE_METHOD,
         collect("results/{model}/figures/{figure}.png", model=MODELS, figure=FIGURES),
         EVIDENCE_TARGETS,
 

@@ -10,6 +10,7 @@ PAGE_FIGURES = list(
         statistic["figure"]
         for claim in read_yaml(CLAIMS)["claims"]
         for statistic in claim["statistics"]
+        if not (ROUTED and statistic["figure"] == "pruning")
     )
 )
 MODEL_PAIRS = [f"{a}_{b}" for i, a in enumerate(MODELS) for b in MODELS[i + 1 :]]
@@ -20,7 +21,11 @@ EVIDENCE_TARGETS = [
     ),
     *(["results/models/agreement.csv"] if MODEL_PAIRS else []),
 ]
-EVIDENCE_FULL = collect("results/{model}/evidence/frontier_claims.csv", model=MODELS)
+EVIDENCE_FULL = (
+    []
+    if ROUTED
+    else collect("results/{model}/evidence/frontier_claims.csv", model=MODELS)
+)
 
 
 rule judge_claims:
@@ -29,8 +34,12 @@ rule judge_claims:
         criteria=CLAIMS,
         replicates="results/{model}/evidence/replicates.h5",
         tests="results/{model}/evidence/families.h5",
-        pruning=collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES),
-        speed="results/{model}/pruning_speed.csv",
+        pruning=branch(
+            ROUTED,
+            then=[],
+            otherwise=collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES),
+        ),
+        speed=branch(ROUTED, then=[], otherwise="results/{model}/pruning_speed.csv"),
     output:
         report(
             "results/{model}/claims.csv",

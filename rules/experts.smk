@@ -8,12 +8,14 @@ results/{model}/experts.h5, results/{model}/variants/{variant}/experts.h5 for co
 include: "inputs/experts.smk"
 
 
-CONTROLS = config["recording"]["controls"]
+# The routers of a mixture of experts say what its experts are, and which are active: nothing is cut.
+ROUTED = config["experts"]["method"] == "router"
+CONTROLS = [] if ROUTED else config["recording"]["controls"]
 # The study's own way to cut experts with other seeds: how far a finding depends on the draw.
 PARTITIONS = [
     f"seed_{number}"
     for number in range(1, config["recording"]["other_partitions"] + 1)
-    if config["experts"]["method"] != "contiguous"
+    if config["experts"]["method"] not in ("contiguous", "router")
 ]
 VARIANTS = {
     name: {"method": name, "n_experts": config["experts"]["n_experts"]}
@@ -93,7 +95,7 @@ else:
 rule assemble_partition:
     input:
         model="results/{model}/model.json",
-        layers=layer_files,
+        layers=branch(ROUTED, then=[], otherwise=layer_files),
     output:
         "results/{model}/experts.h5",
     log:
@@ -103,6 +105,7 @@ rule assemble_partition:
     conda:
         "../envs/babelscope.yaml"
     params:
+        method=config["experts"]["method"],
         code=code_of("assemble_partition"),
     script:
         "../workflow/scripts/assemble_partition.py"

@@ -17,6 +17,16 @@ from babelscope.recording.shard_names import shard_names
 RECORDING = config["recording"]
 SHARDED = RECORDING["documents_per_shard"] > 0
 RECORDED = "{lang}/shard_{shard}.h5" if SHARDED else "{lang}.h5"
+# Neurons inside routed experts are not recorded.
+NEURONS = (
+    {}
+    if ROUTED
+    else {
+        (
+            "neuron_shard" if SHARDED else "neurons"
+        ): f"results/{{model}}/neurons/{RECORDED}"
+    }
+)
 
 
 if SHARDED:
@@ -63,11 +73,7 @@ rule record_activations:
         ),
     output:
         **recorded([*CONTROLS, *PARTITIONS], RECORDED),
-        **{
-            (
-                "neuron_shard" if SHARDED else "neurons"
-            ): f"results/{{model}}/neurons/{RECORDED}"
-        },
+        **NEURONS,
         main=f"results/{{model}}/activations/{RECORDED}",
     log:
         f"logs/{{model}}/record_activations/{RECORDED.removesuffix('.h5')}.log",
@@ -110,12 +116,16 @@ if SHARDED:
             main=collect(
                 "results/{{model}}/activations/{{lang}}/shard_{shard}.h5", shard=SHARDS
             ),
-            neurons=collect(
-                "results/{{model}}/neurons/{{lang}}/shard_{shard}.h5", shard=SHARDS
+            neurons=branch(
+                ROUTED,
+                then=[],
+                otherwise=collect(
+                    "results/{{model}}/neurons/{{lang}}/shard_{shard}.h5", shard=SHARDS
+                ),
             ),
         output:
             **recorded([*CONTROLS, *PARTITIONS], "{lang}.h5"),
-            neurons="results/{model}/neurons/{lang}.h5",
+            **({} if ROUTED else {"neurons": "results/{model}/neurons/{lang}.h5"}),
             main="results/{model}/activations/{lang}.h5",
         log:
             "logs/{model}/merge_shards/{lang}.log",

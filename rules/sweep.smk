@@ -4,14 +4,20 @@ Needs: tokens/{lang}.h5, experts.h5, evidence/replicates.h5 and families.h5. Mak
 the sweep, evidence/sweep.csv, evidence/sweep_agreement.csv, figures/evidence_sweep under results/{model}/.
 """
 
-SWEEP_TOPS = {variant_name(f): f for f in EVIDENCE["sweep"]["top_fractions"]}
+# Routers say how many experts there are, and how many are active.
+SWEEP = (
+    {"top_fractions": [], "n_experts": [], "scores": []}
+    if ROUTED
+    else EVIDENCE["sweep"]
+)
+SWEEP_TOPS = {variant_name(f): f for f in SWEEP["top_fractions"]}
 SWEEP_PARTITIONS = {
     f"experts_{n}": {"method": config["experts"]["method"], "n_experts": n}
-    for n in EVIDENCE["sweep"]["n_experts"]
+    for n in SWEEP["n_experts"]
     if n != config["experts"]["n_experts"]
 }
 VARIANTS.update(SWEEP_PARTITIONS)
-SWEEP_SCORES = [f"score_{name}" for name in EVIDENCE["sweep"]["scores"]]
+SWEEP_SCORES = [f"score_{name}" for name in SWEEP["scores"]]
 SWEPT = [*SWEEP_TOPS, *SWEEP_PARTITIONS, *SWEEP_SCORES]
 # Thresholds that lie as far above the mean frequency as the study's own.
 SWEEP_SCALES = {
@@ -49,7 +55,7 @@ if SWEPT:
             recording=recording_settings,
             top_fraction=RECORDING["top_fraction"],
             top_fractions=SWEEP_TOPS,
-            scores=EVIDENCE["sweep"]["scores"],
+            scores=SWEEP["scores"],
             partitions=list(SWEEP_PARTITIONS),
             code=code_of("record_sweep"),
         script:

@@ -45,6 +45,36 @@ FAMILY_CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "opt": ("OPTConfig", OPT_NAMES),
     "xglm": ("XGLMConfig", XGLM_NAMES),
 }
+# Families with routed experts: eight in a layer, of which two or three are chosen.
+CHOICE = {"num_experts_per_tok": 3}
+LOCAL = CHOICE | {"num_local_experts": 8}
+NARROW = {"moe_intermediate_size": 12}
+LATENT = {"kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 8}
+FIRST_DENSE = {"n_routed_experts": 8, "n_shared_experts": 1, "first_k_dense_replace": 1} | NARROW | CHOICE
+ROUTED_CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mixtral": ("MixtralConfig", GROUPED | LOCAL),
+    "qwen2_moe": (
+        "Qwen2MoeConfig",
+        {"num_key_value_heads": 1, "num_experts": 8, "mlp_only_layers": [1]}
+        | {"shared_expert_intermediate_size": 20}
+        | NARROW
+        | CHOICE,
+    ),
+    "qwen3_moe": ("Qwen3MoeConfig", GROUPED | NARROW | CHOICE | {"num_experts": 8}),
+    "olmoe": ("OlmoeConfig", {"num_key_value_heads": 1, "num_experts": 8} | CHOICE),
+    "gpt_oss": ("GptOssConfig", GROUPED | LOCAL | {"sliding_window": 8}),
+    "phimoe": ("PhimoeConfig", {"num_key_value_heads": 1} | LOCAL | {"num_experts_per_tok": 2}),
+    "deepseek_v3": (
+        "DeepseekV3Config",
+        {"num_key_value_heads": 2, "q_lora_rank": 8, "n_group": 2, "topk_group": 1} | LATENT | FIRST_DENSE,
+    ),
+    "glm4_moe": ("Glm4MoeConfig", GROUPED | FIRST_DENSE | {"n_group": 1, "topk_group": 1}),
+    "granitemoe": ("GraniteMoeConfig", {"num_key_value_heads": 1} | LOCAL),
+    "granitemoeshared": (
+        "GraniteMoeSharedConfig",
+        {"num_key_value_heads": 1, "shared_intermediate_size": 12} | LOCAL,
+    ),
+}
 # Where a family names its depth in its own way.
 DEPTH = {"bloom": "n_layer", "xglm": "num_layers"}
 
@@ -53,7 +83,7 @@ def make_model(family: str, seed: int = 0, n_layers: int = N_LAYERS, **changes: 
     """A tiny random model of a family with its output layer, float32, in evaluation mode."""
     import transformers
 
-    name, more = FAMILY_CONFIGS[family]
+    name, more = (FAMILY_CONFIGS | ROUTED_CONFIGS)[family]
     depth = {DEPTH.get(family, "num_hidden_layers"): n_layers}
     settings = {k: v for k, v in (SMALL | more | depth | changes).items() if v is not None}
     torch.manual_seed(seed)

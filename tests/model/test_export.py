@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from tests.tiny import N_TOKENS, make_corpus, make_model, save_model
 
-from babelscope.model.families import FAMILIES
+from babelscope.model.families import DENSE_FAMILIES
 from babelscope.model.info import describe_model
 from babelscope.model.layers import restored
 from babelscope.model.load import StudyModel
@@ -47,7 +47,7 @@ def masked_logits(model, plan):
         return model(input_ids=IDS).logits
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(DENSE_FAMILIES))
 @pytest.mark.parametrize("padded", [False, True])
 def test_masked_is_sliced_is_exported_and_reloaded(tmp_path, family, padded):
     source = save_model(tmp_path / "dense", family)

@@ -10,10 +10,11 @@ from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
-    criteria, paper = read_criteria(job.input.criteria), read_json(job.input.paper)
-    recordings = read_main(job.input, job.wildcards.model, job.params.languages).main_rows(criteria, paper)
-    pruning = read_languages_of(job.input.pruning, PRUNING, job.wildcards.model, job.params.languages)
-    speed = read_table(job.input.speed, ("phase", "ratio", "noisy"))
+    paths, model, codes = job.input, job.wildcards.model, job.params.languages
+    criteria, paper = read_criteria(paths.criteria), read_json(paths.paper)
+    recordings = read_main(paths, model, codes).main_rows(criteria, paper)
+    pruning = read_languages_of(paths.pruning, PRUNING, model, codes) if paths.pruning else []
+    speed = read_table(paths.speed, ("phase", "ratio", "noisy")) if paths.speed else []
     write_table(job.output[0], join_claims(criteria, recordings, pruning, speed, paper), CLAIM_COLUMNS)
 
 

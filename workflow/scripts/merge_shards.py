@@ -9,8 +9,9 @@ def main(job: Job) -> None:
     said = {"model": job.wildcards.model, "language": job.wildcards.lang}
     outputs, cut = dict(job.output.items()), job.params.cut
     with open_tokens(job.input.tokens, **said) as corpus:
-        found, attrs = shards.merge_neurons(job.input.neurons, corpus, **cut, **said)
-        neurons.write_neurons(outputs.pop("neurons"), found, **attrs)
+        if "neurons" in outputs:
+            found, attrs = shards.merge_neurons(job.input.neurons, corpus, **cut, **said)
+            neurons.write_neurons(outputs.pop("neurons"), found, **attrs)
         for variant, path in outputs.items():
             own = said | {"variant": variant}
             merged, attrs = shards.merge_shards(job.input[variant], corpus, **cut, **own)

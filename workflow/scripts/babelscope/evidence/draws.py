@@ -7,7 +7,7 @@ resampled by itself, with a generator of its own, so that adding a language chan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -185,7 +185,8 @@ def shuffle_languages(counts: Sequence[ActivationCounts], seed: int) -> list[Act
     order = np.random.default_rng([seed, len(n_tokens)]).permutation(len(n_tokens))
     ends = np.cumsum([len(count.n_tokens) for count in counts])
     parts = np.split(order, ends[:-1])
-    return [ActivationCounts(n_active[part], n_tokens[part], counts[0].top_k) for part in parts]
+    first = replace(counts[0], gate_weight=None, router_entropy=None)
+    return [replace(first, n_active=n_active[part], n_tokens=n_tokens[part]) for part in parts]
 
 
 def frequency_intervals(draws: Draws, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:

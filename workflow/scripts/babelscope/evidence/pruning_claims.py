@@ -29,9 +29,18 @@ def join_claims(
     Parameters
     ----------
     recordings : rows of ``judge_recordings``.
-    pruning : results of ``evaluate_language``, one per language. speed : rows of ``pruning_speed.csv``.
+    pruning : results of ``evaluate_language``, one per language; none: nothing was pruned, and the claims about
+        it are not tested.
+    speed : rows of ``pruning_speed.csv``.
     paper : paper.json.
     """
+    order = list(criteria)
+    if not pruning:
+        of_pruning = [
+            criterion for criterion in criteria.values() if criterion.section in ("pruning", "speed")
+        ]
+        recordings = [*recordings, *(replace(one.row(None), verdict=NOT_TESTED) for one in of_pruning)]
+        return sorted(recordings, key=lambda row: order.index(row.id.partition(":")[0]))
     saved = next((row for row in recordings if row.id == "saved.ffn_saved"), None)
     interval = None
     if saved is not None and saved.low is not None and saved.high is not None:
@@ -41,7 +50,6 @@ def join_claims(
         *judge_pruning(criteria, pruning, interval, paper),
         *judge_speed(criteria, speed, pruning),
     ]
-    order = list(criteria)
     return sorted(rows, key=lambda row: order.index(row.id.partition(":")[0]))
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from babelscope.experts.partition import ExpertPartition
+from babelscope.experts.partition import ExpertPartition, write_partition
+from babelscope.experts.routed import METHOD, find_routed_experts
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.model.info import ModelInfo
@@ -134,3 +135,24 @@ def assemble_layers(paths: Sequence[str], info: ModelInfo) -> tuple[ExpertPartit
         shared = own
         rows.append(datasets["labels"])
     return ExpertPartition(np.stack(rows), shared["n_experts"]), shared
+
+
+def assemble_partition(path: str | Path, info: ModelInfo, layers: Sequence[str], method: str) -> None:
+    """Write ``experts.h5`` of a model: its routed experts, or the files of all layers joined.
+
+    Parameters
+    ----------
+    path : of the target. info : the prepared model.
+    layers : ``experts/layer_{layer}.h5`` of layers 0, 1, ...; none for the method ``router``.
+    method : of the configuration.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``find_routed_experts`` and ``assemble_layers``.
+    """
+    if method == METHOD:
+        write_partition(path, find_routed_experts(info), model=info.name)
+    else:
+        partition, attrs = assemble_layers(layers, info)
+        write_partition(path, partition, model=info.name, **attrs)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from babelscope.experts.routed import METHOD, RoutedExperts, find_routed_experts
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.model.info import ModelInfo
@@ -20,7 +21,15 @@ EXPERTS = Kind(
     "experts.h5",
     "assemble_partition",
     ("model", "variant"),
-    {"labels": DatasetSpec("int32", ("layer", "neuron"), "expert of each neuron", low=0)},
+    {
+        "labels": DatasetSpec(
+            "int32",
+            ("layer", "neuron"),
+            "expert of each neuron; with experts.method: router neurons of all routed experts of a layer, one "
+            "expert after the other, and -1 where a layer has fewer",
+            low=-1,
+        )
+    },
     version=2,
 )
 
@@ -73,8 +82,11 @@ class ExpertPartition:
         return digest.hexdigest()
 
 
+Partition = ExpertPartition | RoutedExperts
+
+
 def write_partition(
-    path: str | Path, partition: ExpertPartition, *, model: str, variant: str = "main", **attrs: Any
+    path: str | Path, partition: Partition, *, model: str, variant: str = "main", **attrs: Any
 ) -> None:
     """Write ``experts.h5``, whole or not at all.
 
@@ -84,11 +96,31 @@ def write_partition(
     attrs : what made it, kept as attributes: method, matrix, seed, ...
     """
     attrs |= {"variant": variant, "n_experts": partition.n_experts}
+    if isinstance(partition, RoutedExperts):
+        attrs |= {"method": METHOD, "top_k": partition.top_k, "d_expert": partition.d_expert}
+        attrs |= {"n_experts_by_layer": list(partition.n_experts_by_layer)}
     write_h5(path, EXPERTS, {"labels": partition.labels}, model=model, **attrs)
 
 
 def read_partition(path: str | Path, info: ModelInfo, variant: str = "main") -> ExpertPartition:
-    """Read ``experts.h5`` of a model and variant.
+    """Read ``experts.h5`` of a model whose experts are groups of neurons; see ``read_any_partition``.
+
+    Raises
+    ------
+    BabelscopeError
+        Also where the experts are those of routers: what asks for groups of neurons cannot be done with them.
+    """
+    partition = read_any_partition(path, info, variant)
+    if isinstance(partition, RoutedExperts):
+        raise BabelscopeError(
+            f"{path}: made with experts.method: {METHOD}; this needs experts that are groups of neurons of "
+            f"dense layers, which family {info.family} does not have"
+        )
+    return partition
+
+
+def read_any_partition(path: str | Path, info: ModelInfo, variant: str = "main") -> Partition:
+    """Read ``experts.h5`` of a model and variant: groups of neurons, or routed experts.
 
     Raises
     ------
@@ -97,6 +129,13 @@ def read_partition(path: str | Path, info: ModelInfo, variant: str = "main") -> 
         neurons than the model has; the message names the rule that remakes it.
     """
     datasets, attrs = read_h5(path, EXPERTS, model=info.name, variant=variant)
+    if attrs.get("method") == METHOD:
+        routed = RoutedExperts(tuple(attrs["n_experts_by_layer"]), attrs["top_k"], attrs["d_expert"])
+        if routed != find_routed_experts(info):
+            raise BabelscopeError(
+                f"{path}: {routed}, the model has {find_routed_experts(info)}; {EXPERTS.remake}"
+            )
+        return routed
     labels = datasets["labels"]
     if labels.shape != (info.n_layers, info.d_ff):
         raise BabelscopeError(

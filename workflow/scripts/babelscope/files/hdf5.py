@@ -145,7 +145,7 @@ def _check_seal(path: Path, kind: Kind) -> None:
 
 
 def _check(datasets: Mapping[str, Any], kind: Kind, where: str) -> dict[str, np.ndarray]:
-    missing = set(kind.datasets) - set(datasets)
+    missing = {name for name, spec in kind.datasets.items() if not spec.optional} - set(datasets)
     unknown = set(datasets) - set(kind.datasets)
     if missing or unknown:
         raise BabelscopeError(f"{where}: {kind.name} lacks {sorted(missing)}, has unknown {sorted(unknown)}")

@@ -24,6 +24,7 @@ class DatasetSpec:
     description : for people.
     low, high : bounds of the values where they are known, checked when the file is written.
     compressed : False for large arrays that are read in parts.
+    optional : True where a file may be without it.
     """
 
     dtype: str
@@ -32,6 +33,7 @@ class DatasetSpec:
     low: float | None = None
     high: float | None = None
     compressed: bool = True
+    optional: bool = False
 
 
 @dataclass(frozen=True)

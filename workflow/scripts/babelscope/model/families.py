@@ -7,9 +7,35 @@ To add a family, add a row to ``FAMILIES`` under its ``model_type`` (config.json
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from babelscope.study.errors import BabelscopeError
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Where the routed experts of a layer are, and how the router gives its choice.
+
+    Attributes
+    ----------
+    router, experts : paths of the modules inside one layer. A layer without them is dense. All parameters of
+        ``experts``, and of the router, have one row per expert along their first axis.
+    stored : the router's weight inside one layer as checkpoints name it, (n_experts, d_model).
+    output : what the router returns, in this order; without ``logits`` no entropy is recorded.
+    scores : ``softmax`` or ``sigmoid`` of the logits makes the scores of the experts.
+    d_expert : entry of config.json with the neurons of one routed expert.
+    counts : entries of config.json that may hold the number of routed experts.
+    shared : path of the experts that every token runs through; None where there are none.
+    """
+
+    router: str
+    experts: str
+    stored: str
+    output: tuple[str, str, str] | tuple[str, str] = ("logits", "weights", "choice")
+    scores: str = "softmax"
+    d_expert: str = "intermediate_size"
+    counts: tuple[str, ...] = ("num_local_experts", "num_experts", "n_routed_experts")
+    shared: str | None = None
 
 
 @dataclass(frozen=True)
@@ -23,6 +49,8 @@ class FfnFamily:
     gate : path of the gate inside one layer; None where the family has none.
     fused_gate : True where ``up`` holds the gate's rows first and then the up rows (Phi-3).
     activation : name of the config entry that names the activation function.
+    routing : of families with routed experts, whose ``up`` and ``down`` are the parameters of all experts of
+        a layer; None: every layer is dense.
     """
 
     layers: str
@@ -31,6 +59,7 @@ class FfnFamily:
     gate: str | None = None
     fused_gate: bool = False
     activation: str = "hidden_act"
+    routing: Routing | None = None
 
     @property
     def gated(self) -> bool:
@@ -42,7 +71,23 @@ _GATED = FfnFamily("model.layers", "mlp.up_proj", "mlp.down_proj", gate="mlp.gat
 _GEMMA = FfnFamily(
     "model.layers", "mlp.up_proj", "mlp.down_proj", gate="mlp.gate_proj", activation="hidden_activation"
 )
+
+
+def _routed(routing: Routing) -> FfnFamily:
+    """A family whose layers have routed experts with a gate."""
+    up, down = f"{routing.experts}.gate_up_proj", f"{routing.experts}.down_proj"
+    return FfnFamily("model.layers", up, down, fused_gate=True, routing=routing)
+
+
 _FUSED = FfnFamily("model.layers", "mlp.gate_up_proj", "mlp.down_proj", fused_gate=True)
+_QWEN = Routing("mlp.gate", "mlp.experts", "mlp.gate.weight", d_expert="moe_intermediate_size")
+_DEEPSEEK = replace(_QWEN, scores="sigmoid", shared="mlp.shared_experts")
+_GRANITE = Routing(
+    "block_sparse_moe.router",
+    "block_sparse_moe.experts",
+    "block_sparse_moe.router.layer.weight",
+    output=("choice", "weights", "logits"),
+)
 
 FAMILIES: dict[str, FfnFamily] = {
     "llama": _GATED,
@@ -59,7 +104,19 @@ FAMILIES: dict[str, FfnFamily] = {
     "gpt_neox": FfnFamily("gpt_neox.layers", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
     "opt": FfnFamily("model.decoder.layers", "fc1", "fc2", activation="activation_function"),
     "xglm": FfnFamily("model.layers", "fc1", "fc2", activation="activation_function"),
+    "mixtral": _routed(Routing("mlp.gate", "mlp.experts", "block_sparse_moe.gate.weight")),
+    "qwen2_moe": _routed(replace(_QWEN, shared="mlp.shared_expert")),
+    "qwen3_moe": _routed(_QWEN),
+    "olmoe": _routed(replace(_QWEN, d_expert="intermediate_size")),
+    "gpt_oss": _routed(Routing("mlp.router", "mlp.experts", "mlp.router.weight")),
+    "phimoe": _routed(Routing("mlp.router", "mlp.experts", "block_sparse_moe.gate.weight")),
+    "deepseek_v3": _routed(_DEEPSEEK),
+    "glm4_moe": _routed(_DEEPSEEK),
+    "granitemoe": _routed(_GRANITE),
+    "granitemoeshared": _routed(replace(_GRANITE, shared="shared_mlp")),
 }
+DENSE_FAMILIES = tuple(name for name, row in FAMILIES.items() if row.routing is None)
+ROUTED_FAMILIES = tuple(name for name, row in FAMILIES.items() if row.routing is not None)
 
 
 def find_family(model_type: str, seen_modules: Iterable[str]) -> FfnFamily:

@@ -25,7 +25,7 @@ MODEL = Kind(
         "path": "folder of the weights, absolute or relative to the working directory",
         "origin, revision, sha256": "where they came from, commit of the hub, digest of the packaged file",
         "family, activation, gated": "kind of the model",
-        "n_layers, d_model, d_ff": "sizes, read off the weights",
+        "n_layers, d_model, d_ff": "sizes, read off the weights; with routed experts d_ff is that of one",
         "bos_token_id": "token before each document; -1 for none",
         "weights_sha256": "digest of all files of the folder that decide a result",
         "weights_stamp": "their sizes and times: the digest is taken again where these have changed",
@@ -47,7 +47,7 @@ class ModelInfo:
     revision : commit of the hub, or empty.
     sha256 : digest of the packaged file, or empty.
     family : ``model_type`` of its config.json.
-    n_layers, d_model, d_ff : sizes, read off the weights.
+    n_layers, d_model, d_ff : sizes, read off the weights; with routed experts ``d_ff`` is that of one of them.
     activation : name of the activation function; gated : whether there is a gate.
     bos_token_id : of the token before each document (``find_prefix_token``); -1 for none.
     trust_remote_code : whether the user allowed code that comes with the weights; never read from a file.
@@ -102,12 +102,16 @@ def describe_model(
     index = read_index(folder)
     model_type = config["model_type"]
     family = find_family(model_type, (tensor.removesuffix(".weight") for tensor in index))
-    found = count_layers(index, family)
+    routing = family.routing
+    found = count_layers(index, family) if routing is None else int(config["num_hidden_layers"])
     if n_layers is not None and found != n_layers:
         raise BabelscopeError(
             f"model_definitions.{name}.n_layers is {n_layers}, the weights in {folder} have {found} layers"
         )
-    d_model, d_ff = ffn_shape(index, family)
+    if routing is None:
+        d_model, d_ff = ffn_shape(index, family)
+    else:
+        d_model, d_ff = int(config["hidden_size"]), int(config[routing.d_expert])
     return ModelInfo(
         name=name,
         path=str(folder),

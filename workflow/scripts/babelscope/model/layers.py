@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from babelscope.model.families import FfnFamily, find_family
+from babelscope.model.families import FfnFamily, Routing, find_family
 from babelscope.study.errors import BabelscopeError
 
 
@@ -75,6 +75,58 @@ def find_blocks(model: nn.Module) -> nn.ModuleList:
     """The blocks (attention and feed-forward layer) of a model, first to last."""
     family = find_family(str(model.config.model_type), ())  # type: ignore[union-attr]
     return model.get_submodule(family.layers)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class RoutedLayer:
+    """The router and the routed experts of one layer.
+
+    Attributes
+    ----------
+    number : of the layer, from 0.
+    router, experts : the modules as they are; all their parameters and buffers have one row per expert.
+    routing : names and order of what the router returns.
+    """
+
+    number: int
+    router: nn.Module
+    experts: nn.Module
+    routing: Routing
+
+    @property
+    def n_experts(self) -> int:
+        """Routed experts of the layer as it is now."""
+        return len(self.router.weight)  # type: ignore[arg-type]
+
+    def read(self, output: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        """What the router returned, by name: ``choice``, ``weights`` (n_tokens, top_k), maybe ``logits``."""
+        return dict(zip(self.routing.output, output, strict=True))
+
+
+def find_routed_layers(model: nn.Module) -> list[RoutedLayer]:
+    """The layers of a model that have a router, first to last; dense ones in between are left out.
+
+    Raises
+    ------
+    BabelscopeError
+        For a family without routed experts, and a model of which no layer has a router.
+    """
+    model_type = str(model.config.model_type)  # type: ignore[union-attr]
+    routing = find_family(model_type, ()).routing
+    if routing is None:
+        raise BabelscopeError(
+            f"experts.method: router: family {model_type} has no routed experts, every layer is dense"
+        )
+    found = []
+    for number, block in enumerate(find_blocks(model)):
+        modules = dict(block.named_modules())
+        if routing.router in modules and routing.experts in modules:
+            found.append(RoutedLayer(number, modules[routing.router], modules[routing.experts], routing))
+    if not found:
+        raise BabelscopeError(
+            f"family {model_type}: no layer has a router at {routing.router}; its config.json makes all dense"
+        )
+    return found
 
 
 def take_neurons(layers: Sequence[FfnLayer], neuron_idx: Sequence[torch.Tensor]) -> None:

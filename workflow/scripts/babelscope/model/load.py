@@ -11,8 +11,16 @@ import torch
 from torch import nn
 
 from babelscope.model.compute import Compute
+from babelscope.model.families import find_family
 from babelscope.model.info import ModelInfo
-from babelscope.model.layers import HostState, find_blocks, find_ffn_layers, fits_twice, restored
+from babelscope.model.layers import (
+    HostState,
+    find_blocks,
+    find_ffn_layers,
+    find_routed_layers,
+    fits_twice,
+    restored,
+)
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger, since_start
 
@@ -28,7 +36,8 @@ class StudyModel:
     Attributes
     ----------
     module : the model.
-    layers : its feed-forward layers, first to last.
+    layers : its feed-forward layers, first to last; empty where layers have routed experts.
+    routed : its layers with a router, first to last; empty where all layers are dense.
     blocks : its blocks (attention and feed-forward layer), first to last.
     tokens_per_batch : rows x length of a batch; becomes smaller where memory runs out.
 
@@ -40,7 +49,10 @@ class StudyModel:
 
     def __init__(self, module: nn.Module, tokens_per_batch: int = Compute.tokens_per_batch) -> None:
         self.module = module
-        self.layers = find_ffn_layers(module)
+        names = (name for name, _ in module.named_modules())
+        has_routers = find_family(str(module.config.model_type), names).routing is not None  # type: ignore[union-attr]
+        self.layers = [] if has_routers else find_ffn_layers(module)
+        self.routed = find_routed_layers(module) if has_routers else []
         self.blocks = find_blocks(module)
         self.tokens_per_batch = tokens_per_batch
         self._dense: HostState | None = None

@@ -113,6 +113,18 @@ def ffn_shape(index: dict[str, TensorEntry], family: FfnFamily) -> tuple[int, in
     return d_model, d_ff
 
 
+def routed_experts(index: dict[str, TensorEntry], family: FfnFamily, n_layers: int) -> tuple[int, ...]:
+    """Routed experts of each layer, read off the routers' weights; 0 for a dense layer, and without a router."""
+    counts = [0] * n_layers
+    if family.routing is not None:
+        pattern = re.compile(rf"(?:^|\.)(\d+)\.{re.escape(family.routing.stored)}$")
+        for name, entry in index.items():
+            match = pattern.search(name)
+            if match and int(match[1]) < n_layers:  # layers beyond are for predicting further tokens
+                counts[int(match[1])] = entry.shape[0]
+    return tuple(counts)
+
+
 def read_rows(folder: str | Path, model_type: str, layer: int, matrix: str = "up") -> np.ndarray:
     """Read the rows that are clustered: one a neuron.
 
@@ -134,6 +146,8 @@ def read_rows(folder: str | Path, model_type: str, layer: int, matrix: str = "up
     """
     index = read_index(folder)
     family = find_family(model_type, index)
+    if family.routing is not None:
+        raise BabelscopeError(f"family {model_type} has routed experts: use experts.method: router")
     if matrix not in MATRICES:
         raise BabelscopeError(f"experts.matrix {matrix!r}: allowed are {', '.join(MATRICES)}")
     if matrix in ("gate", "both") and not family.gated:

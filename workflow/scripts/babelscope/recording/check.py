@@ -245,7 +245,8 @@ def _fast_path(
     rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     with ExpertTap(model, [partition]) as tap:
         for batch in make_batches(corpus, documents, 128):
-            z = tap.run(torch.from_numpy(batch.token_ids).to(tap.device))[0].flatten(1)
+            tap.run(torch.from_numpy(batch.token_ids).to(tap.device))
+            z = tap.z[0].flatten(1)
             active = select_active(z, top_k).unflatten(0, batch.token_ids.shape).cpu().numpy()
             tables = z.clone().unflatten(0, batch.token_ids.shape).cpu().numpy()
             for row, (idx, n_real) in enumerate(zip(batch.document_idx, batch.n_real, strict=True)):

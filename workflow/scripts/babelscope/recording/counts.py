@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.experts.partition import ExpertPartition
+from babelscope.experts.partition import Partition
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.study.errors import BabelscopeError, require
@@ -25,6 +25,20 @@ ACTIVATIONS = Kind(
             "int64", ("block", "layer", "expert"), "tokens for which the expert was active", low=0
         ),
         "n_tokens": DatasetSpec("int64", ("block",), "tokens of each block of whole documents", low=0),
+        "gate_weight": DatasetSpec(
+            "float64",
+            ("block", "layer", "expert"),
+            "of routed experts: sum of the weights that the router gave it where it chose it",
+            low=0,
+            optional=True,
+        ),
+        "router_entropy": DatasetSpec(
+            "float64",
+            ("block", "layer"),
+            "of routed experts: sum over the tokens of the entropy of the router's scores, nats",
+            low=0,
+            optional=True,
+        ),
     },
     version=2,
 )
@@ -41,17 +55,27 @@ class ActivationCounts:
     n_tokens : int64 (n_blocks,)
         Tokens of the block; a block is a group of whole documents.
     top_k : int
-        Experts active for each token, over all layers.
+        Experts active for each token, over all layers; with routed experts those that one router chooses.
+    n_experts_by_layer : tuple of int
+        Routed experts of each layer, 0 for a dense one; empty where experts are groups of neurons.
+    gate_weight : float64 (n_blocks, n_layers, n_experts) or None
+        With routed experts: sum of the router's weights over the tokens for which it chose the expert.
+    router_entropy : float64 (n_blocks, n_layers) or None
+        With routed experts: sum over tokens of the entropy of the router's scores, nats.
 
     Raises
     ------
     BabelscopeError
-        Where ``n_active.sum() == top_k * n_tokens`` fails in a block.
+        Where ``n_active.sum() == top_k * n_tokens`` fails in a block; with routed experts where
+        ``n_active.sum() == top_k * n_layers_moe * n_tokens`` does.
     """
 
     n_active: np.ndarray
     n_tokens: np.ndarray
     top_k: int
+    n_experts_by_layer: tuple[int, ...] = ()
+    gate_weight: np.ndarray | None = None
+    router_entropy: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -59,11 +83,22 @@ class ActivationCounts:
             f"counts of shape {self.n_active.shape} for {len(self.n_tokens)} blocks",
         )
         per_block = self.n_active.sum(axis=(1, 2))
-        wrong = np.flatnonzero(per_block != self.top_k * self.n_tokens)
+        wrong = np.flatnonzero(per_block != self.n_active_per_token * self.n_tokens)
         require(
             len(wrong) == 0,
-            f"blocks {wrong[:5].tolist()} do not hold top_k ({self.top_k}) active experts for each token",
+            f"blocks {wrong[:5].tolist()} do not hold {self.n_active_per_token} active experts per token; "
+            f"top_k is {self.top_k}",
         )
+
+    @property
+    def n_layers_moe(self) -> int:
+        """Layers with routed experts; 0 where experts are groups of neurons."""
+        return sum(n > 0 for n in self.n_experts_by_layer)
+
+    @property
+    def n_active_per_token(self) -> int:
+        """Experts active for each token, over all layers."""
+        return self.top_k * (self.n_layers_moe or 1)
 
     @property
     def frequency(self) -> np.ndarray:
@@ -112,6 +147,10 @@ def write_activations(
     """
     datasets = {"n_active": counts.n_active, "n_tokens": counts.n_tokens}
     attrs |= {"language": language, "variant": variant, "top_k": counts.top_k}
+    if counts.n_experts_by_layer:
+        attrs |= {"n_experts_by_layer": list(counts.n_experts_by_layer), "n_layers_moe": counts.n_layers_moe}
+    sums = {"gate_weight": counts.gate_weight, "router_entropy": counts.router_entropy}
+    datasets |= {name: values for name, values in sums.items() if values is not None}
     attrs |= {"experts_sha256": experts_sha256, "documents_sha256": documents_sha256}
     write_h5(path, ACTIVATIONS, datasets, model=model, **attrs)
 
@@ -122,7 +161,7 @@ def read_activations(
     model: str,
     language: str,
     variant: str = "main",
-    partition: ExpertPartition | None = None,
+    partition: Partition | None = None,
     corpus: Documents | None = None,
 ) -> ActivationCounts:
     """Read ``activations/{lang}.h5`` of this model, language and variant.
@@ -143,7 +182,7 @@ def read_activations(
     if corpus is not None:
         asked["documents_sha256"] = documents_digest(corpus, corpus.profile_idx)
     datasets, attrs = read_h5(path, ACTIVATIONS, **asked)
-    return ActivationCounts(datasets["n_active"], datasets["n_tokens"], attrs["top_k"])
+    return _counts_of(datasets, attrs)
 
 
 def read_recordings(
@@ -169,5 +208,11 @@ def read_recordings(
                     f"{path}: made with {name} = {value!r}, {paths[0]} with {first[name]!r}; delete the "
                     f"older one and run again: rule {ACTIVATIONS.rule} remakes it"
                 )
-        counts.append(ActivationCounts(datasets["n_active"], datasets["n_tokens"], attrs["top_k"]))
+        counts.append(_counts_of(datasets, attrs))
     return counts
+
+
+def _counts_of(datasets: dict[str, np.ndarray], attrs: dict[str, Any]) -> ActivationCounts:
+    return ActivationCounts(
+        top_k=attrs["top_k"], n_experts_by_layer=tuple(attrs.get("n_experts_by_layer", ())), **datasets
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.experts.partition import ExpertPartition, read_partition
+from babelscope.experts.partition import Partition, read_any_partition
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.recording.counts import write_activations
@@ -20,10 +20,10 @@ from babelscope.text.tokens import documents_digest
 
 def read_partitions(
     info: ModelInfo, main: str, others: Sequence[str], names: Sequence[str]
-) -> dict[str, ExpertPartition]:
+) -> dict[str, Partition]:
     """The study's own partition and others by name; each file must say that it is the one of that name."""
-    rest = {name: read_partition(path, info, name) for name, path in zip(names, others, strict=True)}
-    return {"main": read_partition(main, info), **rest}
+    rest = {name: read_any_partition(path, info, name) for name, path in zip(names, others, strict=True)}
+    return {"main": read_any_partition(main, info), **rest}
 
 
 def record_to_files(

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.experts.partition import ExpertPartition
+from babelscope.experts.partition import ExpertPartition, Partition
+from babelscope.experts.routed import RoutedExperts
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import StudyModel, load_model
@@ -24,6 +25,7 @@ from babelscope.recording.counts import ActivationCounts, count_top_k
 from babelscope.recording.neuron_tap import NeuronTap
 from babelscope.recording.neurons import NEURON_BLOCKS, NeuronTotals
 from babelscope.recording.resume import RunningCounts, recording_key
+from babelscope.recording.router_tap import RouterTap
 from babelscope.recording.segment import Segment
 from babelscope.recording.tap import ExpertTap
 from babelscope.study.errors import BabelscopeError
@@ -38,13 +40,13 @@ class Variant:
     Attributes
     ----------
     name : for instance ``main`` or ``random``.
-    partition : experts of every layer.
-    top_k : experts active for a token, over all layers.
+    partition : experts of every layer. Routed ones are recorded alone, without other variants.
+    top_k : experts active for a token, over all layers; of routed ones those that one router chooses.
     score : of an expert, one of ``SCORES``.
     """
 
     name: str
-    partition: ExpertPartition
+    partition: Partition
     top_k: int
     score: str = "signed"
 
@@ -96,7 +98,7 @@ class Recording:
 
 
 def make_variants(
-    partitions: Mapping[str, ExpertPartition],
+    partitions: Mapping[str, Partition],
     top_fraction: float,
     other_fractions: Mapping[str, float] | None = None,
     other_scores: Sequence[str] = (),
@@ -109,8 +111,12 @@ def make_variants(
     top_fraction : share of active experts.
     other_fractions : other shares for the first partition, by name of their variant.
     other_scores : other scores for the first partition; their variants are ``score_{score}``.
+
+    Where the first partition is that of routers there is one variant: the routers say what is active.
     """
     main = next(iter(partitions.values()))
+    if isinstance(main, RoutedExperts):
+        return [Variant(next(iter(partitions)), main, main.top_k)]
     chosen = [(name, partition, top_fraction) for name, partition in partitions.items()]
     chosen += [(name, main, fraction) for name, fraction in (other_fractions or {}).items()]
     top_k = count_top_k(top_fraction, main.n_layers, main.n_experts)
@@ -201,10 +207,9 @@ def record_activations(
         For a partition that does not fit the model, or NaN or infinite activations (layer and document are
         named) unless they are to be skipped.
     """
-    _check_fit(model, variants)
+    tap = make_tap(model, variants)
     n_documents = len(document_idx)
-    shapes = [(len(model.layers), v.partition.n_experts) for v in variants]
-    counts = RunningCounts.zeros(settings.n_blocks(n_documents), shapes)
+    counts = RunningCounts.zeros(settings.n_blocks(n_documents), tap.shapes(variants))
     n_neuron_blocks = settings.n_neuron_blocks(n_documents)
     if neurons:
         counts.neurons = NeuronTotals.zeros(n_neuron_blocks, len(model.layers), model.layers[0].d_ff)
@@ -217,11 +222,7 @@ def record_activations(
         if resume_file is not None:
             counts.save(resume_file, key)
 
-    scored = {(id(v.partition), v.score): v for v in variants}.values()
-    with (
-        ExpertTap(model, [v.partition for v in scored], [v.score for v in scored]) as tap,
-        ExitStack() as stack,
-    ):
+    with tap, ExitStack() as stack:
         neuron_tap = stack.enter_context(NeuronTap(model, n_neuron_blocks)) if neurons else None
         while counts.n_documents < n_documents:
             idx = document_idx[counts.n_documents :][: settings.documents_per_segment]
@@ -231,20 +232,42 @@ def record_activations(
                 save()
     if resume_file is not None:
         resume_file.unlink(missing_ok=True)
-    finished = counts.finished([v.top_k for v in variants])
+    main = variants[0].partition
+    if isinstance(main, RoutedExperts):
+        finished = [counts.finished_routers(main.top_k, main.n_experts_by_layer)]
+    else:
+        finished = counts.finished([v.top_k for v in variants])
     named = dict(zip([v.name for v in variants], finished, strict=True))
     return Recording(named, sorted(counts.skipped), counts.neurons)
 
 
-def _check_fit(model: StudyModel, variants: Sequence[Variant]) -> None:
+def make_tap(model: StudyModel, variants: Sequence[Variant]) -> ExpertTap | RouterTap:
+    """Hooks that see what the variants ask for, not yet on the model.
+
+    Raises
+    ------
+    BabelscopeError
+        For a partition that does not fit the model.
+    """
+    main = variants[0].partition
+    if isinstance(main, RoutedExperts):
+        return RouterTap(model, main)
+    scored: dict[tuple[int, str], ExpertPartition] = {}
     for variant in variants:
-        n_layers, d_ff = variant.partition.labels.shape
-        found = sorted({layer.d_ff for layer in model.layers})
-        if n_layers != len(model.layers) or found != [d_ff]:
-            raise BabelscopeError(
-                f"partition {variant.name!r} is for {n_layers} layers of {d_ff} neurons, the model has "
-                f"{len(model.layers)} layers of {found}"
-            )
+        assert isinstance(variant.partition, ExpertPartition)
+        _check_fit(model, variant.name, variant.partition)
+        scored[id(variant.partition), variant.score] = variant.partition
+    return ExpertTap(model, list(scored.values()), [score for _, score in scored])
+
+
+def _check_fit(model: StudyModel, name: str, partition: ExpertPartition) -> None:
+    n_layers, d_ff = partition.labels.shape
+    found = sorted({layer.d_ff for layer in model.layers})
+    if n_layers != len(model.layers) or found != [d_ff]:
+        raise BabelscopeError(
+            f"partition {name!r} is for {n_layers} layers of {d_ff} neurons, the model has "
+            f"{len(model.layers)} layers of {found}"
+        )
 
 
 def _key(
@@ -257,5 +280,5 @@ def _key(
     parts: list[Any] = [settings, resume_key]
     for variant in variants:
         parts += [variant.name, variant.score, variant.top_k]
-        parts += [variant.partition.n_experts, variant.partition.labels]
+        parts += [variant.partition.n_experts, variant.partition.sha256]
     return recording_key(corpus, document_idx, *parts)

@@ -17,6 +17,10 @@ from babelscope.recording.neurons import NeuronTotals
 from babelscope.study.progress import logger
 from babelscope.text.tokens import Documents, documents_digest
 
+# Sums of weights and entropies of routers are kept as whole multiples of this: the same in whatever order and
+# groups they are added.
+UNIT = 2.0**-32
+
 
 @dataclass
 class RunningCounts:
@@ -26,7 +30,8 @@ class RunningCounts:
 
     Attributes
     ----------
-    n_active : for each variant int64 (n_blocks, n_layers, n_experts).
+    n_active : for each variant int64 (n_blocks, n_layers, n_experts); with routed experts their choices, then
+        weights and entropies as ``RouterTap.count`` gives them.
     n_tokens : int64 (n_blocks,).
     n_documents : documents of whole segments done.
     done : bool (n_segment_documents,), documents done of the segment after them; empty: none.
@@ -44,7 +49,7 @@ class RunningCounts:
     neurons: NeuronTotals | None = None
 
     @classmethod
-    def zeros(cls, n_blocks: int, shapes: Sequence[tuple[int, int]]) -> RunningCounts:
+    def zeros(cls, n_blocks: int, shapes: Sequence[tuple[int, ...]]) -> RunningCounts:
         """Nothing counted; ``shapes`` gives (n_layers, n_experts) of every variant."""
         return cls(
             [np.zeros((n_blocks, *shape), dtype=np.int64) for shape in shapes],
@@ -64,6 +69,18 @@ class RunningCounts:
         np.add.at(self.n_tokens, rows, n_tokens)
         for total, new in zip(self.n_active, n_active, strict=True):
             np.add.at(total, rows, new.reshape(len(new), *total.shape[1:]))
+
+    def finished_routers(self, top_k: int, n_experts_by_layer: tuple[int, ...]) -> ActivationCounts:
+        """The choices of routers, checked, and the sums of their weights and entropies."""
+        n_active, weights, entropy = self.n_active
+        return ActivationCounts(
+            n_active,
+            self.n_tokens,
+            top_k,
+            n_experts_by_layer,
+            gate_weight=weights * UNIT,
+            router_entropy=entropy[:, :, 0] * UNIT,
+        )
 
     def finished(self, top_k: Sequence[int]) -> list[ActivationCounts]:
         """The counts of every variant, checked."""
@@ -103,6 +120,11 @@ class RunningCounts:
         n_done = found.n_documents + int(found.done.sum())
         logger.info(f"going on after {n_done} documents that an earlier job finished")
         return found
+
+
+def to_units(*sums: np.ndarray) -> list[np.ndarray]:
+    """Sums in float64 as whole multiples of ``UNIT``, int64."""
+    return [np.round(values / UNIT).astype(np.int64) for values in sums]
 
 
 def recording_key(corpus: Documents, document_idx: np.ndarray, *parts: Any) -> str:

@@ -12,7 +12,7 @@ import torch
 from babelscope.model.load import to_device
 from babelscope.recording.neuron_tap import NeuronSums, NeuronTap
 from babelscope.recording.resume import RunningCounts
-from babelscope.recording.scores import count_active
+from babelscope.recording.router_tap import RouterTap
 from babelscope.recording.tap import ExpertTap
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.batches import Batch, make_batches
@@ -28,7 +28,7 @@ class Segment:
 
     def __init__(
         self,
-        tap: ExpertTap,
+        tap: ExpertTap | RouterTap,
         corpus: Documents,
         document_idx: np.ndarray,
         variants: Sequence[Variant],
@@ -41,10 +41,10 @@ class Segment:
         self.done = counts.done.copy() if len(counts.done) else np.zeros(len(document_idx), dtype=bool)
         self.block = np.arange(len(document_idx)) // settings.documents_per_block
         n_blocks, device = int(self.block[-1]) + 1, tap.device
-        cells = [len(tap.layers) * v.partition.n_experts for v in variants]
+        cells = [table[0].size for table in counts.n_active]
         self.n_active = [torch.zeros((n_blocks, n), dtype=torch.int64, device=device) for n in cells]
         self.n_tokens = torch.zeros(n_blocks, dtype=torch.int64, device=device)
-        shape = (len(document_idx), len(tap.layers))
+        shape = (len(document_idx), tap.n_layers)
         self.first_block = counts.n_documents // settings.documents_per_block
         self.neuron_tap, self.neurons = neuron_tap, None
         if neuron_tap is not None:
@@ -114,18 +114,12 @@ class Segment:
         counted = real if self.settings.count_special_tokens else real & (position >= batch.n_special)
         if self.neuron_tap is not None:
             self.neuron_tap.start(counted, (self.first_block + block) % self.neuron_tap.n_blocks)
-        z = self.tap.run(token_ids)
-        # a NaN or infinite score makes its whole standardised row NaN: looking at one expert is enough
-        nan = z[0][:, :, 0].isnan().unflatten(0, batch.token_ids.shape)  # (document, position, layer)
+        nan = self.tap.run(token_ids).unflatten(0, batch.token_ids.shape)  # (document, position, layer)
         bad = (nan & real[:, :, None]).any(dim=1)  # (document, layer)
         counted = counted & ~bad.any(dim=1, keepdim=True)
         own = block == torch.arange(len(self.n_tokens), device=device)[:, None]  # (block, document)
         membership = (own[:, :, None] & counted).flatten(1).float()  # (block, token)
-        scored = zip(self.tap.partitions, self.tap.scores, z, strict=True)
-        tables = {(id(p), score): table.flatten(1) for p, score, table in scored}
-        n_active = [
-            count_active(tables[id(v.partition), v.score], v.top_k, membership) for v in self.variants
-        ]
+        n_active = self.tap.count(self.variants, membership)
         return bad, row, membership.sum(dim=1).round().to(torch.int64), n_active
 
     def flush(self) -> None:
@@ -134,12 +128,13 @@ class Segment:
         if bad.any() and self.settings.on_nonfinite == "stop":
             row, layer = np.argwhere(bad)[0]
             raise BabelscopeError(
-                f"NaN or infinite activations in layer {layer} for document {self.document_idx[row]}; "
+                f"{self.tap.problem} in layer {layer} for document {self.document_idx[row]}; "
                 "recording.on_nonfinite: skip leaves such documents out, dtype: float32 may avoid them"
             )
         counts = self.counts
         counts.add([n.cpu().numpy() for n in self.n_active], self.n_tokens.cpu().numpy(), self.first_block)
         if counts.neurons is not None and self.neurons is not None:
+            assert isinstance(self.tap, ExpertTap)
             counts.neurons.add(self.neurons.take(self.tap.orders))
         counts.done = self.done.copy()
         counts.n_seen += self.n_seen

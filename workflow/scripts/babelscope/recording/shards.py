@@ -12,7 +12,7 @@ from babelscope.files.hdf5 import read_h5
 from babelscope.files.kind import Kind
 from babelscope.recording.counts import ACTIVATIONS, ActivationCounts
 from babelscope.recording.neurons import NEURON_BLOCKS, NEURON_SHARD, NeuronTotals
-from babelscope.recording.resume import RunningCounts
+from babelscope.recording.resume import RunningCounts, to_units
 from babelscope.recording.shard_names import shard_names
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.token_file import TokenFile
@@ -77,19 +77,23 @@ def merge_shards(
             attrs["experts_sha256"],
             attrs.get("weights_sha256", ""),
         )
+        routed = tuple(attrs.get("n_experts_by_layer", ()))
+        tables = [datasets["n_active"]]
+        if routed:
+            tables += to_units(datasets["gate_weight"], datasets["router_entropy"][:, :, None])
         if total is None:
-            shared, total = own, RunningCounts.zeros(n_blocks, [own[0]])
+            shared, total = own, RunningCounts.zeros(n_blocks, [table.shape[1:] for table in tables])
         elif own != shared:
             raise BabelscopeError(
                 f"{path}: (layers, experts), top_k, experts_sha256 and weights_sha256 are {own}, "
                 f"those of the shards before {shared}; "
                 "delete the older ones and run again: rule record_activations remakes them"
             )
-        total.add([datasets["n_active"]], datasets["n_tokens"], first // documents_per_block)
+        total.add(tables, datasets["n_tokens"], first // documents_per_block)
         n_skipped += attrs["n_skipped_documents"]
     if total is None:
         raise BabelscopeError(_NOTHING)
-    counts = total.finished([shared[1]])[0]
+    counts = total.finished_routers(shared[1], routed) if routed else total.finished([shared[1]])[0]
     sha256 = documents_digest(corpus, corpus.profile_idx)
     made = {"documents_sha256": sha256, "experts_sha256": shared[2], "weights_sha256": shared[3]}
     return counts, {"n_skipped_documents": n_skipped, **made}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from babelscope.model.layers import take_neurons
 from babelscope.model.load import StudyModel
 from babelscope.recording.scores import (
     ExpertLayout,
+    count_active,
     expert_grams,
     norm_experts,
     score_experts,
@@ -19,6 +21,9 @@ from babelscope.recording.scores import (
     token_tiles,
 )
 from babelscope.study.errors import require
+
+if TYPE_CHECKING:
+    from babelscope.recording.record import Variant
 
 
 class ExpertTap:
@@ -40,6 +45,7 @@ class ExpertTap:
         self.scores = ["signed"] * len(partitions) if scores is None else list(scores)
         self.model, self.layers, self.partitions = model, model.layers, partitions
         self.device = model.device
+        self.n_layers, self.problem = len(self.layers), "NaN or infinite activations"
         self._tables: list[torch.Tensor] = []
         self._z: list[torch.Tensor] = []
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
@@ -118,8 +124,12 @@ class ExpertTap:
 
         return before_down
 
-    def run(self, token_ids: torch.Tensor) -> list[torch.Tensor]:
-        """z-scores of one batch.
+    def shapes(self, variants: Sequence[Variant]) -> list[tuple[int, ...]]:
+        """Of what ``count`` gives, without blocks: layers and experts."""
+        return [(self.n_layers, v.partition.n_experts) for v in variants]
+
+    def run(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """Run one batch and keep its z-scores, ``z``.
 
         Parameters
         ----------
@@ -127,8 +137,7 @@ class ExpertTap:
 
         Returns
         -------
-        For every partition float32 (n_documents * length, n_layers, n_experts); NaN for a token and layer
-        with NaN or infinite activations. The next batch writes into the same memory.
+        bool (n_documents * length, n_layers), true where activations are NaN or infinite.
         """
         n_tokens = token_ids.numel()
         if not self._tables or len(self._tables[0]) < n_tokens:
@@ -136,7 +145,23 @@ class ExpertTap:
             self._tables = [torch.empty(shape, dtype=torch.float32, device=self.device) for shape in shapes]
         self._z = [table[:n_tokens] for table in self._tables]
         self.model.hidden(token_ids)
+        # a NaN or infinite score makes its whole standardised row NaN: looking at one expert is enough
+        return self._z[0][:, :, 0].isnan()
+
+    @property
+    def z(self) -> list[torch.Tensor]:
+        """z-scores of the last batch.
+
+        For every partition float32 (n_documents * length, n_layers, n_experts); NaN for a token and layer
+        with NaN or infinite activations. The next batch writes into the same memory.
+        """
         return self._z
+
+    def count(self, variants: Sequence[Variant], membership: torch.Tensor) -> list[torch.Tensor]:
+        """``count_active`` of the last batch for every variant; each must be one that this tap scores."""
+        scored = zip(self.partitions, self.scores, self._z, strict=True)
+        tables = {(id(p), score): table.flatten(1) for p, score, table in scored}
+        return [count_active(tables[id(v.partition), v.score], v.top_k, membership) for v in variants]
 
     def release(self) -> None:
         """Give the memory of the z-scores back; what ``run`` returned last is no longer valid."""

@@ -30,6 +30,7 @@ MEASURES = "babelscope.comparison.measures:MEASURES"
 CHOICES = "babelscope.pruning.choice:CHOICES"
 FAMILIES = "babelscope.model.families:FAMILIES"
 CUTS = "babelscope.experts.clustering:CUTS"
+METHODS = "babelscope.experts.methods:METHODS"
 
 
 class Experts(Section):
@@ -38,8 +39,11 @@ class Experts(Section):
     n_experts: int = Field(
         256, ge=1, le=65_536, description="Experts of each layer; sizes differ by one neuron at most."
     )
-    method: Annotated[str, OneOf(CUTS)] = Field(
-        "balanced_kmeans", description="How a layer is cut; malinen_franti is the paper's solver."
+    method: Annotated[str, OneOf(METHODS)] = Field(
+        "balanced_kmeans",
+        description="How a layer is cut; malinen_franti is the paper's solver. router: the routed experts of "
+        "a mixture of experts, active where its routers choose them; then the other keys of this section, "
+        "recording.top_fraction, recording.controls and recording.other_partitions mean nothing.",
     )
     matrix: Literal["up", "gate", "down", "both"] = Field(
         "up",
