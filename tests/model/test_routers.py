@@ -153,7 +153,7 @@ def test_layers_may_have_different_numbers_of_experts():
 
 def test_a_dense_model_has_no_routed_experts(tmp_path: Path):
     info = describe_model("tiny", save_model(tmp_path / "model", "llama"))
-    with pytest.raises(BabelscopeError, match="model tiny.*family llama has no routed experts"):
+    with pytest.raises(BabelscopeError, match=r"model tiny.*family llama has no routed experts"):
         find_routed_experts(info)
     info = describe_model("tiny", save_model(tmp_path / "all_dense", "qwen2_moe", mlp_only_layers=[0, 1, 2]))
     with pytest.raises(BabelscopeError, match="family qwen2_moe: no layer has a router"):

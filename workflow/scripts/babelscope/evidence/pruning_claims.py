@@ -29,8 +29,8 @@ def join_claims(
     Parameters
     ----------
     recordings : rows of ``judge_recordings``.
-    pruning : results of ``evaluate_language``, one per language; none: nothing was pruned, and the claims about
-        it are not tested.
+    pruning : results of ``evaluate_language``, one per language; none: nothing was pruned, and the
+        claims about it are not tested.
     speed : rows of ``pruning_speed.csv``.
     paper : paper.json.
     """

@@ -25,8 +25,8 @@ EXPERTS = Kind(
         "labels": DatasetSpec(
             "int32",
             ("layer", "neuron"),
-            "expert of each neuron; with experts.method: router neurons of all routed experts of a layer, one "
-            "expert after the other, and -1 where a layer has fewer",
+            "expert of each neuron; of routed experts: their neurons one expert after the other, -1 where "
+            "a layer has fewer experts",
             low=-1,
         )
     },

@@ -57,7 +57,7 @@ class RoutedExperts:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Expert of each neuron, int32 (n_layers, n_experts * d_expert), experts one after the other; -1: none."""
+        """Expert of each neuron, int32 (n_layers, n_experts * d_expert), one after the other; -1: none."""
         row = np.repeat(np.arange(self.n_experts, dtype=np.int32), self.d_expert)
         return np.stack([np.where(row < n, row, np.int32(-1)) for n in self.n_experts_by_layer])
 

@@ -47,7 +47,7 @@ class ModelInfo:
     revision : commit of the hub, or empty.
     sha256 : digest of the packaged file, or empty.
     family : ``model_type`` of its config.json.
-    n_layers, d_model, d_ff : sizes, read off the weights; with routed experts ``d_ff`` is that of one of them.
+    n_layers, d_model, d_ff : sizes, read off the weights; with routed experts ``d_ff`` is that of one.
     activation : name of the activation function; gated : whether there is a gate.
     bos_token_id : of the token before each document (``find_prefix_token``); -1 for none.
     trust_remote_code : whether the user allowed code that comes with the weights; never read from a file.

@@ -114,7 +114,7 @@ def ffn_shape(index: dict[str, TensorEntry], family: FfnFamily) -> tuple[int, in
 
 
 def routed_experts(index: dict[str, TensorEntry], family: FfnFamily, n_layers: int) -> tuple[int, ...]:
-    """Routed experts of each layer, read off the routers' weights; 0 for a dense layer, and without a router."""
+    """Routed experts of each layer, read off the routers' weights; 0 for a dense layer."""
     counts = [0] * n_layers
     if family.routing is not None:
         pattern = re.compile(rf"(?:^|\.)(\d+)\.{re.escape(family.routing.stored)}$")
