@@ -14,6 +14,7 @@ language) and ``state.pt``: a training that was stopped goes on from there.
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import hashlib
 import importlib.metadata
@@ -52,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=int, nargs="*", default=[0, 100, 300, 1000], help="checkpoints to keep"
     )
-    parser.add_argument("--rows", type=int, default=64, help=f"rows of {LENGTH} tokens in a batch")
+    parser.add_argument("--rows", type=int, default=16, help=f"rows of {LENGTH} tokens in a batch")
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--experts", type=int, default=16)
     parser.add_argument("--top-k", type=int, default=2)
@@ -60,7 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--expert-width", type=int, default=96)
     parser.add_argument("--vocabulary", type=int, default=8192)
     parser.add_argument("--balance", type=float, default=0.01, help="weight of the load-balancing loss")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after; run again to go on")
     parser.add_argument(
         "--implementation", default="eager", help="of the experts, as transformers names them"
@@ -239,9 +240,9 @@ def watch(model: Any, documents: dict[str, list[np.ndarray]], path: Path, step: 
 
 
 def save_checkpoint(model: Any, out: Path, step: int) -> None:
-    """A folder that transformers loads as it is."""
+    """A folder that transformers loads as it is, bfloat16."""
     folder, part = out / f"step_{step}", out / f".step_{step}"
-    model.save_pretrained(part)
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(part)
     (part / "tokenizer.json").write_bytes((out / "tokenizer.json").read_bytes())
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True, **SPECIAL}
     (part / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")

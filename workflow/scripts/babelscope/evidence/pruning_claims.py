@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from babelscope.evidence.claims import NOT_TESTED, ClaimRow, Criteria, Criterion, paper_values
+from babelscope.files.tables import read_table
 from babelscope.pruning.control_tables import control_gains, describe_interval
+from babelscope.pruning.tables import PRUNING, read_languages_of
 from babelscope.statistics.ratios import Z, mean_interval, mixed_interval, ratio_with_error, wilson
 
 ALL_NOISY = "; every timing was too noisy to judge"
@@ -51,6 +53,16 @@ def join_claims(
         *judge_speed(criteria, speed, pruning),
     ]
     return sorted(rows, key=lambda row: order.index(row.id.partition(":")[0]))
+
+
+def read_pruning(
+    paths: Any, model: str, languages: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Results of pruning by language and rows of timings, from the files of these names; empty without any."""
+    if not paths.pruning:
+        return [], []
+    speed = read_table(paths.speed, ("phase", "ratio", "noisy"))
+    return read_languages_of(paths.pruning, PRUNING, model, languages), speed
 
 
 def judge_pruning(

@@ -51,6 +51,7 @@ class RouterTap:
                 f"family {self.family}, layer {number}: the model has {found} routed experts by layer, the "
                 f"partition {list(partition.n_experts_by_layer)}"
             )
+        self._numbers = torch.tensor([layer.number for layer in model.routed], device=self.device)
         self._seen: dict[int, dict[str, torch.Tensor]] = {}
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 
@@ -96,7 +97,6 @@ class RouterTap:
                     f"family {self.family}, layer {layer.number}: the router chose "
                     f"{choice.numel() // n_tokens} experts for a token, its configuration says {top_k}"
                 )
-        self._numbers = torch.tensor([layer.number for layer in self.model.routed], device=self.device)
         self._choice, self._weights = (self._stacked(name) for name in ("choice", "weights"))
         bad = torch.zeros((n_tokens, self.n_layers), dtype=torch.bool, device=self.device)
         self._entropy, finite = self._look_at_logits(n_tokens)
