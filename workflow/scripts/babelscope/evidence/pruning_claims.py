@@ -58,7 +58,7 @@ def join_claims(
 def read_pruning(
     paths: Any, model: str, languages: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Results of pruning by language and rows of timings, from the files of these names; empty without any."""
+    """Results of pruning by language and rows of timings, from the files of these names; or none."""
     if not paths.pruning:
         return [], []
     speed = read_table(paths.speed, ("phase", "ratio", "noisy"))
