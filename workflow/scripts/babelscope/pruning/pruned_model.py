@@ -105,7 +105,7 @@ class _StoredColumns(Sequence[torch.Tensor]):
 
 
 def _digest(tensor: torch.Tensor) -> str:
-    return hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy()).hexdigest()
+    return hashlib.sha256(tensor.contiguous().view(torch.uint8).numpy().data).hexdigest()
 
 
 def _check_tensor(path: str | Path, name: str, tensor: torch.Tensor, digests: Mapping[str, str]) -> None:

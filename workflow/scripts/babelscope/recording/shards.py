@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from babelscope.files.hdf5 import read_h5
 from babelscope.files.kind import Kind
-from babelscope.recording.counts import ACTIVATIONS, ActivationCounts
-from babelscope.recording.neurons import NEURON_BLOCKS, NEURON_SHARD, NeuronTotals
+from babelscope.recording.counts import ACTIVATIONS, ActivationCounts, write_activations
+from babelscope.recording.neurons import NEURON_BLOCKS, NEURON_SHARD, NeuronTotals, write_neurons
 from babelscope.recording.resume import RunningCounts, to_units
 from babelscope.recording.shard_names import shard_names
 from babelscope.study.errors import BabelscopeError
@@ -135,6 +135,33 @@ def merge_neurons(
         raise BabelscopeError(_NOTHING)
     sha256 = documents_digest(corpus, corpus.profile_idx)
     return total, said | {"documents_sha256": sha256, "n_skipped_documents": n_skipped}
+
+
+def merge_to_files(
+    inputs: Any,
+    outputs: Mapping[str, str],
+    corpus: TokenizedCorpus | TokenFile,
+    cut: Mapping[str, Any],
+    *,
+    model: str,
+    language: str,
+) -> None:
+    """Merge the shards of every output and write it.
+
+    Parameters
+    ----------
+    inputs : paths of the shards by name of the output: a variant, or ``neurons``.
+    outputs : paths by that name. cut : the numbers of documents and blocks that ``merge_shards`` takes.
+    corpus, model, language : see ``merge_shards``.
+    """
+    said: dict[str, Any] = {"model": model, "language": language}
+    for name, path in outputs.items():
+        if name == "neurons":
+            sums, attrs = merge_neurons(inputs[name], corpus, **cut, **said)
+            write_neurons(path, sums, **attrs)
+        else:
+            counts, attrs = merge_shards(inputs[name], corpus, **cut, **said, variant=name)
+            write_activations(path, counts, **said, variant=name, **attrs)
 
 
 def _shards(
