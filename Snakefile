@@ -104,6 +104,7 @@ localrules:
     tabulate_frontier,
     tabulate_matrix,
     tabulate_pruning,
+    tabulate_routing,
     write_annotation_page,
     write_claims_page,
 

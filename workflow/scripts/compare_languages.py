@@ -11,7 +11,7 @@ def main(job: Job) -> None:
     counts = read_recordings(job.input.activations, model, languages)
     frequency, n_tokens = stack_frequencies(counts)
     similarity = compare_languages(frequency, n_tokens)
-    write_frequency(job.output.frequency, frequency, languages, model)
+    write_frequency(job.output.frequency, frequency, languages, model, counts[0].layers)
     write_similarity(job.output.similarity, job.output.tables, similarity, languages, model)
 
 

@@ -24,7 +24,13 @@ FREQUENCY = Kind(
 )
 
 
-def write_frequency(path: str | Path, frequency: np.ndarray, languages: Sequence[str], model: str) -> None:
+def write_frequency(
+    path: str | Path,
+    frequency: np.ndarray,
+    languages: Sequence[str],
+    model: str,
+    layers: Sequence[int] | np.ndarray = (),
+) -> None:
     """Write ``frequency.h5``, whole or not at all.
 
     Parameters
@@ -32,8 +38,11 @@ def write_frequency(path: str | Path, frequency: np.ndarray, languages: Sequence
     frequency : float64 (n_languages, n_layers, n_experts), in [0, 1].
     languages : their codes, in that order.
     model : name of the model.
+    layers : numbers of the model's layers behind the axis; left out: all of them.
     """
-    write_h5(path, FREQUENCY, {"frequency": frequency, "languages": list(languages)}, model=model)
+    numbers = [int(layer) for layer in layers] or list(range(frequency.shape[1]))
+    datasets = {"frequency": frequency, "languages": list(languages)}
+    write_h5(path, FREQUENCY, datasets, model=model, layers=numbers)
 
 
 def read_frequency(path: str | Path, model: str) -> tuple[np.ndarray, list[str]]:

@@ -100,7 +100,7 @@ def index_experts(
     half_width = student_t.ppf(0.5 + LEVEL / 2, df) * standard_error
     kind, group = _classify(frequency, high_set, gap_q, languages)
     return ExpertIndex(
-        layer=columns // n_experts,
+        layer=counts[0].layers[columns // n_experts],
         expert=columns % n_experts,
         frequency=frequency.T,
         entropy=language_entropy(frequency.T),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,21 @@ class ActivationCounts:
         return self.top_k * (self.n_layers_moe or 1)
 
     @property
+    def layers(self) -> np.ndarray:
+        """Numbers of the model's layers that have experts, int64."""
+        if not self.n_experts_by_layer:
+            return np.arange(self.n_active.shape[1])
+        return np.flatnonzero(self.n_experts_by_layer)
+
+    def without_dense_layers(self) -> ActivationCounts:
+        """The same with the layers that have experts alone: those of ``layers``, in their order."""
+        if self.n_active.shape[1] == len(self.layers):
+            return self
+        names = ("n_active", "gate_weight", "router_entropy")
+        arrays = {name: getattr(self, name) for name in names}
+        return replace(self, **{k: v[:, self.layers] for k, v in arrays.items() if v is not None})
+
+    @property
     def frequency(self) -> np.ndarray:
         """``n_active / n_tokens`` over all blocks, float64 (n_layers, n_experts), in [0, 1]."""
         total = int(self.n_tokens.sum())
@@ -190,6 +205,8 @@ def read_recordings(
 ) -> list[ActivationCounts]:
     """Read the counts of several languages, one file each, in the order of ``languages``.
 
+    Dense layers between those with routed experts are left out.
+
     Raises
     ------
     BabelscopeError
@@ -208,7 +225,7 @@ def read_recordings(
                     f"{path}: made with {name} = {value!r}, {paths[0]} with {first[name]!r}; delete the "
                     f"older one and run again: rule {ACTIVATIONS.rule} remakes it"
                 )
-        counts.append(_counts_of(datasets, attrs))
+        counts.append(_counts_of(datasets, attrs).without_dense_layers())
     return counts
 
 
