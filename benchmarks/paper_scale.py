@@ -99,6 +99,7 @@ def write_settings(part: Part, cap: float | None, work: Path, jobs_per_gpu: int)
                 "max_tokens": 200,
                 "sources": {"default": {"files": str(work / "text" / "{lang}.jsonl"), "text_column": "text"}},
             },
+            "experts": {"device": "auto"},
             "recording": {"documents_per_block": 100},
             "pruning": {"compensation_documents": 300, "random_seeds": 1},
         }
@@ -136,24 +137,33 @@ class Sampler(threading.Thread):
 def run_part(part: Part, settings: Path, run: Path, minutes: float, cores: str) -> bool:
     """Run snakemake until it ends or the time is over; True where the study is complete."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", cores]
-    command += ["--directory", str(run), "--configfile", str(settings)]
+    command += ["--directory", str(run), "--configfile", str(settings), "--rerun-incomplete", "--nolock"]
     command += ["--workflow-profile", str(ROOT / "profiles" / "default"), "--", *part.targets]
     sampler = Sampler(run / "gpu.csv")
     sampler.start()
     begin = time.time()
     with open(run / "snakemake.log", "a", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             code = process.wait(timeout=minutes * 60 if minutes else None)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            code = process.wait()
+            code = stop(process)
     sampler.stopped.set()
     with open(run / "runs.csv", "a", encoding="utf-8") as file:
         file.write(f"{begin:.2f},{time.time():.2f},{code}\n")
     if code and minutes == 0:
         print(f"snakemake ended with {code}: see {run / 'snakemake.log'}", file=sys.stderr)
     return code == 0
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """End a run and its jobs: as a user would, and where they do not end within seconds, at once."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(timeout=8)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
 
 
 def read_rows(path: Path) -> list[list[float]]:

@@ -125,7 +125,7 @@ rule make_control_partition:
     threads: THREADS
     resources:
         gpu=lambda wildcards: (
-            clustering_gpus() if wildcards.variant in PARTITIONS else 0
+            0 if wildcards.variant in CONTROLS else clustering_gpus()
         ),
         mem_mb=growing(12000),
         runtime=growing(120),

@@ -38,6 +38,7 @@ def cut_layer(
     """
     rows = read_rows(info.path, info.family, layer, matrix)
     shared: dict[str, Any] = {"seed": seed, "normalize_rows": normalize_rows, "n_threads": n_threads}
+    shared["device"] = device
     with naming(f"{info.name}, layer {layer}, {matrix}"):
-        result = cluster_neurons(rows, n_experts, method=method, n_starts=n_starts, device=device, **shared)
+        result = cluster_neurons(rows, n_experts, method=method, n_starts=n_starts, **shared)
         return result, reference_sse(rows, result.labels, n_experts, **shared)

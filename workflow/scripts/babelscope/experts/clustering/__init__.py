@@ -105,12 +105,13 @@ def reference_sse(
     seed: int,
     normalize_rows: bool = False,
     n_threads: int | None = None,
+    device: str = "cpu",
 ) -> ReferenceSse:
     """SSE of a random balanced partition, and of one with free sizes, to compare a partition with.
 
     Parameters
     ----------
-    rows, n_experts, seed, normalize_rows, n_threads : as in ``cluster_neurons``.
+    rows, n_experts, seed, normalize_rows, n_threads, device : as in ``cluster_neurons``.
     labels : integer (n_neurons,), the partition; the one with free sizes grows out of it.
 
     Raises
@@ -123,7 +124,7 @@ def reference_sse(
     points = prepared.points[:-1]
     check_labels(labels, len(rows), n_experts)
     random = partition_sse(points, random_labels(len(rows), n_experts, np.random.default_rng(seed)))
-    with open_backend("cpu", n_threads) as backend:
+    with open_backend(device, n_threads) as backend:
         free = free_sizes(points, labels[prepared.order], n_experts, backend)
     return ReferenceSse(random * prepared.scale**2, partition_sse(points, free) * prepared.scale**2)
 

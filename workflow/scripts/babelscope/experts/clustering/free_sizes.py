@@ -41,9 +41,11 @@ def free_sizes(points: np.ndarray, labels: np.ndarray, n_experts: int, backend: 
     square_norms = np.einsum("ij,ij->i", points, points)
     tolerance = RELATIVE_TOLERANCE * float(square_norms.mean(dtype=np.float64))
     means = np.zeros((n_experts, points.shape[1]), dtype=np.float32)
+    there = backend.asarray(points)
     for _ in range(int(np.clip(_NEURON_ROUNDS // len(points), *_ROUNDS))):
         means = group_means(points, labels, means)
-        distance = np.einsum("ij,ij->i", means, means) - 2 * backend.matmul_nt(points, means)
+        products = backend.to_numpy(backend.matmul_nt(there, backend.asarray(means)))
+        distance = np.einsum("ij,ij->i", means, means) - 2 * products
         distance = np.maximum(distance + square_norms[:, None], 0)
         gain, target = _best_moves(distance, labels)
         moved = _choose(gain, labels, target, n_experts, tolerance)
