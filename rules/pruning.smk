@@ -335,15 +335,3 @@ rule export_pruned:
         code=code_of("export_pruned"),
     script:
         "../workflow/scripts/export_pruned.py"
-
-
-for target in TARGETS:
-
-    rule:
-        name:
-            f"export_{target}"
-        input:
-            collect(
-                "results/{model}/export/{target}/padded", model=MODELS, target=target
-            ),
-        localrule: True

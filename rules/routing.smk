@@ -1,10 +1,11 @@
 """Which routed experts of a mixture of experts serve which language (experts.method: router).
 
-Needs: activations/{lang}.h5. Makes: routing.csv under results/{model}/.
+Needs: model.json, tokens/{lang}.h5, activations/{lang}.h5. Makes: routing.csv; for `full` saliency/{lang}.h5,
+routed_pruning/{lang}.json and routed_pruning.csv; export/{target}/routed (a checkpoint), under results/{model}/.
 """
 
 ROUTING_TARGETS = collect("results/{model}/routing.csv", model=MODELS)
-ROUTING_FULL = []
+ROUTING_FULL = collect("results/{model}/routed_pruning.csv", model=MODELS)
 
 
 rule tabulate_routing:
@@ -36,3 +37,132 @@ rule tabulate_routing:
         code=code_of("tabulate_routing"),
     script:
         "../workflow/scripts/tabulate_routing.py"
+
+
+rule score_routed_experts:
+    input:
+        model="results/{model}/model.json",
+        tokens="results/{model}/tokens/{lang}.h5",
+    output:
+        "results/{model}/saliency/{lang}.h5",
+    log:
+        "logs/{model}/score_routed_experts/{lang}.log",
+    benchmark:
+        "benchmarks/runs/{model}/score_routed_experts/{lang}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    threads: THREADS
+    resources:
+        **GPU_NODES,
+        gpu=model_gpus,
+        mem_mb=model_memory,
+        runtime=growing(60),
+    params:
+        compute=compute_settings,
+        documents=config["pruning"]["compensation_documents"],
+        code=code_of("score_routed_experts"),
+    script:
+        "../workflow/scripts/score_routed_experts.py"
+
+
+rule evaluate_routed:
+    input:
+        model="results/{model}/model.json",
+        tokens="results/{model}/tokens/{lang}.h5",
+        activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+        saliency=collect("results/{{model}}/saliency/{lang}.h5", lang=LANGUAGES),
+    output:
+        "results/{model}/routed_pruning/{lang}.json",
+    log:
+        "logs/{model}/evaluate_routed/{lang}.log",
+    benchmark:
+        "benchmarks/runs/{model}/evaluate_routed/{lang}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    threads: THREADS
+    resources:
+        **GPU_NODES,
+        gpu=model_gpus,
+        mem_mb=model_memory,
+        runtime=growing(120),
+    params:
+        languages=LANGUAGES,
+        targets=TARGETS,
+        compute=compute_settings,
+        settings={
+            "selector": config["pruning"]["routed_selector"],
+            "share": config["pruning"]["share"],
+            "n_random": config["pruning"]["random_seeds"],
+            "seed": config["seed"],
+        },
+        code=code_of("evaluate_routed"),
+    script:
+        "../workflow/scripts/evaluate_routed.py"
+
+
+rule tabulate_routed:
+    input:
+        collect("results/{{model}}/routed_pruning/{lang}.json", lang=LANGUAGES),
+    output:
+        report(
+            "results/{model}/routed_pruning.csv",
+            caption="../workflow/report/routed_pruning.rst",
+            category="Routing",
+            labels={"model": "{model}", "kind": "experts kept and removed"},
+        ),
+    log:
+        "logs/{model}/tabulate_routed.log",
+    benchmark:
+        "benchmarks/runs/{model}/tabulate_routed.tsv"
+    localrule: True
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        languages=LANGUAGES,
+        code=code_of("tabulate_routed"),
+    script:
+        "../workflow/scripts/tabulate_routed.py"
+
+
+rule export_routed:
+    input:
+        model="results/{model}/model.json",
+        activations=of_members("results/{model}/activations/{lang}.h5"),
+        saliency=of_members("results/{model}/saliency/{lang}.h5"),
+    output:
+        directory("results/{model}/export/{target}/routed"),
+    log:
+        "logs/{model}/export_routed/{target}.log",
+    benchmark:
+        "benchmarks/runs/{model}/export_routed/{target}.tsv"
+    conda:
+        "../envs/babelscope.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2 * model_memory(wildcards, attempt),
+        runtime=growing(60),
+    params:
+        dtype=lambda wildcards: definition(wildcards)["dtype"],
+        languages=lambda wildcards: TARGETS[wildcards.target],
+        settings={
+            "selector": config["pruning"]["routed_selector"],
+            "share": config["pruning"]["share"],
+            "seed": config["seed"],
+        },
+        code=code_of("export_routed"),
+    script:
+        "../workflow/scripts/export_routed.py"
+
+
+for target in TARGETS:
+
+    rule:
+        name:
+            f"export_{target}"
+        input:
+            collect(
+                "results/{model}/export/{target}/{form}",
+                model=MODELS,
+                target=target,
+                form="routed" if ROUTED else "padded",
+            ),
+        localrule: True

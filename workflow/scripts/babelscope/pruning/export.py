@@ -72,9 +72,7 @@ def export_pruned(
         # transformers renames weights of some families on saving, and back only where it loads them itself
         module.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
         save_model(module, str(folder / WEIGHTS_FILE))
-    for pattern in _TOKENIZER_PATTERNS:
-        for file in Path(source).glob(pattern):
-            shutil.copyfile(file, folder / file.name)
+    copy_tokenizer(source, folder)
     note = {"format": "babelscope/export", "format_version": 1, "padded": padded, "widths": widths}
     (folder / WIDTHS_FILE).write_text(json.dumps(note) + "\n", encoding="utf-8")
     loading = (
@@ -88,6 +86,13 @@ def export_pruned(
         f"widths: {widths}.\n\n{loading}"
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def copy_tokenizer(source: str | Path, folder: Path) -> None:
+    """Copy the tokenizer's files of a model folder."""
+    for pattern in _TOKENIZER_PATTERNS:
+        for file in Path(source).glob(pattern):
+            shutil.copyfile(file, folder / file.name)
 
 
 def export_both(

@@ -30,6 +30,7 @@ MEASURES = "babelscope.comparison.measures:MEASURES"
 CHOICES = "babelscope.pruning.choice:CHOICES"
 FAMILIES = "babelscope.model.families:FAMILIES"
 CUTS = "babelscope.experts.clustering:CUTS"
+ROUTED_SELECTORS = "babelscope.pruning.routed_choice:ROUTED_SELECTORS"
 METHODS = "babelscope.experts.methods:METHODS"
 
 
@@ -117,6 +118,11 @@ class Pruning(Section):
     )
     share: Fraction = Field(
         0.6, description="Share of experts that is kept, for the methods other than threshold."
+    )
+    routed_selector: Annotated[str, OneOf(ROUTED_SELECTORS)] = Field(
+        "reap",
+        description="Which routed experts a language keeps (experts.method: router), a share of each layer; "
+        "reap is the mean weight times output norm.",
     )
     compensation_documents: int = Field(
         200,
