@@ -16,9 +16,11 @@ from babelscope.model.checkpoint import check_checkpoint
 from babelscope.model.families import FAMILIES, ROUTED_FAMILIES
 from babelscope.model.info import describe_model
 from babelscope.model.load import StudyModel
-from babelscope.recording.counts import ActivationCounts
+from babelscope.recording.counts import ActivationCounts, write_activations
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
+from babelscope.recording.shards import merge_shards
 from babelscope.study.errors import BabelscopeError
+from babelscope.text.tokens import documents_digest
 
 LENGTHS = [7, 3, 12, 5, 5, 9, 2, 20]
 DENSE_LAYERS = {"qwen2_moe": [1], "deepseek_v3": [0], "glm4_moe": [0]}
@@ -140,6 +142,24 @@ def test_routed_experts_are_read_off_the_weights_on_disk(tmp_path: Path, family)
     assert read_any_partition(tmp_path / "experts.h5", info) == found
     with pytest.raises(BabelscopeError, match=rf"experts\.method: router.*family {family}"):
         read_partition(tmp_path / "experts.h5", info)
+
+
+def test_shards_add_up_to_one_recording(tmp_path: Path):
+    model, corpus = routed_model("glm4_moe"), make_corpus(LENGTHS)
+    whole, partition = record(model, corpus), partition_of(model)
+    said = {"model": "tiny", "language": "en", "variant": "main"}
+    paths = [tmp_path / "0.h5", tmp_path / "1.h5"]
+    for path, first in zip(paths, (0, 4), strict=True):
+        idx = np.arange(first, first + 4)
+        variants = [Variant("main", partition, partition.top_k)]
+        part = record_activations(model, corpus, idx, variants, RecordingSettings(2, 4)).counts["main"]
+        digests = {"experts_sha256": partition.sha256, "documents_sha256": documents_digest(corpus, idx)}
+        write_activations(path, part, **said, **digests, n_skipped_documents=0)
+    merged, _ = merge_shards(paths, corpus, 4, 2, 100, **said)
+    np.testing.assert_array_equal(merged.n_active, whole.n_active)
+    np.testing.assert_allclose(merged.gate_weight, whole.gate_weight, rtol=1e-6)
+    np.testing.assert_allclose(merged.router_entropy, whole.router_entropy, rtol=1e-6)
+    assert merged.n_experts_by_layer == whole.n_experts_by_layer and merged.top_k == 3
 
 
 def test_layers_may_have_different_numbers_of_experts():

@@ -20,6 +20,7 @@ from babelscope.model.families import FAMILIES
 from babelscope.pruning.choice import CHOICES, ExpertChoice, choose_experts
 from babelscope.pruning.figures import plot_frontier
 from babelscope.pruning.frontier import frontier_methods
+from babelscope.pruning.routed_choice import ROUTED_SELECTORS
 from babelscope.pruning.selectors import SELECTORS
 from babelscope.study.configuration import check_config
 from babelscope.study.errors import BabelscopeError
@@ -124,7 +125,7 @@ def test_a_new_cut_is_made_drawn_and_in_the_schema_as_method_and_as_control(cut)
     assert "by_length" in sections["recording"]["properties"]["controls"]["items"]["enum"]
 
 
-@pytest.mark.parametrize("table", [MEASURES, CUTS, CHOICES, FAMILIES, SELECTORS])
+@pytest.mark.parametrize("table", [MEASURES, CUTS, CHOICES, FAMILIES, SELECTORS, ROUTED_SELECTORS])
 def test_the_page_lists_every_row(table):
     assert table
     for name in table:

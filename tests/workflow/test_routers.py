@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.support import change_config, make_study, run_snakemake, whole_plan
+from tests.support import make_study, run_snakemake, whole_plan
 
 LANGUAGES = ("en", "fr")
 TABLES = ["results/tiny/routing.csv", "results/tiny/routed_pruning.csv"]
@@ -73,10 +73,3 @@ def test_the_whole_study_is_planned_without_cutting_neurons(study):
     rules = {planned.job[0] for planned in whole_plan(study, "full")}
     assert {"judge_claims", "plot_evidence", "index_experts", "tabulate_routing", "tabulate_routed"} <= rules
     assert not rules & {"cluster_layer", "compensate", "evaluate_pruning", "make_control_partition"}
-
-
-def test_a_dense_model_is_refused_with_its_family(tmp_path):
-    folder = make_study(tmp_path, LANGUAGES)
-    change_config(folder, {"experts": {"method": "router"}})
-    result = run_snakemake(folder, "results/tiny/experts.h5")
-    assert result.returncode and "family llama has no routed experts" in result.stdout
