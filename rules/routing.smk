@@ -1,10 +1,13 @@
 """Which routed experts of a mixture of experts serve which language (experts.method: router).
 
-Needs: model.json, tokens/{lang}.h5, activations/{lang}.h5. Makes: routing.csv; for `full` saliency/{lang}.h5,
+Needs: model.json, tokens/{lang}.h5, activations/{lang}.h5. Makes: routing.csv, figures/routing; for `full` saliency/{lang}.h5,
 routed_pruning/{lang}.json and routed_pruning.csv; export/{target}/routed (a checkpoint), under results/{model}/.
 """
 
-ROUTING_TARGETS = collect("results/{model}/routing.csv", model=MODELS)
+ROUTING_TARGETS = [
+    *collect("results/{model}/figures/routing.png", model=MODELS),
+    *(["results/models/routing.csv"] if MODEL_PAIRS else []),
+]
 ROUTING_FULL = collect("results/{model}/routed_pruning.csv", model=MODELS)
 
 
@@ -37,6 +40,53 @@ rule tabulate_routing:
         code=code_of("tabulate_routing"),
     script:
         "../workflow/scripts/tabulate_routing.py"
+
+
+rule plot_routing:
+    input:
+        "results/{model}/routing.csv",
+    output:
+        svg="results/{model}/figures/routing.svg",
+        png=report(
+            "results/{model}/figures/routing.png",
+            caption="../workflow/report/routing.rst",
+            category="Routing",
+            labels={"model": "{model}", "kind": "figure"},
+        ),
+    log:
+        "logs/{model}/plot_routing.log",
+    benchmark:
+        "benchmarks/runs/{model}/plot_routing.tsv"
+    localrule: True
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        look=look(),
+        code=code_of("plot_routing"),
+    script:
+        "../workflow/scripts/plot_routing.py"
+
+
+rule compare_routing:
+    input:
+        collect("results/{model}/routing.csv", model=MODELS),
+    output:
+        table=report("results/models/routing.csv", category="Models"),
+        svg="results/models/figures/routing.svg",
+        png=report("results/models/figures/routing.png", category="Models"),
+    log:
+        "logs/compare_routing.log",
+    benchmark:
+        "benchmarks/runs/compare_routing.tsv"
+    localrule: True
+    conda:
+        "../envs/babelscope.yaml"
+    params:
+        models=MODELS,
+        look=look(),
+        code=code_of("compare_routing"),
+    script:
+        "../workflow/scripts/compare_routing.py"
 
 
 rule score_routed_experts:

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from babelscope.evidence.draws import shuffle_languages
+from babelscope.evidence.figures.routing import plot_routing, plot_routing_of_models
 from babelscope.evidence.routing import (
     MEANINGS,
     ROUTING_COLUMNS,
+    SUMMARY_COLUMNS,
     RoutingSettings,
     common_choices,
     overlap,
+    summarise_routing,
     tabulate_routing,
 )
 from babelscope.recording.counts import ActivationCounts
@@ -66,6 +69,19 @@ def test_values_are_those_computed_by_hand_and_layers_are_the_models():
     assert row(rows, statistic="shared_experts")["value"] == 2
     assert row(rows, statistic="specific_experts")["value"] == 2
     assert row(rows, statistic="dead_experts")["value"] == 0
+
+
+def test_models_are_summarised_by_layer_and_drawn():
+    even, odd = routers(np.array([[10, 10, 10, 10]])), routers(np.array([[20, 20, 0, 0]]))
+    rows = tabulate_routing([even, odd], ["en", "fr"], SETTINGS)
+    text = [{name: "" if value is None else str(value) for name, value in r.items()} for r in rows]
+    (summary,) = summarise_routing({"tiny": text})
+    assert set(summary) == set(SUMMARY_COLUMNS) and summary["layer"] == 1
+    assert summary["used_experts"] == pytest.approx(0.75) and summary["common_choices"] == pytest.approx(0.5)
+    assert summary["languages_apart"] > 0.1
+    assert [axis.get_xlabel() for axis in plot_routing(text, "tiny").axes] == ["layer"] * 3
+    labels = [line.get_label() for line in plot_routing_of_models({"a": text, "b": text}).axes[0].lines]
+    assert {"a", "b"} < set(labels)
 
 
 def test_blocks_without_tokens_change_nothing():

@@ -18,7 +18,8 @@ RUN_A_MODEL = {
 MATCH_UNITS = {"evaluate_ablations"}  # runs a model, and pairs units by means of scipy
 OTHERS = {path.stem for path in SCRIPTS.glob("*.py")} - RUN_A_MODEL - MATCH_UNITS
 READ_PEOPLE = {"summarise_annotations"}  # statsmodels brings pandas
-DRAW = {name for name in OTHERS if name.startswith(("plot_", "tabulate_", "compare_models", "judge_sweep"))}
+DRAWING = ("plot_", "tabulate_", "compare_models", "compare_routing", "judge_sweep")
+DRAW = {name for name in OTHERS if name.startswith(DRAWING)}
 # What is said of a job: the adaptors, and packages that importing them must not load.
 KINDS = {
     "model": (RUN_A_MODEL, {"transformers", "sklearn", "scipy", "pandas", "datasets", "matplotlib", "PIL"}),

@@ -36,6 +36,7 @@ MEANINGS: Mapping[str, str] = {
     "specific_experts": "experts that are high-frequency in exactly one language",
     "dead_experts": f"experts chosen for less than {DEAD_FREQUENCY:g} of the tokens of every language",
 }
+SUMMARY_COLUMNS = ("model", "layer", "languages_apart", "pairs_apart", *MEANINGS)
 
 
 @dataclass(frozen=True)
@@ -221,3 +222,38 @@ def _interval(values: np.ndarray) -> dict[str, float]:
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values[1:], [tail, 1 - tail])
     return {"value": float(values[0]), "low": float(low), "high": float(high)}
+
+
+def mean_by_layer(
+    rows: Sequence[Mapping[str, Any]], statistic: str, column: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Layers that have a statistic, and the mean of a column over its rows of each layer."""
+    chosen = [row for row in rows if row["statistic"] == statistic]
+    layers = sorted({int(row["layer"]) for row in chosen})
+    means = [np.mean([float(row[column]) for row in chosen if int(row["layer"]) == x]) for x in layers]
+    return np.array(layers), np.array(means)
+
+
+def summarise_routing(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows of ``results/models/routing.csv``: every statistic by model and layer, the mean over its rows.
+
+    ``languages_apart``: the mean null of ``common_choices`` less its mean value, 0 where languages are routed
+    alike; ``pairs_apart``: share of the pairs of languages with a p value of at most 5 %.
+
+    Parameters
+    ----------
+    tables : rows of ``routing.csv`` by model.
+    """
+    summary: list[dict[str, Any]] = []
+    for model, rows in tables.items():
+        values = {name: mean_by_layer(rows, name, "value") for name in MEANINGS}
+        layers, common = values["common_choices"]
+        found = {name: dict(zip(*pair, strict=True)) for name, pair in values.items()}
+        null = mean_by_layer(rows, "common_choices", "null")[1]
+        for at, layer in enumerate(layers):
+            pairs = [r for r in rows if r["statistic"] == "common_choices" and int(r["layer"]) == layer]
+            sure = np.mean([float(r["p_value"]) <= 1 - LEVEL for r in pairs])
+            row = {"model": model, "layer": int(layer), "languages_apart": float(null[at] - common[at])}
+            means = {name: float(found[name].get(layer, np.nan)) for name in MEANINGS}
+            summary.append(row | {"pairs_apart": float(sure)} | means)
+    return summary
