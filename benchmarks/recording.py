@@ -37,7 +37,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def peak_memory_mb(*, forget: bool = False) -> float:
-    """Peak of this process's memory, or of the GPU's where there is one; ``forget`` starts it anew."""
+    """Peak of this process's memory, or of the GPU's where there is one; ``forget`` starts again from now."""
     if torch.cuda.is_available():
         if forget:
             torch.cuda.reset_peak_memory_stats()

@@ -1,6 +1,6 @@
 """Targeted ablation: what a language loses without the experts and neurons that are specific to it.
 
-Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5, neurons/{lang}.h5, evidence/experts.csv.
+Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5, neurons/{lang}.h5, evidence/experts.json.
 Makes, for `full`: ablation/units.json (which units, and matched controls), ablation/{lang}.json, ablation.csv.
 """
 
@@ -13,7 +13,7 @@ rule choose_ablations:
         experts="results/{model}/experts.h5",
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
         neurons=collect("results/{{model}}/neurons/{lang}.h5", lang=LANGUAGES),
-        index="results/{model}/evidence/experts.csv",
+        index="results/{model}/evidence/experts.json",
     output:
         "results/{model}/ablation/units.json",
     log:
@@ -27,6 +27,7 @@ rule choose_ablations:
         runtime=growing(30),
     params:
         languages=LANGUAGES,
+        threshold=config["sharing"]["threshold"],
         n_controls=config["pruning"]["ablation_controls"],
         code=code_of("choose_ablations"),
     script:

@@ -1,7 +1,7 @@
 """Verdicts on the paper's claims, the page that shows them, and what two models agree on.
 
-Needs: evidence/ of every model, pruning/{lang}.json, pruning_speed.csv; for `full` pruning_frontier.csv. Makes:
-claims.csv and claims.html under results/{model}/, and results/models/ where there are two models or more.
+Needs: evidence/ of every model, pruning/{lang}.json, pruning_speed.json; for `full` pruning_frontier/{lang}.json. Makes:
+claims.csv, claims.json and claims.html under results/{model}/, and results/models/ where there are two models or more.
 """
 
 # The figures that claims.yaml names, each once.
@@ -39,9 +39,10 @@ rule judge_claims:
             then=[],
             otherwise=collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES),
         ),
-        speed=branch(ROUTED, then=[], otherwise="results/{model}/pruning_speed.csv"),
+        speed=branch(ROUTED, then=[], otherwise="results/{model}/pruning_speed.json"),
     output:
-        report(
+        record="results/{model}/claims.json",
+        table=report(
             "results/{model}/claims.csv",
             caption="../workflow/report/claims.rst",
             category="Claims",
@@ -55,6 +56,7 @@ rule judge_claims:
         "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
+        choice=CHOICE,
         code=code_of("judge_claims"),
     script:
         "../workflow/scripts/judge_claims.py"
@@ -63,7 +65,7 @@ rule judge_claims:
 rule write_claims_page:
     input:
         criteria=CLAIMS,
-        claims="results/{model}/claims.csv",
+        claims="results/{model}/claims.json",
         figures=collect("results/{{model}}/figures/{figure}.png", figure=PAGE_FIGURES),
         template=os.path.relpath(ROOT / "resources" / "templates" / "claims.html"),
     output:
@@ -80,6 +82,7 @@ rule write_claims_page:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
         code=code_of("write_claims_page"),
     script:
         "../workflow/scripts/write_claims_page.py"
@@ -88,7 +91,9 @@ rule write_claims_page:
 rule judge_frontier:
     input:
         criteria=CLAIMS,
-        frontier="results/{model}/pruning_frontier.csv",
+        frontier=collect(
+            "results/{{model}}/pruning_frontier/{lang}.json", lang=LANGUAGES
+        ),
     output:
         report(
             "results/{model}/evidence/frontier_claims.csv",
@@ -103,6 +108,7 @@ rule judge_frontier:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
         code=code_of("judge_frontier"),
     script:
         "../workflow/scripts/judge_frontier.py"
@@ -111,7 +117,7 @@ rule judge_frontier:
 rule compare_models:
     input:
         **{f"{m} replicates": f"results/{m}/evidence/replicates.h5" for m in MODELS},
-        **{f"{m} claims": f"results/{m}/claims.csv" for m in MODELS},
+        **{f"{m} claims": f"results/{m}/claims.json" for m in MODELS},
         languages=LANGUAGE_TABLE,
     output:
         agreement=report("results/models/agreement.csv", category="Models"),

@@ -1,6 +1,6 @@
 """Languages compared by their activation frequencies.
 
-Needs: results/{model}/activations/{lang}.h5 of all languages. Makes: frequency.h5, similarity.h5,
+Needs: results/{model}/activations/{lang}.h5 and tokens/{lang}.h5 of all languages. Makes: frequency.h5, similarity.h5,
 similarity_{measure}.csv, sharing.h5 and sharing.csv under results/{model}/.
 """
 
@@ -10,6 +10,7 @@ MEASURES = read_yaml(SCHEMA)["$defs"]["measure"]["enum"]
 rule compare_languages:
     input:
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+        tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
     output:
         frequency="results/{model}/frequency.h5",
         similarity="results/{model}/similarity.h5",
@@ -48,6 +49,7 @@ rule count_sharing:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
         threshold=config["sharing"]["threshold"],
         code=code_of("count_sharing"),
     script:
@@ -126,6 +128,8 @@ rule plot_sharing:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
+        threshold=config["sharing"]["threshold"],
         look=look(),
         code=code_of("plot_sharing"),
     script:

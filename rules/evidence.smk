@@ -37,6 +37,7 @@ rule bootstrap_languages:
         paper=PAPER,
         languages=LANGUAGE_TABLE,
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+        tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
     output:
         replicates="results/{model}/evidence/replicates.h5",
         pairs="results/{model}/evidence/similarity_intervals.csv",
@@ -48,6 +49,7 @@ rule bootstrap_languages:
             labels={"model": "{model}", "kind": "noise floor and tokens needed"},
         ),
         curve="results/{model}/evidence/learning_curve.csv",
+        intervals="results/{model}/evidence/intervals.json",
         trees="results/{model}/evidence/dendrograms.json",
         frequency="results/{model}/evidence/frequency_intervals.h5",
     log:
@@ -113,8 +115,10 @@ rule index_experts:
         **recordings_of([*CONTROLS, *PARTITIONS]),
         languages=LANGUAGE_TABLE,
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+        tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
     output:
         index="results/{model}/evidence/experts.csv",
+        experts="results/{model}/evidence/experts.json",
         classes=report(
             "results/{model}/evidence/expert_classes.csv",
             category="Evidence",
@@ -155,8 +159,10 @@ rule judge_recordings:
         replicates="results/{model}/evidence/replicates.h5",
         tests="results/{model}/evidence/families.h5",
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+        tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
     output:
         claims="results/{model}/evidence/recording_claims.csv",
+        verdicts="results/{model}/evidence/verdicts.json",
         robustness=report(
             "results/{model}/evidence/robustness.csv",
             category="Evidence",
@@ -196,14 +202,10 @@ rule plot_evidence:
         languages=LANGUAGE_TABLE,
         replicates="results/{model}/evidence/replicates.h5",
         tests="results/{model}/evidence/families.h5",
-        pairs="results/{model}/evidence/similarity_intervals.csv",
-        noise="results/{model}/evidence/noise_floor.csv",
-        curve="results/{model}/evidence/learning_curve.csv",
+        intervals="results/{model}/evidence/intervals.json",
         trees="results/{model}/evidence/dendrograms.json",
-        layers="results/{model}/evidence/layers.csv",
-        experts="results/{model}/evidence/experts.csv",
-        claims="results/{model}/evidence/recording_claims.csv",
-        robustness="results/{model}/evidence/robustness.csv",
+        experts="results/{model}/evidence/experts.json",
+        verdicts="results/{model}/evidence/verdicts.json",
     output:
         svg=collect("results/{{model}}/figures/{figure}.svg", figure=EVIDENCE_FIGURES),
         png=report(
@@ -220,6 +222,7 @@ rule plot_evidence:
         "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
+        threshold=config["sharing"]["threshold"],
         look=look(),
         code=code_of("plot_evidence"),
     script:

@@ -1,7 +1,7 @@
 """The model with high-frequency experts only, against the dense model.
 
 Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5. Makes: pruned/{target}.safetensors
-(which neurons stay, corrected columns), pruning/{lang}.json, pruning.csv, pruning_controls.csv and pruning_speed.csv; for `full` also
+(which neurons stay, corrected columns), pruning/{lang}.json, pruning.csv, pruning_controls.csv, pruning_speed.csv and .json; for `full` also
 pruning_matrix.csv (each language under every language's experts) and pruning_frontier.csv, under results/{model}/.
 """
 
@@ -122,7 +122,8 @@ rule measure_pruning_speed:
         tokens=f"results/{{model}}/tokens/{LANGUAGES[0]}.h5",
         plans=collect("results/{{model}}/pruned/{lang}.safetensors", lang=LANGUAGES),
     output:
-        report(
+        record="results/{model}/pruning_speed.json",
+        table=report(
             "results/{model}/pruning_speed.csv",
             caption="../workflow/report/pruning_speed.rst",
             category="Pruning",
@@ -144,6 +145,7 @@ rule measure_pruning_speed:
     params:
         languages=LANGUAGES,
         models=config["pruning"]["speed_models"],
+        choice=CHOICE,
         compute=compute_settings,
         code=code_of("measure_pruning_speed"),
     script:
@@ -332,6 +334,7 @@ rule export_pruned:
     params:
         dtype=lambda wildcards: definition(wildcards)["dtype"],
         languages=lambda wildcards: TARGETS[wildcards.target],
+        choice=CHOICE,
         code=code_of("export_pruned"),
     script:
         "../workflow/scripts/export_pruned.py"

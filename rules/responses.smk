@@ -8,6 +8,12 @@ responses/{lang}.jsonl, responses.csv, annotation/{lang}.html, annotations.csv u
 include: "inputs/responses.smk"
 
 
+if workflow.is_main_process:
+    with errors_in_one_line():
+        for model in MODELS:
+            annotation_files(SimpleNamespace(model=model))
+
+
 rule generate_responses:
     input:
         model="results/{model}/model.json",
@@ -33,6 +39,7 @@ rule generate_responses:
             key: config["responses"][key]
             for key in ("prompts", "prompt_tokens", "new_tokens")
         },
+        choice=CHOICE,
         seed=config["seed"],
         code=code_of("generate_responses"),
     script:
@@ -85,6 +92,7 @@ rule write_annotation_page:
 rule summarise_annotations:
     input:
         annotations=annotation_files,
+        responses=judged_responses,
     output:
         "results/{model}/annotations.csv",
     log:
@@ -92,6 +100,9 @@ rule summarise_annotations:
     conda:
         "../envs/babelscope.yaml"
     params:
+        languages=LANGUAGES,
+        judged=config["responses"]["judged"],
+        seed=config["seed"],
         code=code_of("summarise_annotations"),
     script:
         "../workflow/scripts/summarise_annotations.py"

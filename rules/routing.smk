@@ -14,6 +14,7 @@ ROUTING_FULL = collect("results/{model}/routed_pruning.csv", model=MODELS)
 rule tabulate_routing:
     input:
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
+        tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
     output:
         report(
             "results/{model}/routing.csv",

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 # Idle OpenMP threads sleep instead of spinning: where two jobs share cores, spinning makes both ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -53,7 +55,7 @@ LANGUAGE_NAMES = {
 }
 
 EMBEDDED = read_yaml(ROOT / "config" / "config.yaml")
-try:
+with errors_in_one_line():
     refuse_duplicate_keys(filter(os.path.exists, dict.fromkeys(workflow.configfiles)))
     # A project that uses this one as a module gives the keys that differ.
     config = merge_config(EMBEDDED, config)
@@ -65,10 +67,6 @@ try:
             config["model_definitions"][model],
             f"results/{model}/model.json",
         )
-except BabelscopeError as error:
-    # raised, it would be followed by lines of this file
-    logger.error(str(error))
-    sys.exit(1)
 validate(config, str(SCHEMA))
 
 MODELS = config["models"]

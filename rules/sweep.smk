@@ -68,6 +68,7 @@ if SWEEP_SCALES:
     rule judge_sweep:
         input:
             **recordings_of(SWEEP_SCALES),
+            tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
             paper=PAPER,
             criteria=CLAIMS,
             languages=str(LANGUAGE_TABLE),
@@ -82,6 +83,7 @@ if SWEEP_SCALES:
                     "kind": "sweep of experts and active share",
                 },
             ),
+            record="results/{model}/evidence/sweep.json",
             agreement="results/{model}/evidence/sweep_agreement.csv",
         log:
             "logs/{model}/judge_sweep.log",
@@ -105,8 +107,8 @@ if SWEEP_SCALES:
 
     rule plot_sweep:
         input:
-            claims="results/{model}/evidence/recording_claims.csv",
-            sweep="results/{model}/evidence/sweep.csv",
+            verdicts="results/{model}/evidence/verdicts.json",
+            sweep="results/{model}/evidence/sweep.json",
         output:
             svg="results/{model}/figures/evidence_sweep.svg",
             png=report(
@@ -123,6 +125,7 @@ if SWEEP_SCALES:
         conda:
             "../envs/babelscope.yaml"
         params:
+            languages=LANGUAGES,
             look=look(),
             code=code_of("plot_sweep"),
         script:

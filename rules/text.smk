@@ -8,7 +8,13 @@ results/{model}/tokens/{lang}.h5.
 include: "inputs/text.smk"
 
 
-from babelscope.text.sources import ending_of
+from babelscope.text.sources import ending_of, require_printable
+
+if workflow.is_main_process:
+    # Snakemake passes over an error of an input function where the output is there from before.
+    with errors_in_one_line():
+        for lang in LANGUAGES:
+            corpus_files(SimpleNamespace(lang=lang))
 
 
 rule sample_corpus:

@@ -239,3 +239,18 @@ def assert_same_datasets(path: Path, other: Path) -> None:
 def _without_times(path: Path) -> list[str]:
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if "tokens per second" not in line]
+
+
+def annotation_export(items: Sequence[Any], **said: str) -> dict[str, Any]:
+    """What an annotation page exports when all its items are judged ``left``."""
+    from babelscope.responses.page import compute_items_digest
+
+    about = {"model": "tiny", "language": "en", "annotator": "Ada"} | said
+    return {
+        "format": "babelscope/annotation",
+        "format_version": 1,
+        **about,
+        "items_digest": compute_items_digest(about["model"], about["language"], items),
+        "items": [{"id": i.id, "key": i.key, "text_sha256": i.text_sha256} for i in items],
+        "judgements": [{"id": i.id, "judgement": "left"} for i in items],
+    }

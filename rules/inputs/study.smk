@@ -30,6 +30,16 @@ def workflow_folder(rules_folder):
     return folder / Path(rules_folder.path).parent
 
 
+@contextmanager
+def errors_in_one_line():
+    """End with the message of a user's mistake alone: raised, it would be followed by lines of the rule file."""
+    try:
+        yield
+    except BabelscopeError as error:
+        logger.error(str(error))
+        sys.exit(1)
+
+
 def code_of(rule_name):
     """Digest of the code that a rule's script depends on; a parameter of every rule."""
     return shared_digest(

@@ -15,6 +15,7 @@ def corpus_files(wildcards):
         for path in glob.glob(pattern.replace("{lang}", wildcards.lang), recursive=True)
         if Path(path).is_file()
     )
+    require_printable(paths)
     if "columns" not in corpus_source(wildcards):
         for path in paths:
             ending_of(Path(path))

@@ -6,13 +6,9 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from tests.support import ROOT
 from tests.tiny import save_model
-
-from babelscope.comparison.frequency import write_frequency
-from babelscope.recording.counts import ActivationCounts, write_activations
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "docs").glob("*.ipynb"))
 
@@ -21,9 +17,11 @@ def cells(name):
     return json.loads((ROOT / "docs" / name).read_text(encoding="utf-8"))["cells"]
 
 
-def run(name, folder):
+def run(name, folder, model="gemma-3-270m"):
     """Output of a notebook's cells, one after the other, in a folder."""
     code = ["".join(cell["source"]) for cell in cells(name) if cell["cell_type"] == "code"]
+    assert sum(cell.count("gemma-3-270m") for cell in code) == 1
+    code = [cell.replace("gemma-3-270m", model) for cell in code]
     # the one line that is no Python: a Jupyter shows figures in place
     assert "\n".join(code).count("\n%") + code[0].startswith("%matplotlib inline\n") == 1
     code[0] = code[0].removeprefix("%matplotlib inline\n")
@@ -46,24 +44,15 @@ def test_a_notebook_is_committed_without_outputs(name):
     assert not any(cell.get("outputs") for cell in cells(name))
 
 
-def test_the_notebook_of_results_has_three_cells_and_reads_a_finished_study(tmp_path):
-    folder = tmp_path / "results" / "gemma-3-270m"
-    codes, rng, top_k = ["en", "fr", "hi"], np.random.default_rng(0), 4
-    frequency = []
-    for code in codes:
-        active = np.array([rng.permutation(12)[:top_k] for _ in range(50)])
-        n_active = np.bincount(active.ravel(), minlength=12).reshape(1, 2, 6)
-        counts = ActivationCounts(n_active, np.array([50]), top_k)
-        says = {"model": "gemma-3-270m", "language": code, "variant": "main"}
-        digests = {"experts_sha256": "0", "documents_sha256": "0"}
-        write_activations(folder / "activations" / f"{code}.h5", counts, **says, **digests)
-        frequency.append(counts.frequency)
-    write_frequency(folder / "frequency.h5", np.stack(frequency), codes, "gemma-3-270m")
+def test_the_notebook_of_results_has_three_cells_and_reads_a_finished_study(finished_study, tmp_path):
+    """The folder that a reader has after ``make run``, with the tiny model in the notebook's one path."""
+    (tmp_path / "results").symlink_to(finished_study / "results")
     assert sum(cell["cell_type"] == "code" for cell in cells("results.ipynb")) == 3
-    output = run("results.ipynb", tmp_path)
-    assert "3 languages, 2 layers of 6 experts" in output
+    output = run("results.ipynb", tmp_path, model="tiny")
+    assert "2 languages, 2 layers of 8 experts" in output
     shared = [int(line.split()[-2]) for line in output.splitlines() if line.startswith("high-frequency")]
-    assert len(shared) == 4 and sum(shared) == 12
+    table = (finished_study / "results" / "tiny" / "sharing.csv").read_text(encoding="utf-8")
+    assert shared == [int(line.split(",")[1]) for line in table.splitlines()[1:]]
 
 
 def test_the_notebook_without_a_workflow_makes_experts_counts_similarity_and_losses(tmp_path):

@@ -1,35 +1,44 @@
 """A finished study is attacked file by file: nothing that was cut, changed or swapped goes on.
 
-Tables and figures are not among the files: they are for people, and what still reads a table is named in
-docs/robustness.md.
+Tables and figures are not among the files: they are for people, and no rule reads them.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from tests.support import read_config
 
 from babelscope.comparison.frequency import read_frequency
 from babelscope.comparison.sharing import read_sharing
 from babelscope.comparison.similarity import read_similarity
+from babelscope.evidence.claims import read_claims
+from babelscope.evidence.draws import read_frequency_intervals
 from babelscope.evidence.families import read_family_tests
-from babelscope.evidence.intervals import read_dendrograms
+from babelscope.evidence.intervals import INTERVALS, read_dendrograms
 from babelscope.evidence.replicates import read_replicates
+from babelscope.evidence.robustness import VERDICTS
 from babelscope.experts.layer_file import assemble_layers
 from babelscope.experts.partition import read_partition
-from babelscope.files.hdf5 import read_h5
-from babelscope.files.record import read_record
+from babelscope.files import hdf5, record
+from babelscope.files.record import read_lines, read_record, write_lines
+from babelscope.files.whole import write_json
 from babelscope.model.info import read_model_info
+from babelscope.pruning import pruned_model
 from babelscope.pruning.pruned_model import read_plan
-from babelscope.pruning.tables import PRUNING
+from babelscope.pruning.tables import EXPERT_CLASSES, PRUNING, read_speed
 from babelscope.recording.counts import read_activations
 from babelscope.recording.neurons import read_neurons
 from babelscope.study.errors import BabelscopeError
-from babelscope.text.documents import read_documents
+from babelscope.text.documents import CORPUS, read_documents
 from babelscope.text.tokens import read_tokens
 
 
@@ -40,6 +49,7 @@ class Reader:
         self.root, self.base = study / "results", study / "results" / "tiny"
         config = read_config(study)
         self.codes, self.definitions = config["languages"], config["model_definitions"]
+        self.asked = {"model": "tiny", "languages": self.codes}
         self.info = read_model_info(self.base / "model.json", self.definitions)
         self.layers = [str(self.base / "experts" / f"layer_{i:02d}.h5") for i in range(self.info.n_layers)]
 
@@ -62,26 +72,27 @@ class Reader:
         elif place[1] == "neurons":
             read_neurons(path, **said)
         elif place[1] == "pruned":
-            list(read_plan(path, self.info, path.stem).down)
+            choice = {"method": "threshold", "threshold": 0.05, "share": 0.6}
+            list(read_plan(path, self.info, path.stem, **choice).down)
         elif place[1] == "pruning":
             read_record(path, PRUNING, **said)
         else:
             {
                 "model.json": lambda: read_model_info(path, self.definitions),
                 "experts.h5": lambda: read_partition(path, self.info),
-                "frequency.h5": lambda: read_frequency(path, "tiny"),
-                "similarity.h5": lambda: read_similarity(path, "tiny"),
-                "sharing.h5": lambda: read_sharing(path, "tiny"),
+                "frequency.h5": lambda: read_frequency(path, "tiny", self.codes),
+                "similarity.h5": lambda: read_similarity(path, "tiny", self.codes),
+                "sharing.h5": lambda: read_sharing(path, "tiny", self.codes, 0.05),
                 "replicates.h5": lambda: read_replicates(path, "tiny", self.codes),
-                "families.h5": lambda: read_family_tests(path, "tiny"),
+                "families.h5": lambda: read_family_tests(path, "tiny", self.codes),
                 "dendrograms.json": lambda: read_dendrograms(path, "tiny", self.codes),
-                "frequency_intervals.h5": lambda: self._intervals(path),
+                "frequency_intervals.h5": lambda: read_frequency_intervals(path, "tiny", self.codes),
+                "claims.json": lambda: read_claims(path, "tiny", self.codes),
+                "pruning_speed.json": lambda: read_speed(path, "tiny", self.codes),
+                "intervals.json": lambda: read_record(path, INTERVALS, **self.asked),
+                "verdicts.json": lambda: read_record(path, VERDICTS, **self.asked),
+                "experts.json": lambda: read_record(path, EXPERT_CLASSES, **self.asked, threshold=0.05),
             }[path.name]()
-
-    def _intervals(self, path: Path) -> None:
-        from babelscope.evidence.draws import FREQUENCY_INTERVALS
-
-        read_h5(path, FREQUENCY_INTERVALS, model="tiny")
 
     def files(self) -> list[Path]:
         """All files that a rule or a reader of the library reads back."""
@@ -97,6 +108,33 @@ def changed(content: bytes) -> dict[str, bytes]:
         at = int(len(content) * share)
         flips[f"bit at {share:.0%}"] = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
     return cuts | flips
+
+
+def of_an_older_version(path: Path) -> bytes:
+    """The same file as a Babelscope before this one would have written it, with a seal that fits."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            file.attrs["format_version"] -= 1
+        with open(path, "r+b") as file:
+            seal = hdf5._seal(file)
+            file.seek(0)
+            file.write(seal)
+    elif path.suffix == ".json":
+        value = json.loads(path.read_text(encoding="utf-8"))
+        value["format_version"] -= 1
+        del value["seal"]
+        write_json(path, {**value, "seal": record._digest(value)})
+    elif path.suffix == ".jsonl":
+        older = replace(CORPUS, version=CORPUS.version - 1)
+        write_lines(path, older, read_lines(path, CORPUS), language=path.stem)
+    else:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata["format_version"] = str(int(metadata["format_version"]) - 1)
+        del metadata["seal"]
+        save_file(tensors, path, metadata | {"seal": pruned_model._seal(metadata)})
+    return path.read_bytes()
 
 
 @pytest.fixture
@@ -117,7 +155,8 @@ def test_no_damaged_file_goes_on(reader, tmp_path, record_property):
     for path in reader.files():
         kept = shutil.copy2(path, tmp_path / "kept")
         try:
-            for attack, content in changed(path.read_bytes()).items():
+            attacks = changed(path.read_bytes()) | {"older version": of_an_older_version(path)}
+            for attack, content in attacks.items():
                 path.write_bytes(content)
                 count["cases"] += 1
                 with pytest.raises(BabelscopeError) as caught:
@@ -153,6 +192,21 @@ def test_no_file_passes_for_another_of_its_kind(reader, tmp_path, record_propert
                 count["refused"] += 1
     record_property("swaps", dict(count))
     assert count["cases"] == count["refused"] >= 30
+
+
+def test_files_of_another_configuration_are_refused(reader):
+    others = {
+        "sharing.h5": lambda path: read_sharing(path, "tiny", reader.codes, 0.1),
+        "frequency.h5": lambda path: read_frequency(path, "tiny", ["en", "fr"]),
+        "similarity.h5": lambda path: read_similarity(path, "tiny", ["hi", "en"]),
+        "evidence/families.h5": lambda path: read_family_tests(path, "tiny", ["en"]),
+        "evidence/experts.json": lambda path: read_record(path, EXPERT_CLASSES, threshold=0.1),
+        "pruned/en.safetensors": lambda path: read_plan(path, reader.info, "en", threshold=0.1),
+        "pruning/en.json": lambda path: read_record(path, PRUNING, method="most_frequent"),
+    }
+    for name, read in others.items():
+        with pytest.raises(BabelscopeError, match=r"made with .* = .*, this run has"):
+            read(reader.base / name)
 
 
 def test_two_variants_of_one_language_do_not_pass_for_each_other(reader):

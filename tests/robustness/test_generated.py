@@ -14,11 +14,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import ROOT
+from tests.support import ROOT, annotation_export
 
 from babelscope.comparison.frequency import read_frequency, write_frequency
 from babelscope.model.folder import read_header
-from babelscope.responses.page import compute_items_digest, make_items, read_annotation
+from babelscope.responses.page import make_items, read_annotation
 from babelscope.study import configuration
 from babelscope.study.configuration import check_config
 from babelscope.study.errors import BabelscopeError
@@ -139,17 +139,7 @@ def test_any_header_of_a_checkpoint(tmp_path_factory, header, rest, length):
 def an_export() -> dict[str, Any]:
     """What a page exports when both of its items are judged."""
     rows = [{"id": str(i), "prompt": "p", "dense": f"d{i}", "pruned": f"q{i}"} for i in range(2)]
-    items = make_items(rows, language="en", seed=0)
-    return {
-        "format": "babelscope/annotation",
-        "format_version": 1,
-        "model": "tiny",
-        "language": "en",
-        "annotator": "Ada",
-        "items_digest": compute_items_digest("tiny", "en", items),
-        "items": [{"id": i.id, "key": i.key, "text_sha256": i.text_sha256} for i in items],
-        "judgements": [{"id": i.id, "judgement": "left"} for i in items],
-    }
+    return annotation_export(make_items(rows, language="en", seed=0))
 
 
 @given(st.sampled_from(places(an_export())), values)
@@ -182,10 +172,7 @@ def test_any_bytes_as_text(tmp_path_factory, ending, data):
 @pytest.mark.parametrize("language", ["=cmd|' /C calc'!A0", "@SUM(1)", "\x1b[2Jen", "-1"])
 def test_a_language_that_a_spreadsheet_or_terminal_would_run_is_refused(tmp_path, language):
     items = make_items([{"id": "0", "prompt": "p", "dense": "d", "pruned": "q"}], language="en", seed=0)
-    digest = compute_items_digest("tiny", language, items)
-    listed = [{"id": i.id, "key": i.key, "text_sha256": i.text_sha256} for i in items]
-    forged = an_export() | {"language": language, "items_digest": digest, "items": listed}
-    forged["judgements"] = [{"id": "0", "judgement": "left"}]
+    forged = annotation_export(items, language=language)
     (tmp_path / "export.json").write_text(json.dumps(forged), encoding="utf-8")
     with pytest.raises(BabelscopeError, match="is no language code"):
         read_annotation(tmp_path / "export.json")

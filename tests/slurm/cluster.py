@@ -8,12 +8,10 @@ socket another.
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,21 +19,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.slurm.configuration import PASSWORD, commands, environment, write_configuration
+
 PACKAGES = "slurmctld slurmd slurm-client munge slurmdbd slurm-wlm-mysql-plugin mariadb-server"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "sbatch", "sacct")
 ACCOUNT = "study"
-GPU_MODEL = "fake"
 DAEMONS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd")
 WITHOUT_ACCOUNTING = ("munged", "slurmctld", "slurmd")
 
 _CONF_LINKS = ("slurm.conf", "gres.conf", "slurmdbd.conf")
 _ETC = Path("/etc/slurm")
-_PASSWORD = "loopback"  # of a database that lives as long as the test
 
 
 def why_absent() -> str:
     """Why no cluster can be started on this machine; empty where it can."""
-    lacking = [name for name in PROGRAMS if not shutil.which(name, path=_environment()["PATH"])]
+    lacking = [name for name in PROGRAMS if not shutil.which(name, path=environment()["PATH"])]
     if lacking:
         return f"{', '.join(lacking)} not installed: apt-get install {PACKAGES}"
     if os.geteuid() != 0:
@@ -81,7 +79,7 @@ class Cluster:
 
     def command(self, *args: str, timeout: float = 30) -> str:
         """Standard output of one of SLURM's commands."""
-        done = subprocess.run(args, capture_output=True, text=True, timeout=timeout, env=_environment())
+        done = subprocess.run(args, capture_output=True, text=True, timeout=timeout, env=environment())
         if done.returncode:
             raise RuntimeError(f"{shlex.join(args)}: {done.stderr.strip() or done.returncode}")
         return done.stdout
@@ -134,11 +132,11 @@ class Cluster:
         (self.folder / "run" / f"{daemon}.pid").unlink(missing_ok=True)
         with open(self.folder / "log" / f"{daemon}.out", "ab") as log:
             subprocess.Popen(
-                _commands(self.folder)[daemon],
+                commands(self.folder)[daemon],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,
             )
         wait_until(lambda: self.pid(daemon) is not None, 30, f"start of {daemon}: see {self.folder}/log")
@@ -184,7 +182,7 @@ def running_cluster(folder: Path, *, accounting: bool = True, n_cpus: int = 8) -
     for name in ("etc", "run", "log", "state", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     cluster = Cluster(folder, DAEMONS if accounting else WITHOUT_ACCOUNTING)
-    _write_configuration(folder, accounting, n_cpus)
+    write_configuration(folder, accounting, n_cpus)
     links = [_ETC / path.name for path in (folder / "etc").glob("*.conf")]
     try:
         for link in links:
@@ -241,12 +239,6 @@ def _lives(pid: int) -> bool:
     return state not in ("Z", "X")
 
 
-def _environment() -> dict[str, str]:
-    """This process's environment, without SLURM's variables and with the folders of daemons."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
-    return kept | {"PATH": f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"}
-
-
 def _record(row: list[str]) -> JobRecord:
     job_id, name, comment, state, n_cpus, memory, tres, partition, account, limit = row
     requested = dict(item.split("=", 1) for item in tres.split(",") if "=" in item)
@@ -265,68 +257,10 @@ def _record(row: list[str]) -> JobRecord:
     )
 
 
-def _commands(folder: Path) -> dict[str, list[str]]:
-    run, log = folder / "run", folder / "log"
-    return {
-        "munged": [
-            "munged",
-            f"--key-file={folder}/etc/munge.key",
-            f"--pid-file={run}/munged.pid",
-            f"--log-file={log}/munged.log",
-            f"--seed-file={folder}/state/munge.seed",
-        ],
-        "mariadbd": [
-            "mariadbd",
-            "--no-defaults",
-            "--user=root",
-            f"--datadir={folder}/database",
-            "--bind-address=127.0.0.1",
-            "--port=16806",
-            f"--socket={run}/mariadbd.sock",
-            f"--pid-file={run}/mariadbd.pid",
-            "--skip-name-resolve",
-            "--innodb-lock-wait-timeout=900",
-        ],
-        "slurmdbd": ["slurmdbd"],
-        "slurmctld": ["slurmctld", "-f", f"{folder}/etc/slurm.conf"],
-        "slurmd": ["slurmd", "-f", f"{folder}/etc/slurm.conf"],
-    }
-
-
-def _write_configuration(folder: Path, accounting: bool, n_cpus: int) -> None:
-    host = socket.gethostname().split(".")[0]
-    etc, run = folder / "etc", folder / "run"
-    key = etc / "munge.key"
-    key.write_bytes(secrets.token_bytes(1024))
-    key.chmod(0o600)
-    Path("/run/munge").mkdir(mode=0o755, exist_ok=True)
-    for number in range(2):
-        device = run / f"gpu{number}"
-        if not device.exists():
-            os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
-    store = "AccountingStorageType=accounting_storage/none"
-    if accounting:
-        store = _ACCOUNTED
-        (etc / "slurmdbd.conf").write_text(
-            _SLURMDBD_CONF.format(host=host, folder=folder, password=_PASSWORD)
-        )
-        (etc / "slurmdbd.conf").chmod(0o600)
-        subprocess.run(
-            ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={folder}/database"],
-            check=True,
-            capture_output=True,
-            env=_environment(),
-        )
-    conf = _SLURM_CONF.format(host=host, folder=folder, n_cpus=n_cpus, gpu=GPU_MODEL, store=store)
-    (etc / "slurm.conf").write_text(conf)
-    gres = f"AutoDetect=off\nNodeName={host} Name=gpu Type={GPU_MODEL} File={run}/gpu[0-1]\n"
-    (etc / "gres.conf").write_text(gres)
-
-
 def _make_database(folder: Path) -> bool:
     sql = (
         "CREATE DATABASE IF NOT EXISTS slurm_acct_db;"
-        f"CREATE OR REPLACE USER slurm@'127.0.0.1' IDENTIFIED BY '{_PASSWORD}';"
+        f"CREATE OR REPLACE USER slurm@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';"
         "GRANT ALL ON slurm_acct_db.* TO slurm@'127.0.0.1';"
     )
     command = ["mariadb", "--no-defaults", f"--socket={folder}/run/mariadbd.sock", "-u", "root", "-e", sql]
@@ -347,69 +281,3 @@ def _add_account(cluster: Cluster) -> None:
     cluster.command(
         "sacctmgr", "-i", "add", "user", "root", f"Account={ACCOUNT}", f"DefaultAccount={ACCOUNT}"
     )
-
-
-_ACCOUNTED = """\
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort=16819
-AccountingStoreFlags=job_comment
-AccountingStorageTRES=gres/gpu
-"""
-
-_SLURMDBD_CONF = """\
-AuthType=auth/munge
-DbdHost={host}
-DbdAddr=127.0.0.1
-DbdPort=16819
-SlurmUser=root
-LogFile={folder}/log/slurmdbd.log
-PidFile={folder}/run/slurmdbd.pid
-StorageType=accounting_storage/mysql
-StorageHost=127.0.0.1
-StoragePort=16806
-StorageUser=slurm
-StoragePass={password}
-StorageLoc=slurm_acct_db
-"""
-
-_SLURM_CONF = """\
-ClusterName=babelscope
-SlurmctldHost={host}(127.0.0.1)
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-CredType=cred/munge
-CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
-SlurmctldPort=16817
-SlurmdPort=16818
-SrunPortRange=16830-16930
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/run/slurmctld.pid
-SlurmdPidFile={folder}/run/slurmd.pid
-SlurmctldLogFile={folder}/log/slurmctld.log
-SlurmdLogFile={folder}/log/slurmd.log
-ProctrackType=proctrack/pgid
-TaskPlugin=task/none
-SwitchType=switch/none
-MpiDefault=none
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=2
-JobAcctGatherParams=OverMemoryKill
-ReturnToService=2
-SlurmdParameters=config_overrides
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-DefMemPerCPU=200
-SchedulerParameters=bf_interval=2,sched_interval=2,sched_min_interval=100000,batch_sched_delay=0
-MinJobAge=600
-KillWait=2
-MaxArraySize=1001
-GresTypes=gpu
-{store}
-NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs={n_cpus} RealMemory=64000 \\
-  Gres=gpu:{gpu}:2 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=24:00:00 DefaultTime=00:10:00 State=UP
-PartitionName=gpu Nodes={host} MaxTime=24:00:00 DefaultTime=00:10:00 State=UP
-"""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.slurm.cluster import ACCOUNT, GPU_MODEL, Cluster, JobRecord, running_cluster, why_absent
+from tests.slurm.cluster import ACCOUNT, Cluster, JobRecord, running_cluster, why_absent
+from tests.slurm.configuration import GPU_MODEL
 from tests.support import ROOT, make_study
 
 SITE = {

@@ -56,7 +56,7 @@ def test_tables_of_claims_families_and_distances_say_what_their_files_hold(finis
     folder = finished_study / "results" / "tiny"
     main = MainStudy(
         read_replicates(folder / "evidence" / "replicates.h5", "tiny", ["en", "hi"]),
-        read_family_tests(folder / "evidence" / "families.h5", "tiny"),
+        read_family_tests(folder / "evidence" / "families.h5", "tiny", ["en", "hi"]),
     )
     paper = json.loads((ROOT / "resources" / "paper.json").read_text(encoding="utf-8"))
     of_recordings = main.main_rows(CRITERIA, paper)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tests.support import ROOT, make_study, planned_jobs, run_snakemake
+from tests.support import ROOT, annotation_export, make_study, planned_jobs, run_snakemake
 
 LANGUAGES = ("en", "hi")
 N_LAYERS, D_FF, N_EXPERTS, TOP_K = 2, 24, 8, 4
@@ -203,9 +203,22 @@ def test_full_target_paper_configuration_and_first_look_make_a_plan(tmp_path):
     assert sum(rule == "record_activations" for rule, _ in first_look) == 3
 
 
+def summarised_annotation(study):
+    """Languages of ``annotations.csv``, when somebody has judged the page of one."""
+    from babelscope.responses.page import make_items, read_judged
+
+    judged = read_judged(results(study) / "responses" / "hi.jsonl", "pruned", model="tiny", language="hi")
+    export = annotation_export(make_items(judged, language="hi", seed=0), language="hi")
+    (study / "annotations" / "tiny").mkdir(parents=True)
+    (study / "annotations" / "tiny" / "ada.json").write_text(json.dumps(export), encoding="utf-8")
+    run_snakemake(study, "results/tiny/annotations.csv", check=True)
+    return {row["language"] for row in read_csv(results(study) / "annotations.csv")}
+
+
 def test_what_full_adds_and_an_exported_model(study):
     tables = [
-        f"results/tiny/{name}.csv" for name in ("responses", "pruning_matrix", "pruning_frontier", "ablation")
+        f"results/tiny/{name}.csv"
+        for name in ("responses", "pruning_matrix", "evidence/frontier_claims", "ablation")
     ]
     run_snakemake(study, "export_hi", "results/tiny/annotation/hi.html", *tables, check=True)
     matrix = read_csv(results(study) / "pruning_matrix.csv")
@@ -236,6 +249,9 @@ def test_what_full_adds_and_an_exported_model(study):
         *("prompt", "dense", "pruned", "compensated", "mode", "id"),
         *("model", "language", "seal"),
     }
+    claims = read_csv(results(study) / "evidence" / "frontier_claims.csv")
+    assert {"random.random_loss_at:50", "layer_rates.layer_rates_at:90"} <= {row["id"] for row in claims}
+    assert summarised_annotation(study) == {"hi", "all"}
     page = (results(study) / "annotation" / "hi.html").read_text(encoding="utf-8")
     assert "<script" in page and "http" not in page.split("<script")[0].replace("http-equiv", "")
     from babelscope.pruning.export import load_exported

@@ -11,7 +11,7 @@ def main(job: Job) -> None:
     files, codes = JobFiles(job), job.params.languages
     units = dict(zip(codes, job.input.neurons, strict=True))
     asked = (files.info, files.partition, job.input.index, files.frequencies(codes), units)
-    rows = read_ablations(*asked, n_controls=job.params.n_controls)
+    rows = read_ablations(*asked, threshold=job.params.threshold, n_controls=job.params.n_controls)
     said = {"model": files.info.name, "languages": list(codes)}
     write_record(job.output[0], ABLATION_UNITS, {"rows": rows}, **said)
 

@@ -2,13 +2,13 @@
 
 from babelscope.comparison.frequency import write_frequency
 from babelscope.comparison.similarity import compare_languages, stack_frequencies, write_similarity
-from babelscope.recording.counts import read_recordings
+from babelscope.recording.recordings import Recordings
 from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
     languages, model = list(job.params.languages), job.wildcards.model
-    counts = read_recordings(job.input.activations, model, languages)
+    counts = Recordings(job).main
     frequency, n_tokens = stack_frequencies(counts)
     similarity = compare_languages(frequency, n_tokens)
     write_frequency(job.output.frequency, frequency, languages, model, counts[0].layers)

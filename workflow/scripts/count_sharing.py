@@ -7,7 +7,7 @@ from babelscope.study.job import Job, run_job
 
 def main(job: Job) -> None:
     model, threshold = job.wildcards.model, job.params.threshold
-    frequency, languages = read_frequency(job.input.frequency, model)
+    frequency, languages = read_frequency(job.input.frequency, model, job.params.languages)
     sharing = count_sharing(frequency, threshold)
     write_sharing(job.output.sharing, job.output.table, sharing, languages, model, threshold)
 

@@ -11,7 +11,7 @@ from babelscope.study.job import Job, run_job
 
 def main(job: Job) -> None:
     files, lang, p = JobFiles(job), job.wildcards.lang, job.params
-    plan, controls = read_plan(job.input.plan, files.info, lang), ControlSettings(**p.controls)
+    plan, controls = read_plan(job.input.plan, files.info, lang, **p.choice), ControlSettings(**p.controls)
     asked = (files.corpus, files.partition, plan, files.frequency, lang, controls)
     result = evaluate_language(files.info, files.compute, *asked)
     write_record(job.output[0], PRUNING, result, language=lang, model=files.info.name, **p.choice)

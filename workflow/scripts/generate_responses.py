@@ -9,7 +9,7 @@ from babelscope.study.job import Job, run_job
 
 def main(job: Job) -> None:
     files, p = JobFiles(job), job.params
-    plan = read_plan(job.input.plan, files.info, job.wildcards.lang)
+    plan = read_plan(job.input.plan, files.info, job.wildcards.lang, **p.choice)
     lines = generate_responses(files.info, files.compute, files.corpus, plan, **p.responses, seed=p.seed)
     write_responses(job.output[0], lines, model=files.info.name, language=job.wildcards.lang)
 

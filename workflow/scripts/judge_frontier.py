@@ -2,13 +2,15 @@
 
 from babelscope.evidence.claims import CLAIM_COLUMNS, read_criteria
 from babelscope.evidence.pruning_claims import judge_frontier
-from babelscope.files.tables import read_table, write_table
+from babelscope.files.tables import write_table
+from babelscope.pruning.tables import FRONTIER, read_languages_of, rows_of
 from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
-    frontier = read_table(job.input.frontier, ("language", "method", "share", "nll"))
-    write_table(job.output[0], judge_frontier(read_criteria(job.input.criteria), frontier), CLAIM_COLUMNS)
+    found = read_languages_of(job.input.frontier, FRONTIER, job.wildcards.model, job.params.languages)
+    rows = judge_frontier(read_criteria(job.input.criteria), rows_of(found))
+    write_table(job.output[0], rows, CLAIM_COLUMNS)
 
 
 run_job(main, globals())

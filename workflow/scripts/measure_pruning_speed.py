@@ -12,9 +12,9 @@ from babelscope.study.job import Job, run_job
 
 def main(job: Job) -> None:
     files, p = JobFiles(job), job.params
-    plans = read_plans(job.input.plans, files.info, p.languages)
-    text = files.read_corpus(job.input.tokens, p.languages[0]).token_ids
-    write_speed(job.output[0], time_plans(files.info, files.compute, plans, text, p.models))
+    plans = read_plans(job.input.plans, files.info, p.languages, **p.choice)
+    asked = (plans, files.read_corpus(job.input.tokens, p.languages[0]).token_ids, p.models)
+    write_speed(job.output, time_plans(files.info, files.compute, *asked), files.info.name, p.languages)
 
 
 run_job(main, globals())

@@ -7,9 +7,9 @@ from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
-    look = Look(**job.params.look)
-    n_languages_high, languages, threshold = read_sharing(job.input.sharing, job.wildcards.model)
-    figure = plot_sharing(n_languages_high, len(languages), threshold, job.wildcards.model, look)
+    look, model, p = Look(**job.params.look), job.wildcards.model, job.params
+    n_languages_high, languages, _ = read_sharing(job.input.sharing, model, p.languages, p.threshold)
+    figure = plot_sharing(n_languages_high, len(languages), p.threshold, model, look)
     save_figure(figure, [job.output.png, job.output.svg], look)
 
 

@@ -6,7 +6,8 @@ from babelscope.study.job import Job, run_job
 
 
 def main(job: Job) -> None:
-    write_text(job.output[0], claims_page(*read_page(job.input), job.wildcards.model))
+    model = job.wildcards.model
+    write_text(job.output[0], claims_page(*read_page(job.input, model, job.params.languages), model))
 
 
 run_job(main, globals())

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from babelscope.evidence.claim_statistics import (
     map_layers,
 )
 from babelscope.evidence.claims import (
-    CLAIM_COLUMNS,
     ClaimRow,
     criterion_of,
     judge,
@@ -30,11 +30,11 @@ from babelscope.evidence.claims import (
     paper_values,
     read_claims,
     read_criteria,
+    write_claims,
 )
 from babelscope.evidence.layers import gini
 from babelscope.evidence.page import claims_page
 from babelscope.evidence.pruning_claims import join_claims, judge_frontier, judge_speed, nll_difference
-from babelscope.files.tables import read_table, write_table
 from babelscope.statistics.bootstrap import Estimate
 from babelscope.study.errors import BabelscopeError
 
@@ -210,9 +210,9 @@ def test_rises_of_loss_are_judged_by_the_papers_largest():
         result("en", dense, [x + 0.3 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.75),
         result("ur", dense, [x + 5 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.65),
     ]
-    ratios = {"en": "1.2", "ur": "1.3", "hi": "1.25"}
+    ratios = {"en": 1.2, "ur": 1.3, "hi": 1.25}
     speed = [
-        {"language": code, "phase": "decode", "ratio": ratio, "noisy": "False"}
+        {"language": code, "phase": "decode", "ratio": ratio, "noisy": False}
         for code, ratio in ratios.items()
     ]
     rows = {row.id: row for row in join_claims(CRITERIA, [], results, speed, PAPER)}
@@ -244,7 +244,7 @@ def test_what_only_people_can_judge_is_not_tested_and_has_its_stand_in():
 
 def test_batch_sizes_of_one_model_are_one_timing():
     def timed(code, ratio):
-        return {"language": code, "phase": "decode", "ratio": str(ratio), "noisy": "False"}
+        return {"language": code, "phase": "decode", "ratio": ratio, "noisy": False}
 
     results = [result("en", [1.0], [2.0], [1.5])]
     models = {"en": 1.2, "hi": 1.3, "ur": 1.25}
@@ -266,18 +266,18 @@ def test_rows_stand_in_the_papers_order():
 
 
 def test_one_timing_has_no_interval():
-    speed = [{"language": "en", "phase": "decode", "ratio": "2", "noisy": "False"}]
+    speed = [{"language": "en", "phase": "decode", "ratio": 2.0, "noisy": False}]
     rows = judge_speed(CRITERIA, speed, [result("en", [1.0], [2.0], [1.5])])
     assert (rows[1].value, rows[1].low, rows[1].verdict) == (2, None, "undecided")
 
 
 def test_noisy_timings_decide_no_claim():
     def timed(phase, ratio, noisy, language="en"):
-        return {"language": language, "phase": phase, "ratio": ratio, "noisy": str(noisy)}
+        return {"language": language, "phase": phase, "ratio": ratio, "noisy": noisy}
 
-    ratios = {"en": "1.2", "hi": "1.3", "ur": "1.25"}
+    ratios = {"en": 1.2, "hi": 1.3, "ur": 1.25}
     calm = [timed("decode", ratio, False, code) for code, ratio in ratios.items()]
-    disturbed = [timed("decode", "0.1", True), timed("prefill", "9", True), timed("prefill", "9.1", True)]
+    disturbed = [timed("decode", 0.1, True), timed("prefill", 9.0, True), timed("prefill", 9.1, True)]
     results = [result("en", [1.0], [2.0], [1.5])]
     prefill, decode, _ = judge_speed(CRITERIA, [*calm, *disturbed], results)
     assert decode == judge_speed(CRITERIA, calm, results)[1]
@@ -300,12 +300,18 @@ def test_frontier_compares_methods_at_every_share():
     assert rows[0].statistic.endswith("50 % of experts kept")
 
 
-def test_a_claims_table_survives_being_written(tmp_path):
-    rows = [ClaimRow("a.s", "a, b", "s", 0.25, None, None, 0.5, "undecided")]
-    write_table(tmp_path / "claims.csv", rows, CLAIM_COLUMNS)
-    header = (tmp_path / "claims.csv").read_text().splitlines()[0]
+def test_claims_survive_being_written_and_those_of_another_study_are_refused(tmp_path):
+    rows = [ClaimRow("a.s", "a, b", "s", 1 / 3, None, None, 0.5, "undecided")]
+    out = SimpleNamespace(table=tmp_path / "claims.csv", record=tmp_path / "claims.json")
+    write_claims(out, rows, "tiny", ["en", "hi"])
+    header = out.table.read_text().splitlines()[0]
     assert header == "id,claim,statistic,value,low,high,paper_value,verdict,pooled,depends_on"
-    assert read_claims(read_table(tmp_path / "claims.csv", CLAIM_COLUMNS)) == rows
+    assert read_claims(out.record, "tiny", ["en", "hi"]) == rows
+    with pytest.raises(BabelscopeError, match=r"languages = \['en', 'hi'\], this run has \['en', 'fr'\]"):
+        read_claims(out.record, "tiny", ["en", "fr"])
+    out.record.write_text(out.record.read_text().replace("undecided", "holds"))
+    with pytest.raises(BabelscopeError, match="damaged"):
+        read_claims(out.record, "tiny", ["en", "hi"])
 
 
 def test_page_says_every_claim_its_region_and_its_figure():

@@ -16,19 +16,14 @@ from babelscope.evidence.predictors import differs, genealogical_distance
 from babelscope.evidence.replicates import corrected_distances, replicate_claims, study_settings
 from babelscope.evidence.specificity import index_experts
 from babelscope.figures.style import Look
-from babelscope.files.tables import format_table
+from babelscope.files.tables import plain_rows
 
 NAMES = [row.name for row in PAPER_LANGUAGES]
 
 
-def as_read(rows, columns):
-    header, *lines = format_table(rows, columns).splitlines()
-    return [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
-
-
 @pytest.fixture(scope="module")
 def study():
-    """Tables of a study of nine languages with families, as they are read from their files."""
+    """Records of a study of nine languages with families, as they are read from their files."""
     rng = np.random.default_rng(0)
     counts = draw_counts(rng, draw_truth(rng, GENERA, n_layers=4, family=0.6), n_blocks=12)
     draws, settings = draw(counts, CODES, 60, 0), study_settings(0.05, [])
@@ -43,10 +38,7 @@ def study():
     }
     tests = relate_to_families(distances, PAPER_LANGUAGES, predictors, 0)
     index = index_experts(counts, PAPER_LANGUAGES, 0.05)
-    experts = [
-        {"layer": layer, "class": kind, "group": group}
-        for layer, kind, group in zip(index.layer, index.kind, index.group, strict=True)
-    ]
+    experts = {"layer": index.layer.tolist(), "class": index.kind, "group": index.group}
     verdict = {
         "id": "c.s",
         "variant": "random",
@@ -56,11 +48,10 @@ def study():
     }
     pairs = intervals.tabulate_pairs(replicates, floor, CODES)
     tables = {
-        "pairs": as_read(pairs, intervals.PAIR_COLUMNS),
-        "noise": as_read(noise, intervals.NOISE_COLUMNS),
-        "curve": as_read(points, intervals.CURVE_COLUMNS),
-        "layers": as_read(tabulate_layers(replicates, CODES), intervals.LAYER_COLUMNS),
-        "experts": as_read(experts, ("layer", "class", "group")),
+        "pairs": pairs,
+        "noise": noise,
+        "curve": points,
+        "layers": plain_rows(tabulate_layers(replicates, CODES)),
         "claims": [{"id": "c.s", "statistic": "s", "verdict": "holds"}],
         "robustness": [verdict],
     }
@@ -68,13 +59,13 @@ def study():
         name: intervals.dendrogram_json(tree, CODES)
         for name, tree in intervals.grow_trees(replicates).items()
     }
-    return tables, trees, floor, distances, tests
+    return tables, trees, floor, distances, tests, experts
 
 
 @pytest.fixture(scope="module")
 def figures(study):
-    tables, trees, _, distances, tests = study
-    yield dict(evidence_figures(tables, distances, tests, trees, PAPER_LANGUAGES, "tiny", Look()))
+    tables, trees, _, distances, tests, experts = study
+    yield dict(evidence_figures(tables, experts, distances, tests, trees, PAPER_LANGUAGES, "tiny", Look()))
     plt.close("all")
 
 
@@ -91,7 +82,7 @@ def test_the_set_is_what_the_rule_promises(figures):
 
 
 def test_the_floor_stands_on_the_diagonal_of_the_distances(study, figures):
-    _, trees, floor, distances, _ = study
+    _, trees, floor, distances, *_ = study
     for measure, distance in distances.items():
         left, right, *_ = figures[f"evidence_dendrogram_{measure}"].axes
         order = trees[measure]["order"]

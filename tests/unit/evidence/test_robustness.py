@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy.spatial import procrustes
 from scipy.stats import spearmanr
 from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
-from babelscope.evidence.claims import ClaimRow, paper_table_3, read_criteria
+from babelscope.evidence.claims import ClaimRow, paper_table_3, read_criteria, write_claims
 from babelscope.evidence.draws import draw, shuffle_languages
 from babelscope.evidence.families import (
     read_family_predictors,
@@ -19,7 +20,7 @@ from babelscope.evidence.families import (
     relate_to_families,
     write_family_tests,
 )
-from babelscope.evidence.models import compare_models, side_by_side
+from babelscope.evidence.models import compare_all, compare_models, read_models, side_by_side, write_models
 from babelscope.evidence.predictors import differs, genealogical_distance
 from babelscope.evidence.replicates import (
     corrected_distances,
@@ -173,23 +174,28 @@ def test_three_languages_are_too_few_for_a_comparison_of_maps():
 
 
 def test_tables_of_models_stand_side_by_side():
-    claim = {
-        "id": "c.s",
-        "claim": "c",
-        "statistic": "s",
-        "paper_value": "0.5",
-        "value": "1",
-        "low": "0",
-        "high": "2",
-    }
-    tables = {
-        "a": [{**claim, "verdict": "holds"}],
-        "b": [{**claim, "id": "c.t", "statistic": "t", "verdict": "undecided"}],
-    }
-    rows, columns = side_by_side(tables)
+    first = ClaimRow("c.s", "c", "s", 1.0, 0.0, 2.0, 0.5, "holds")
+    second = replace(first, id="c.t", statistic="t", verdict="undecided")
+    rows, columns = side_by_side({"a": [first], "b": [second]})
     assert columns[4:8] == ["a", "a_low", "a_high", "a_verdict"]
-    assert [(one["a_verdict"], one["b_verdict"]) for one in rows] == [("holds", ""), ("", "undecided")]
-    assert rows[1]["paper_value"] == "0.5"
+    assert [(one["a_verdict"], one["b_verdict"]) for one in rows] == [("holds", None), (None, "undecided")]
+    assert rows[1]["paper_value"] == 0.5
+
+
+def test_two_models_are_read_compared_and_written(main_study, tmp_path):
+    paths, claims = {}, main_study.main_rows(CRITERIA, PAPER)
+    for model in ("a", "b"):
+        out = SimpleNamespace(table=tmp_path / f"{model}.csv", record=tmp_path / f"{model}.json")
+        write_claims(out, claims, model, CODES)
+        write_replicates(tmp_path / f"{model}.h5", main_study.replicates, CODES, model)
+        paths |= {f"{model} claims": out.record, f"{model} replicates": tmp_path / f"{model}.h5"}
+    distances, found = read_models(paths, ["a", "b"], CODES)
+    assert found == {"a": claims, "b": claims}
+    out = SimpleNamespace(agreement=tmp_path / "agreement.csv", claims=tmp_path / "claims.csv")
+    write_models(out, compare_all(distances, 0), found)
+    assert len(out.claims.read_text(encoding="utf-8").splitlines()) == 1 + len(claims)
+    with pytest.raises(BabelscopeError, match="made with model = 'a', this run has 'b'"):
+        read_models(paths | {"b claims": paths["a claims"]}, ["a", "b"], CODES)
 
 
 def test_codes_are_those_of_the_paper():
@@ -259,15 +265,15 @@ def test_partitions_widen_the_interval_and_are_averaged(with_families, main_stud
 def test_what_is_written_is_what_is_read(main_study, tmp_path):
     write_replicates(tmp_path / "replicates.h5", main_study.replicates, CODES, "tiny")
     write_family_tests(tmp_path / "families.h5", main_study.tests, PREDICTORS, CODES, "tiny")
-    again = read_family_tests(tmp_path / "families.h5", "tiny")
+    again = read_family_tests(tmp_path / "families.h5", "tiny", CODES)
     assert again == main_study.tests
     assert again[-1].p_high >= again[-1].p_value
-    for name, matrix in read_family_predictors(tmp_path / "families.h5", "tiny").items():
+    for name, matrix in read_family_predictors(tmp_path / "families.h5", "tiny", CODES).items():
         np.testing.assert_array_equal(matrix, PREDICTORS[name])
     found = MainStudy(read_replicates(tmp_path / "replicates.h5", "tiny", CODES), main_study.tests)
     assert found.main_rows(CRITERIA, PAPER) == main_study.main_rows(CRITERIA, PAPER)
     before, after = (corrected_distances(one.replicates) for one in (main_study, found))
     for measure, distance in before.items():
         np.testing.assert_array_equal(after[measure], distance)
-    with pytest.raises(BabelscopeError, match=r"has languages en, fr.*this run has fr, en"):
+    with pytest.raises(BabelscopeError, match=r"languages = \['en', 'fr'.*this run has \['fr', 'en'"):
         read_replicates(tmp_path / "replicates.h5", "tiny", ["fr", "en", *CODES[2:]])

@@ -11,12 +11,9 @@ from babelscope.recording.neurons import NeuronStatistics
 
 
 def test_specific_experts_are_those_that_the_index_says_belong_to_one_language():
-    rows = [
-        {"layer": "1", "expert": "2", "class": "specific", "group": "hi"},
-        {"layer": "0", "expert": "0", "class": "family-specific", "group": "Indic"},
-        {"layer": "0", "expert": "1", "class": "specific", "group": "de"},
-    ]
-    found = specific_experts(rows, ["en", "hi"], (2, 3))
+    classes = {"layer": [1, 0, 0], "expert": [2, 0, 1]}
+    classes |= {"class": ["specific", "family-specific", "specific"], "group": ["hi", "Indic", "de"]}
+    found = specific_experts(classes, ["en", "hi"], (2, 3))
     assert not found["en"].any()
     assert np.argwhere(found["hi"]).tolist() == [[1, 2]]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.tiny import make_model
 
+from babelscope.files.tables import format_table
 from babelscope.model.load import StudyModel
 from babelscope.pruning.cut import count_parameters
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
@@ -18,7 +19,7 @@ from babelscope.pruning.speed import (
     measure_speed,
     speed_table,
 )
-from babelscope.pruning.tables import excess_matrix, matrix_rows, matrix_table, tabulate_pruning
+from babelscope.pruning.tables import MATRIX_COLUMNS, excess_matrix, matrix_rows, pruning_columns
 from babelscope.study.errors import BabelscopeError
 
 LOG2 = np.log(2)
@@ -47,7 +48,7 @@ def test_matrix_by_hand():
     matrix, texts, choices = excess_matrix([dense, own, other], "threshold")
     np.testing.assert_allclose(matrix, [[3 / (LOG2 * 30), 5 / (LOG2 * 30)]])
     assert (texts, choices) == (["en"], ["en", "hi"])
-    first, second = matrix_table([dense, own]).splitlines()[:2]
+    first, second = format_table([dense, own], MATRIX_COLUMNS).splitlines()[:2]
     assert first.startswith("language,experts_of,selection,proportion_kept,nll,bits_per_byte,difference")
     assert second == f"en,,dense,1,0.5,{3 / (LOG2 * 30):.6g},,,,,,0,6"
 
@@ -86,7 +87,7 @@ def test_pruning_table_keeps_the_contracts_order_and_leaves_what_is_missing_empt
     )
     row = {"model": "m", **{name: 0.5 for name in reversed(names.split(","))}, "language": "en"}
     row |= {"nll_random_sd": None, "documents": {"dense": [1.0]}}
-    header, line = tabulate_pruning([row]).splitlines()
+    header, line = format_table([row], pruning_columns([row])).splitlines()
     assert header == names + ",nll_random_sd"
     assert line == "en" + ",0.5" * 9 + ","
 

@@ -20,6 +20,8 @@ def test_two_languages_whose_files_were_swapped_are_named(tmp_path):
     assert [int(count.n_tokens[0]) for count in found] == [3, 5]
     with pytest.raises(BabelscopeError, match=r"hi\.h5: made with language = 'hi', this run has 'en'"):
         read_recordings(paths[::-1], "tiny", ["en", "hi"])
+    with pytest.raises(BabelscopeError, match=r"hi\.h5: made with documents_sha256 = 'd', this run has 'x'"):
+        read_recordings(paths, "tiny", ["en", "hi"], documents=["d", "x"])
 
 
 def test_two_variants_or_models_whose_files_were_swapped_are_named(tmp_path):

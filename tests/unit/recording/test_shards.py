@@ -23,7 +23,7 @@ from babelscope.recording.neurons import MOMENTS, write_neuron_shard
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.recording.resume import RunningCounts
 from babelscope.recording.shard_names import shard_names
-from babelscope.recording.shards import merge_neurons, merge_shards, shard_documents
+from babelscope.recording.shards import ShardedLanguage, shard_documents
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.token_file import open_tokens
 from babelscope.text.tokens import documents_digest, write_tokens
@@ -51,6 +51,10 @@ def same_neurons(found, expected):
         np.testing.assert_array_equal(getattr(found.finished(), name), getattr(expected.finished(), name))
 
 
+def sharded(corpus, max_blocks):
+    return ShardedLanguage(corpus, "tiny", "en", PER_SHARD, 2, max_blocks)
+
+
 def write_shards(folder, corpus, max_blocks):
     paths = []
     for shard in shard_names(len(corpus.profile_idx), PER_SHARD):
@@ -73,7 +77,7 @@ def test_shards_add_up_to_one_job(tmp_path, max_blocks):
     corpus = make_corpus(LENGTHS, n_heldout=2)
     paths = write_shards(tmp_path, corpus, max_blocks)
     assert len(paths) == 3
-    merged, attrs = merge_shards(paths, corpus, PER_SHARD, 2, max_blocks, **SAID)
+    merged, attrs = sharded(corpus, max_blocks).merge_counts(paths, "main")
     whole = record(corpus, corpus.profile_idx, max_blocks).counts["main"]
     np.testing.assert_array_equal(merged.n_active, whole.n_active)
     np.testing.assert_array_equal(merged.n_tokens, whole.n_tokens)
@@ -86,18 +90,19 @@ def test_sums_of_neurons_of_shards_are_those_of_one_job_bit_by_bit(tmp_path, max
     corpus = make_corpus(LENGTHS, n_heldout=2)
     write_shards(tmp_path, corpus, max_blocks)
     paths = sorted(tmp_path.glob("neurons_*.h5"))
-    said = {"model": "tiny", "language": "en"}
-    merged, attrs = merge_neurons(paths, corpus, PER_SHARD, 2, max_blocks, **said)
+    merged, attrs = sharded(corpus, max_blocks).merge_neurons(paths)
     whole = record(corpus, corpus.profile_idx, max_blocks)
     same_neurons(merged, whole.neurons)
     assert len(merged.n_tokens) == min(max_blocks, 10)  # of 11 blocks of documents
     assert merged.n_tokens.sum() == whole.counts["main"].n_tokens.sum()
-    assert attrs == said | {
+    assert attrs == {
+        "model": "tiny",
+        "language": "en",
         "n_skipped_documents": 0,
         "documents_sha256": documents_digest(corpus, corpus.profile_idx),
     }
     with pytest.raises(BabelscopeError, match=r"neurons_000\.h5: recorded from other documents"):
-        merge_neurons(paths, make_corpus(LENGTHS, seed=1), PER_SHARD, 2, max_blocks, **said)
+        sharded(make_corpus(LENGTHS, seed=1), max_blocks).merge_neurons(paths)
 
 
 def test_blocks_beyond_the_most_are_added_in_turn():
@@ -120,7 +125,7 @@ def test_a_changed_document_is_noticed(tmp_path):
     paths = write_shards(tmp_path, corpus, 100)
     other = make_corpus(LENGTHS, seed=1)
     with pytest.raises(BabelscopeError, match=r"shard_000\.h5: recorded from other documents"):
-        merge_shards(paths, other, PER_SHARD, 2, 100, **SAID)
+        sharded(other, 100).merge_counts(paths, "main")
 
 
 def test_the_digest_looks_at_documents_not_at_where_they_stand():

@@ -45,8 +45,14 @@ def write_frequency(
     write_h5(path, FREQUENCY, datasets, model=model, layers=numbers)
 
 
-def read_frequency(path: str | Path, model: str) -> tuple[np.ndarray, list[str]]:
+def read_frequency(
+    path: str | Path, model: str, languages: Sequence[str] | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Read ``frequency.h5`` of a model.
+
+    Parameters
+    ----------
+    languages : codes that the file must have, in this order; None: any.
 
     Returns
     -------
@@ -56,8 +62,8 @@ def read_frequency(path: str | Path, model: str) -> tuple[np.ndarray, list[str]]
     Raises
     ------
     BabelscopeError
-        Where the file is damaged, of another model or of another kind; the message names the rule that
-        remakes it.
+        Where the file is damaged, of another model, other languages or another kind; the message names the
+        rule that remakes it.
     """
-    datasets, _ = read_h5(path, FREQUENCY, model=model)
+    datasets, _ = read_h5(path, FREQUENCY, model=model, languages=languages and list(languages))
     return datasets["frequency"], list(datasets["languages"])

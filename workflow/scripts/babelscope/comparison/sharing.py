@@ -10,7 +10,7 @@ import numpy as np
 
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
-from babelscope.files.whole import write_text
+from babelscope.files.tables import write_table
 
 SHARING = Kind(
     "sharing",
@@ -74,12 +74,18 @@ def write_sharing(
         "languages": list(languages),
     }
     write_h5(path, SHARING, datasets, model=model, threshold=threshold)
-    lines = [f"{m},{n}" for m, n in enumerate(sharing.n_experts_by_languages)]
-    write_text(table, "\n".join(["n_languages,n_experts", *lines]) + "\n")
+    rows = [{"n_languages": m, "n_experts": n} for m, n in enumerate(sharing.n_experts_by_languages)]
+    write_table(table, rows, ("n_languages", "n_experts"))
 
 
-def read_sharing(path: str | Path, model: str) -> tuple[np.ndarray, list[str], float]:
+def read_sharing(
+    path: str | Path, model: str, languages: Sequence[str] | None = None, threshold: float | None = None
+) -> tuple[np.ndarray, list[str], float]:
     """Read ``sharing.h5`` of a model.
+
+    Parameters
+    ----------
+    languages, threshold : that the file must have been made with; None: any.
 
     Returns
     -------
@@ -89,8 +95,9 @@ def read_sharing(path: str | Path, model: str) -> tuple[np.ndarray, list[str], f
     Raises
     ------
     BabelscopeError
-        Where the file is damaged, of another model or of another kind; the message names the rule that
-        remakes it.
+        Where the file is damaged, of another model, other languages, another threshold or another kind; the
+        message names the rule that remakes it.
     """
-    datasets, attrs = read_h5(path, SHARING, model=model)
+    asked = {"languages": languages and list(languages), "threshold": threshold}
+    datasets, attrs = read_h5(path, SHARING, model=model, **asked)
     return datasets["n_languages_high"], list(datasets["languages"]), attrs["threshold"]

@@ -11,7 +11,7 @@ import numpy as np
 from babelscope.comparison.measures import MEASURES, compare_layers, total_measures
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
-from babelscope.files.whole import write_text
+from babelscope.files.tables import write_table
 from babelscope.recording.counts import ActivationCounts
 from babelscope.study.errors import BabelscopeError
 
@@ -112,14 +112,21 @@ def write_similarity(
     }
     write_h5(path, similarity_kind(), datasets, model=model)
     for table, (_, matrix) in zip(tables, similarity.matrices.items(), strict=True):
-        lines = [
-            f"{code},{','.join(f'{v:.6g}' for v in row)}" for code, row in zip(languages, matrix, strict=True)
+        rows = [
+            {"language": code, **dict(zip(languages, row.tolist(), strict=True))}
+            for code, row in zip(languages, matrix, strict=True)
         ]
-        write_text(table, "\n".join([",".join(["language", *languages]), *lines]) + "\n")
+        write_table(table, rows, ("language", *languages))
 
 
-def read_similarity(path: str | Path, model: str) -> tuple[Similarity, list[str]]:
+def read_similarity(
+    path: str | Path, model: str, languages: Sequence[str] | None = None
+) -> tuple[Similarity, list[str]]:
     """Read ``similarity.h5`` of a model.
+
+    Parameters
+    ----------
+    languages : codes that the file must have, in this order; None: any.
 
     Returns
     -------
@@ -128,10 +135,10 @@ def read_similarity(path: str | Path, model: str) -> tuple[Similarity, list[str]
     Raises
     ------
     BabelscopeError
-        Where the file is damaged, of another model or of another kind; the message names the rule that
-        remakes it.
+        Where the file is damaged, of another model, other languages or another kind; the message names the
+        rule that remakes it.
     """
-    datasets, _ = read_h5(path, similarity_kind(), model=model)
-    languages = list(datasets.pop("languages"))
+    datasets, _ = read_h5(path, similarity_kind(), model=model, languages=languages and list(languages))
+    codes = list(datasets.pop("languages"))
     n_missing = datasets.pop("n_missing_layers")
-    return Similarity({name: datasets[name] for name in MEASURES}, n_missing), languages
+    return Similarity({name: datasets[name] for name in MEASURES}, n_missing), codes

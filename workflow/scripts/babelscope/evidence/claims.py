@@ -1,4 +1,4 @@
-"""The claims of the paper: what decides each (``resources/claims.yaml``), and their rows."""
+"""The claims of the paper: their criteria (``resources/claims.yaml``) and their rows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from babelscope.files.kind import study_record
+from babelscope.files.record import read_record, write_record
+from babelscope.files.tables import plain_rows, write_table
 from babelscope.statistics.bootstrap import Estimate
 from babelscope.study.errors import BabelscopeError
 
@@ -22,7 +25,7 @@ DIRECTIONS = ("above", "below", "between", "at most")
 CLAIM_COLUMNS = (
     "id", "claim", "statistic", "value", "low", "high", "paper_value", "verdict", "pooled", "depends_on",
 )  # fmt: skip
-_NUMBERS = frozenset({"value", "low", "high", "paper_value", "pooled"})
+CLAIMS = study_record("claims", "claims.json", "judge_claims", rows="those of claims.csv, in full precision")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class ClaimRow:
 
 @dataclass(frozen=True)
 class Criterion:
-    """How one statistic decides a claim: an entry of ``claims.yaml``.
+    """The criterion by which one statistic decides a claim: an entry of ``claims.yaml``.
 
     Attributes
     ----------
@@ -163,18 +166,22 @@ def overall_verdict(rows: Iterable[ClaimRow]) -> str:
     return HOLDS if verdicts == {HOLDS} else UNDECIDED
 
 
-def read_claims(rows: Sequence[Mapping[str, str]]) -> list[ClaimRow]:
-    """Rows of a claims table as it was read from CSV, for pages and figures: numbers have six digits."""
+def write_claims(out: Any, rows: Sequence[ClaimRow], model: str, codes: Sequence[str]) -> None:
+    """Write the table ``table`` and the record ``record``."""
+    write_table(out.table, rows, CLAIM_COLUMNS)
+    write_record(out.record, CLAIMS, {"rows": plain_rows(rows)}, model=model, languages=list(codes))
 
-    def number(text: str) -> float | None:
-        return float(text) if text else None
 
-    return [
-        ClaimRow(
-            **{name: number(row[name]) if name in _NUMBERS else row[name] for name in CLAIM_COLUMNS}  # type: ignore[arg-type]
-        )
-        for row in rows
-    ]
+def read_claims(path: str | Path, model: str, codes: Sequence[str]) -> list[ClaimRow]:
+    """Read the rows of ``claims.json`` of this model and these languages.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``read_record``.
+    """
+    found = read_record(path, CLAIMS, model=model, languages=list(codes))
+    return [ClaimRow(**row) for row in found["rows"]]
 
 
 def paper_table_3(paper: Mapping[str, Any]) -> np.ndarray:

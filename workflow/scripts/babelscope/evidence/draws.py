@@ -206,7 +206,9 @@ def frequency_intervals(draws: Draws, level: float = LEVEL) -> tuple[np.ndarray,
     return low, high
 
 
-def read_frequency_intervals(path: str | Path, model: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def read_frequency_intervals(
+    path: str | Path, model: str, languages: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Read ``frequency_intervals.h5``: low and high ends, float64 as ``frequency.h5``, and language codes."""
-    datasets, _ = read_h5(path, FREQUENCY_INTERVALS, model=model)
+    datasets, _ = read_h5(path, FREQUENCY_INTERVALS, model=model, languages=languages and list(languages))
     return datasets["low"], datasets["high"], list(datasets["languages"])

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from babelscope.evidence.specificity import CLASSES, ExpertIndex, most_specific
+from babelscope.files.record import write_record
 from babelscope.files.tables import write_table
+from babelscope.pruning.tables import EXPERT_CLASSES
 
 INDEX_TAIL = (
     "entropy", "top_language", "next_language", "difference", "low", "high", "p_value", "q_value",
@@ -42,7 +44,7 @@ def tabulate_classes(indices: Mapping[str, ExpertIndex]) -> list[dict[str, Any]]
 
 
 def index_columns(codes: Sequence[str]) -> tuple[str, ...]:
-    """Columns of ``experts.csv``: layer, expert, ``frequency_{language}``, then what was found."""
+    """Columns of ``experts.csv``: layer, expert, ``frequency_{language}``, then the results of the tests."""
     return ("layer", "expert", *(f"frequency_{code}" for code in codes), *INDEX_TAIL)
 
 
@@ -67,17 +69,29 @@ def tabulate_specific(index: ExpertIndex, codes: Sequence[str], n_most: int) -> 
     return rows
 
 
-def write_index(out: Any, indices: Mapping[str, ExpertIndex], codes: Sequence[str], n_most: int) -> None:
-    """Write the tables ``index`` and ``specific`` of the study's own partition, and ``classes`` of all.
+def write_index(
+    out: Any,
+    indices: Mapping[str, ExpertIndex],
+    codes: Sequence[str],
+    n_most: int,
+    model: str,
+    threshold: float,
+) -> None:
+    """Write ``index``, ``specific`` and record ``experts`` of the study's own partition, ``classes`` of all.
 
     Parameters
     ----------
     indices : by partition, the study's own first. n_most : rows of ``specific`` per language.
+    model, threshold : of the study.
     """
     main = next(iter(indices.values()))
     write_table(out.index, tabulate_index(main, codes), index_columns(codes))
     write_table(out.specific, tabulate_specific(main, codes, n_most), SPECIFIC_COLUMNS)
     write_table(out.classes, tabulate_classes(indices), CLASS_COLUMNS)
+    columns = {"layer": main.layer.tolist(), "expert": main.expert.tolist()}
+    columns |= {"class": list(main.kind), "group": list(main.group)}
+    said = {"model": model, "languages": list(codes), "threshold": threshold}
+    write_record(out.experts, EXPERT_CLASSES, columns, **said)
 
 
 def _index_row(index: ExpertIndex, codes: Sequence[str], row: int) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class FamilyTest:
 
 @dataclass(frozen=True)
 class Question:
-    """What one test asks.
+    """The question of one test.
 
     Attributes
     ----------
@@ -265,16 +265,16 @@ def write_family_tests(
     write_h5(path, FAMILY_TESTS, datasets, model=model)
 
 
-def read_family_tests(path: str | Path, model: str) -> list[FamilyTest]:
-    """Read the tests of ``evidence/families.h5`` of this model."""
-    found, _ = read_h5(path, FAMILY_TESTS, model=model)
+def read_family_tests(path: str | Path, model: str, codes: Sequence[str]) -> list[FamilyTest]:
+    """Read the tests of ``evidence/families.h5`` of this model and these languages."""
+    found, _ = read_h5(path, FAMILY_TESTS, model=model, languages=list(codes))
     rows = zip(*(found[name].tolist() for name in FAMILY_COLUMNS), strict=True)
     return [FamilyTest(*row) for row in rows]
 
 
-def read_family_predictors(path: str | Path, model: str) -> dict[str, np.ndarray]:
-    """Read the predictors of ``evidence/families.h5`` of this model, by name float64 (n, n)."""
-    found, _ = read_h5(path, FAMILY_TESTS, model=model)
+def read_family_predictors(path: str | Path, model: str, codes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read the predictors of ``evidence/families.h5``, by name float64 (n, n), as ``read_family_tests``."""
+    found, _ = read_h5(path, FAMILY_TESTS, model=model, languages=list(codes))
     return dict(zip(found["predictors"], found["predictor_distances"], strict=True))
 
 

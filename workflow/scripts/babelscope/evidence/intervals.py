@@ -37,9 +37,9 @@ from babelscope.evidence.replicates import (
 )
 from babelscope.evidence.trees import Dendrogram, cluster_languages
 from babelscope.files.hdf5 import write_h5
-from babelscope.files.kind import Kind
+from babelscope.files.kind import study_record
 from babelscope.files.record import read_record, write_record
-from babelscope.files.tables import write_table
+from babelscope.files.tables import plain_rows, write_table
 from babelscope.files.whole import read_json
 from babelscope.recording.counts import ActivationCounts
 from babelscope.statistics.bootstrap import LEVEL, Estimate
@@ -56,16 +56,20 @@ NOISE_COLUMNS = (
     "half_floor_euclidean", "exponent", "tokens_needed",
 )  # fmt: skip
 CURVE_COLUMNS = ("language", "n_blocks", "n_tokens", "euclidean")
-DENDROGRAMS = Kind(
+DENDROGRAMS = study_record(
     "dendrograms",
     "evidence/dendrograms.json",
     "bootstrap_languages",
-    ("model", "languages"),
-    fields={
-        "model": "name of the model",
-        "languages": "codes, in the order of the leaves' numbers",
-        "trees": "by measure: linkage, order of the leaves, cophenetic correlation, bootstrap support",
-    },
+    trees="by measure: linkage, order of the leaves, cophenetic correlation, bootstrap support",
+)
+INTERVALS = study_record(
+    "intervals",
+    "evidence/intervals.json",
+    "bootstrap_languages",
+    pairs="rows of similarity_intervals.csv, in full precision",
+    layers="rows of layers.csv",
+    noise="rows of noise_floor.csv",
+    curve="rows of learning_curve.csv",
 )
 
 
@@ -212,8 +216,8 @@ def write_bootstrap(
     ----------
     counts : recordings of the languages. partitions : the same with equivalent partitions, by name.
     paper : path of paper.json.
-    out : has paths ``replicates``, ``frequency``, ``pairs``, ``sharing``, ``layers``, ``noise``, ``curve``
-        and ``trees``.
+    out : has paths ``replicates``, ``frequency``, ``pairs``, ``sharing``, ``layers``, ``noise``, ``curve``,
+        ``intervals`` and ``trees``.
     threshold, other_thresholds : frequency from which an expert is high-frequency: the study's, and others.
 
     Raises
@@ -242,11 +246,16 @@ def write_bootstrap(
     floor = measure_noise_floor(counts, codes, n_splits, seed)
     curve = learning_curve(counts, codes, n_splits, seed)
     noise, points = tabulate_noise(floor, curve, corrected_distances(replicates)["euclidean"], codes)
-    write_table(out.pairs, tabulate_pairs(replicates, floor, codes, main), PAIR_COLUMNS)
+    pairs = tabulate_pairs(replicates, floor, codes, main)
+    layers = tabulate_layers(replicates, codes)
+    write_table(out.pairs, pairs, PAIR_COLUMNS)
     write_table(out.sharing, tabulate_sharing(replicates.estimate("sharing", 0.0)), SHARING_COLUMNS)
-    write_table(out.layers, tabulate_layers(replicates, codes), LAYER_COLUMNS)
+    write_table(out.layers, layers, LAYER_COLUMNS)
     write_table(out.noise, noise, NOISE_COLUMNS)
     write_table(out.curve, points, CURVE_COLUMNS)
+    tables: dict[str, Any] = {"pairs": pairs, "layers": layers, "noise": noise, "curve": points}
+    said = {"model": model, "languages": list(codes)}
+    write_record(out.intervals, INTERVALS, {name: plain_rows(rows) for name, rows in tables.items()}, **said)
     trees = grow_trees(replicates)
     grown = {name: dendrogram_json(tree, codes) for name, tree in trees.items()}
-    write_record(out.trees, DENDROGRAMS, {"trees": grown}, model=model, languages=list(codes))
+    write_record(out.trees, DENDROGRAMS, {"trees": grown}, **said)

@@ -1,4 +1,4 @@
-"""How similarity, sharing and inequality change from the first layer to the last."""
+"""Similarity, sharing and inequality from the first layer to the last."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from babelscope.comparison.measures import MEASURES
+from babelscope.evidence.claims import ClaimRow, read_claims
 from babelscope.evidence.replicates import corrected_distances, read_replicates
-from babelscope.files.tables import read_table, write_table
+from babelscope.files.tables import write_table
 from babelscope.statistics.maps import compare_maps, scale_to_map
 from babelscope.statistics.permutation import mantel
 from babelscope.study.errors import BabelscopeError
@@ -93,12 +94,12 @@ def compare_all(distances: Mapping[str, Mapping[str, np.ndarray]], seed: int) ->
     ]
 
 
-def side_by_side(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
+def side_by_side(tables: Mapping[str, Sequence[ClaimRow]]) -> tuple[list[dict[str, Any]], list[str]]:
     """The claims of several models in one table.
 
     Parameters
     ----------
-    tables : rows of ``claims.csv`` by model.
+    tables : rows of the claims by model.
 
     Returns
     -------
@@ -108,32 +109,33 @@ def side_by_side(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[lis
     columns = ["id", "claim", "statistic", "paper_value"]
     merged: dict[str, dict[str, Any]] = {}
     for row in (row for rows in tables.values() for row in rows):
-        merged.setdefault(row["id"], {name: row[name] for name in columns[:3]} | {"paper_value": ""})
+        merged.setdefault(row.id, {name: getattr(row, name) for name in columns[:3]} | {"paper_value": None})
     for model, rows in tables.items():
         parts = {"": "value", "_low": "low", "_high": "high", "_verdict": "verdict"}
         columns += [model + suffix for suffix in parts]
         for blank in merged.values():
-            blank.update({model + suffix: "" for suffix in parts})
+            blank.update({model + suffix: None for suffix in parts})
         for row in rows:
-            found = merged[row["id"]]
-            found["paper_value"] = found["paper_value"] or row["paper_value"]
-            found.update({model + suffix: row[name] for suffix, name in parts.items()})
+            found = merged[row.id]
+            if found["paper_value"] is None:
+                found["paper_value"] = row.paper_value
+            found.update({model + suffix: getattr(row, name) for suffix, name in parts.items()})
     return list(merged.values()), columns
 
 
 def read_models(
     paths: Mapping[str, str], models: Sequence[str], codes: Sequence[str]
-) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, list[dict[str, str]]]]:
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, list[ClaimRow]]]:
     """Distances and claims by model; files are named ``{model} replicates`` and ``{model} claims``."""
     distances = {
         name: corrected_distances(read_replicates(paths[f"{name} replicates"], name, codes))
         for name in models
     }
-    return distances, {name: read_table(paths[f"{name} claims"]) for name in models}
+    return distances, {name: read_claims(paths[f"{name} claims"], name, codes) for name in models}
 
 
 def write_models(
-    out: Any, agreement: Sequence[ModelAgreement], claims: Mapping[str, Sequence[Mapping[str, Any]]]
+    out: Any, agreement: Sequence[ModelAgreement], claims: Mapping[str, Sequence[ClaimRow]]
 ) -> None:
     """Write the tables ``agreement`` and ``claims``."""
     write_table(out.agreement, agreement, AGREEMENT_COLUMNS)

@@ -1,4 +1,4 @@
-"""How far apart two samples of one language are: the floor under every distance between languages.
+"""The distance between two samples of one language: the floor under every distance between languages.
 
 Two halves of one language hold half the tokens each, so their distance carries more noise than the distance
 between two whole languages. Two answers are given. *Like with like*: a half of one language against a half of

@@ -1,4 +1,4 @@
-"""The claims as a page: verdicts in plain words, what decides each, and the figures to look at."""
+"""The claims as a page: verdicts in plain words, their statistics, and the figures to look at."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from string import Template
 from typing import Any
 
 from babelscope.evidence.claims import (
-    CLAIM_COLUMNS,
     DEPENDS,
     FAILS,
     HOLDS,
@@ -25,7 +24,6 @@ from babelscope.evidence.claims import (
     read_claims,
     read_criteria,
 )
-from babelscope.files.tables import read_table
 
 # in the order of the page
 _MARKS = {HOLDS: "✓", FAILS: "✗", DEPENDS: "±", UNDECIDED: "?", NOT_TESTED: "○"}
@@ -38,7 +36,7 @@ def claims_page(
 
     Parameters
     ----------
-    rows : of ``claims.csv``, rows of one claim beside each other.
+    rows : of ``claims.json``, rows of one claim beside each other.
     criteria : that decided the rows.
     figures : PNG of every figure of the criteria, by name, in the order of the page.
     template : the page with ``$model``, ``$summary``, ``$claims`` and ``$figures``.
@@ -52,9 +50,11 @@ def claims_page(
     )
 
 
-def read_page(paths: Any) -> tuple[list[ClaimRow], Criteria, dict[str, bytes], str]:
+def read_page(
+    paths: Any, model: str, codes: Sequence[str]
+) -> tuple[list[ClaimRow], Criteria, dict[str, bytes], str]:
     """Rows, criteria, figures and template for ``claims_page``, from the files of these names."""
-    rows = read_claims(read_table(paths.claims, CLAIM_COLUMNS))
+    rows = read_claims(paths.claims, model, codes)
     figures = {path.stem: path.read_bytes() for path in map(Path, paths.figures)}
     return rows, read_criteria(paths.criteria), figures, Path(paths.template).read_text(encoding="utf-8")
 

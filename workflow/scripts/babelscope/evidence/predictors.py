@@ -93,7 +93,7 @@ def _half(corpus: TokenizedCorpus, start: int) -> np.ndarray:
 def predictors_of(
     languages: Sequence[Language], corpora: Sequence[TokenizedCorpus], n_characters: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """All predictors by name, each float64 (n, n): genealogy first, then what else could explain distances.
+    """All predictors by name, each float64 (n, n): genealogy first, then other explanations of distances.
 
     Parameters
     ----------

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from babelscope.evidence.claims import NOT_TESTED, ClaimRow, Criteria, Criterion, paper_values
-from babelscope.files.tables import read_table
 from babelscope.pruning.control_tables import control_gains, describe_interval
-from babelscope.pruning.tables import PRUNING, read_languages_of
+from babelscope.pruning.tables import PRUNING, read_languages_of, read_speed
 from babelscope.statistics.ratios import Z, mean_interval, mixed_interval, ratio_with_error, wilson
 
 ALL_NOISY = "; every timing was too noisy to judge"
@@ -33,7 +32,7 @@ def join_claims(
     recordings : rows of ``judge_recordings``.
     pruning : results of ``evaluate_language``, one per language; none: nothing was pruned, and the
         claims about it are not tested.
-    speed : rows of ``pruning_speed.csv``.
+    speed : rows of ``pruning_speed.json``.
     paper : paper.json.
     """
     order = list(criteria)
@@ -56,13 +55,18 @@ def join_claims(
 
 
 def read_pruning(
-    paths: Any, model: str, languages: Sequence[str]
-) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Results of pruning by language and rows of timings, from the files of these names; or none."""
+    paths: Any, model: str, languages: Sequence[str], choice: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Results of pruning by language and rows of timings, from the files of these names; or none.
+
+    Parameters
+    ----------
+    choice : of experts, that the results must have been made with.
+    """
     if not paths.pruning:
         return [], []
-    speed = read_table(paths.speed, ("phase", "ratio", "noisy"))
-    return read_languages_of(paths.pruning, PRUNING, model, languages), speed
+    results = read_languages_of(paths.pruning, PRUNING, model, languages, **choice)
+    return results, read_speed(paths.speed, model, languages)
 
 
 def judge_pruning(
@@ -144,7 +148,7 @@ def judge_speed(
 
     Parameters
     ----------
-    speed : rows of ``pruning_speed.csv``; noisy ones are passed over. results : of ``evaluate_language``.
+    speed : rows of ``pruning_speed.json``; noisy ones are passed over. results : of ``evaluate_language``.
     """
     rows = []
     for phase in ("prefill", "decode"):
@@ -152,7 +156,7 @@ def judge_speed(
         timed = [row for row in speed if row["phase"] == phase]
         by_model: dict[str, list[float]] = {}
         for timing in timed:
-            if str(timing["noisy"]) != "True":
+            if not timing["noisy"]:
                 by_model.setdefault(timing["language"], []).append(math.log(float(timing["ratio"])))
         logs = np.array([np.mean(ratios) for ratios in by_model.values()])
         if len(logs) == 0:
@@ -166,11 +170,11 @@ def judge_speed(
 
 
 def judge_frontier(criteria: Criteria, frontier: Sequence[Mapping[str, Any]]) -> list[ClaimRow]:
-    """Rows of what the paper's later version adds, at every share of experts that was tried.
+    """Rows of the claims that the paper's later version adds, at every share of experts that was tried.
 
     Parameters
     ----------
-    frontier : rows of ``pruning_frontier.csv``.
+    frontier : rows of ``pruning_frontier/{lang}.json`` with their ``language``.
     """
     nll: dict[tuple[str, float, str], list[float]] = {}
     for row in frontier:

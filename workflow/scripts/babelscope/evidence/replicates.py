@@ -17,7 +17,6 @@ from babelscope.evidence.layers import gini, layer_shares, layer_statistics, mea
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
 from babelscope.statistics.bootstrap import Estimate, estimate, spread_of_mean
-from babelscope.study.errors import require
 from babelscope.study.languages import Language
 
 REPLICATES = Kind(
@@ -209,11 +208,7 @@ def read_replicates(path: str | Path, model: str, codes: Sequence[str]) -> Repli
     BabelscopeError
         Where the file is of another model or of other languages.
     """
-    found, _ = read_h5(path, REPLICATES, model=model)
-    require(
-        list(found["languages"]) == list(codes),
-        f"{path}: has languages {', '.join(found['languages'])}, this run has {', '.join(codes)}",
-    )
+    found, _ = read_h5(path, REPLICATES, model=model, languages=list(codes))
     values = dict(zip(found["statistics"], found["values"], strict=True))
     drawn = dict(zip(found["statistics"], np.ascontiguousarray(found["drawn"].T), strict=True))
     for idx, measure in enumerate(found["measures"]):

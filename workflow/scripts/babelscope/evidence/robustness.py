@@ -40,7 +40,9 @@ from babelscope.evidence.replicates import (
     replicate_claims,
     study_settings,
 )
-from babelscope.files.tables import write_table
+from babelscope.files.kind import study_record
+from babelscope.files.record import write_record
+from babelscope.files.tables import plain_rows, write_table
 from babelscope.files.whole import read_json
 from babelscope.recording.counts import ActivationCounts
 from babelscope.study.languages import Language, select_languages
@@ -49,6 +51,13 @@ DEALT_OUT = "all blocks pooled and dealt out"
 ROBUSTNESS_COLUMNS = (
     "id", "claim", "statistic", "variant", "value", "low", "high", "verdict", "main_verdict", "change",
 )  # fmt: skip
+VERDICTS = study_record(
+    "verdicts",
+    "evidence/verdicts.json",
+    "judge_recordings",
+    claims="rows of recording_claims.csv, in full precision",
+    robustness="rows of robustness.csv",
+)
 
 
 @dataclass(frozen=True)
@@ -256,7 +265,9 @@ def _change(before: str, after: str) -> str:
 
 def read_main(paths: Any, model: str, codes: Sequence[str]) -> MainStudy:
     """Read the findings with the study's own choices; ``paths`` has ``replicates`` and ``tests``."""
-    return MainStudy(read_replicates(paths.replicates, model, codes), read_family_tests(paths.tests, model))
+    return MainStudy(
+        read_replicates(paths.replicates, model, codes), read_family_tests(paths.tests, model, codes)
+    )
 
 
 def read_judges(paths: Any, codes: Sequence[str], model: str, *, n_replicates: int, seed: int) -> Judges:
@@ -264,7 +275,7 @@ def read_judges(paths: Any, codes: Sequence[str], model: str, *, n_replicates: i
     languages = select_languages(paths.languages, codes)
     return Judges(
         languages,
-        read_family_predictors(paths.tests, model),
+        read_family_predictors(paths.tests, model, codes),
         read_criteria(paths.criteria),
         read_json(paths.paper),
         n_replicates,
@@ -272,8 +283,10 @@ def read_judges(paths: Any, codes: Sequence[str], model: str, *, n_replicates: i
     )
 
 
-def write_verdicts(out: Any, found: StudyVerdicts) -> None:
-    """Write the tables ``claims``, ``robustness`` and ``agreement``."""
+def write_verdicts(out: Any, found: StudyVerdicts, model: str, codes: Sequence[str]) -> None:
+    """Write the tables ``claims``, ``robustness`` and ``agreement``, and the record ``verdicts``."""
     write_table(out.claims, found.main, CLAIM_COLUMNS)
     write_table(out.robustness, found.robustness, ROBUSTNESS_COLUMNS)
     write_table(out.agreement, found.agreement, AGREEMENT_COLUMNS)
+    tables = {"claims": plain_rows(found.main), "robustness": plain_rows(found.robustness)}
+    write_record(out.verdicts, VERDICTS, tables, model=model, languages=list(codes))

@@ -190,8 +190,8 @@ def _classify(
     for name, members in _families(languages):
         inside = np.isin(np.arange(len(languages)), members)
         exactly = name in {row.family for row in languages}
-        alike = (high == inside[:, None]).all(axis=0) if exactly else ~high[~inside].any(axis=0)
-        chosen = alike & (n_high >= 2) & surely
+        as_group = (high == inside[:, None]).all(axis=0) if exactly else ~high[~inside].any(axis=0)
+        chosen = as_group & (n_high >= 2) & surely
         kind[chosen], group[chosen] = "family-specific", name
     single = (n_high == 1) & surely
     kind[single] = "specific"

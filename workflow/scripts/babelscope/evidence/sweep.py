@@ -17,8 +17,12 @@ from babelscope.evidence.robustness import (
     RobustnessRow,
     compare_variants,
 )
-from babelscope.files.tables import write_table
-from babelscope.recording.counts import ActivationCounts, read_recordings
+from babelscope.files.kind import study_record
+from babelscope.files.record import write_record
+from babelscope.files.tables import plain_rows, write_table
+from babelscope.recording.counts import ActivationCounts
+
+SWEEP = study_record("sweep", "evidence/sweep.json", "judge_sweep", rows="those of sweep.csv")
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,14 @@ def judge_sweep(
     return compare_variants(own, rows), agreement
 
 
-def read_points(
-    paths: Mapping[str, Sequence[str]], scales: Mapping[str, float], model: str, codes: Sequence[str]
-) -> dict[str, SweepPoint]:
-    """Points of the sweep by name: ``paths`` are the recordings of the languages."""
-    return {
-        name: SweepPoint(read_recordings(paths[name], model, codes, name), scales[name]) for name in scales
-    }
-
-
-def write_sweep(out: Any, rows: Sequence[RobustnessRow], agreement: Sequence[ModelAgreement]) -> None:
-    """Write the tables ``verdicts`` and ``agreement``."""
+def write_sweep(
+    out: Any,
+    rows: Sequence[RobustnessRow],
+    agreement: Sequence[ModelAgreement],
+    model: str,
+    codes: Sequence[str],
+) -> None:
+    """Write the tables ``verdicts`` and ``agreement``, and the record ``record``."""
     write_table(out.verdicts, rows, ROBUSTNESS_COLUMNS)
     write_table(out.agreement, agreement, AGREEMENT_COLUMNS)
+    write_record(out.record, SWEEP, {"rows": plain_rows(rows)}, model=model, languages=list(codes))

@@ -1,4 +1,4 @@
-"""Which expert each neuron belongs to, and the file ``experts.h5``."""
+"""The expert of each neuron, and the file ``experts.h5``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXPERTS = Kind(
 
 @dataclass(frozen=True)
 class ExpertPartition:
-    """Which expert each neuron belongs to.
+    """The expert of each neuron.
 
     Attributes
     ----------

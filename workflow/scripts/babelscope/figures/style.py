@@ -20,6 +20,8 @@ from babelscope.study.errors import BabelscopeError, require
 # Okabe and Ito: eight colours that all kinds of colour vision can distinguish.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
+_LONGEST_SIDE, _MOST_PIXELS = 2**16 - 100, 2**28  # of an image: the renderer's bound, and 1 GB
+
 _RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -54,6 +56,15 @@ def new_figure(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
         return plt.subplots(figsize=(width, height), **grid)
 
 
+def resolution(size: Sequence[float], dpi: int) -> float:
+    """Dots per inch of a figure of a size in inches: as asked for, or as many as an image can have.
+
+    Snakemake removes the old figure before it makes the new one: no allowed resolution may fail.
+    """
+    width, height = size
+    return min(dpi, _LONGEST_SIDE / max(width, height), (_MOST_PIXELS / (width * height)) ** 0.5)
+
+
 def save_figure(figure: Figure, paths: Sequence[str | Path], look: Look) -> None:
     """Save a figure under each path (the ending decides the format), whole or not at all, and close it."""
     try:
@@ -62,9 +73,16 @@ def save_figure(figure: Figure, paths: Sequence[str | Path], look: Look) -> None
                 with whole_file(path) as temporary:
                     kind = Path(path).suffix[1:]
                     metadata = {"Date": None} if kind == "svg" else None
-                    figure.savefig(temporary, format=kind, dpi=look.dpi, metadata=metadata)
+                    dpi = resolution(tuple(figure.get_size_inches()), look.dpi)
+                    figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)
     finally:
         plt.close(figure)
+
+
+def save_in_turn(figures: Iterable[Figure], out: Any, look: Look) -> None:
+    """Save figures under the paths ``out.png`` and ``out.svg``, which stand in the same order."""
+    for figure, png, svg in zip(figures, out.png, out.svg, strict=True):
+        save_figure(figure, [png, svg], look)
 
 
 def save_figures(figures: Iterable[tuple[str, Figure]], paths: Sequence[str | Path], look: Look) -> None:

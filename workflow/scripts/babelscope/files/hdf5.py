@@ -72,7 +72,8 @@ def read_h5(path: str | Path, kind: Kind, **asked: Any) -> tuple[dict[str, np.nd
     Parameters
     ----------
     path, kind : as for ``write_h5``.
-    asked : attributes that must have these values, for instance ``model="gemma-3-270m", language="en"``.
+    asked : attributes or datasets that must have these values, for instance ``model="gemma-3-270m"``,
+        ``languages=["en", "fr"]``; None asks for nothing.
 
     Returns
     -------
@@ -81,12 +82,12 @@ def read_h5(path: str | Path, kind: Kind, **asked: Any) -> tuple[dict[str, np.nd
     Raises
     ------
     BabelscopeError
-        Where the file is missing, damaged, without its seal, of another kind or version, or not the one
-        asked for. The message names the file and the rule that remakes it.
+        Where the file is missing, damaged, without its seal, of another kind, version or layout, or not the
+        one asked for. The message names the file and the rule that remakes it.
     """
     with open_h5(path, kind, **asked) as file:
         attrs = {name: _plain(value) for name, value in file.attrs.items()}
-        return {name: _read_dataset(file[name]) for name in file}, attrs
+        return {name: _read_dataset(file[name]) for name in kind.datasets if name in file}, attrs
 
 
 @contextmanager
@@ -108,7 +109,9 @@ def open_h5(path: str | Path, kind: Kind, **asked: Any) -> Iterator[h5py.File]:
     with file:
         attrs = {name: _plain(value) for name, value in file.attrs.items()}
         _check_header(attrs, kind, str(path))
-        kind.check_asked(attrs, asked, path)
+        _check_layout(file, kind, str(path))
+        said = {name: _read_dataset(file[name]).tolist() for name in asked if name in kind.datasets}
+        kind.check_asked(attrs | said, asked, path)
         yield file
 
 
@@ -186,6 +189,36 @@ def _check_header(attrs: Mapping[str, Any], kind: Kind, where: str) -> None:
             f"{where}: format_version is {attrs.get('format_version')}, "
             f"this Babelscope reads {kind.version}; {kind.remake}"
         )
+
+
+def _check_layout(file: h5py.File, kind: Kind, where: str) -> None:
+    """Refuse a file that has other datasets than its kind, or takes their content from elsewhere.
+
+    A seal can be made by anybody.
+    """
+    axis_sizes: dict[str, int] = {}
+    needed = {name for name, spec in kind.datasets.items() if not spec.optional}
+    for name in {*file, *needed}:
+        hard = name in file and isinstance(file.get(name, getlink=True), h5py.HardLink)
+        dataset: Any = file[name] if hard else None
+        spec = kind.datasets.get(name)
+        fits = isinstance(dataset, h5py.Dataset) and not dataset.is_virtual and not dataset.external
+        if spec is None or not fits or not _has_type(dataset, spec):
+            raise BabelscopeError(f"{where}: {name!r:.40} is not what {kind.name} has there; {kind.remake}")
+        for axis, size in zip(spec.dims, dataset.shape, strict=True):
+            if axis_sizes.setdefault(axis, size) != size:
+                raise BabelscopeError(
+                    f"{where}: {name} has {size} along {axis}, another dataset "
+                    f"{axis_sizes[axis]}; {kind.remake}"
+                )
+
+
+def _has_type(dataset: h5py.Dataset, spec: DatasetSpec) -> bool:
+    if len(dataset.shape) != len(spec.dims):
+        return False
+    if spec.dtype == "str":
+        return h5py.check_string_dtype(dataset.dtype) is not None
+    return bool(dataset.dtype == np.dtype(spec.dtype))
 
 
 def _write_dataset(file: h5py.File, name: str, array: np.ndarray, spec: DatasetSpec) -> None:

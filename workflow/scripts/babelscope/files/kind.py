@@ -74,12 +74,27 @@ class Kind:
             )
 
     def check_asked(self, found: Mapping[str, Any], asked: Mapping[str, Any], where: object) -> None:
-        """Refuse a file that is not the one asked for; the message tells what it is and what was asked."""
-        wrong = [name for name, value in asked.items() if found.get(name) != value]
+        """Refuse a file that is not the one asked for; the message tells what it is and what was asked.
+
+        A value of None asks for nothing.
+        """
+        wrong = [name for name, value in asked.items() if value is not None and found.get(name) != value]
         if wrong:
             made = ", ".join(f"{name} = {found.get(name)!r}" for name in wrong)
             wanted = ", ".join(f"{asked[name]!r}" for name in wrong)
             raise BabelscopeError(f"{where}: made with {made}, this run has {wanted}; {self.remake}")
+
+
+def study_record(name: str, path: str, rule: str, **fields: str) -> Kind:
+    """A JSON file about all languages of a study of one model; ``fields`` says what else it holds."""
+    said = {"model": "name of the model", "languages": "codes of the languages"}
+    return Kind(name, path, rule, tuple(said), fields={**said, **fields})
+
+
+def language_record(name: str, path: str, rule: str, **fields: str) -> Kind:
+    """A JSON file about one language of a study of one model; ``fields`` says what else it holds."""
+    said = {"model": "name of the model", "language": "code of the language of the text"}
+    return Kind(name, path, rule, tuple(said), fields={**said, **fields})
 
 
 LANGUAGES = DatasetSpec("str", ("language",), "language codes")

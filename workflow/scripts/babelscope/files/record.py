@@ -42,7 +42,8 @@ def read_record(path: str | Path, kind: Kind, **asked: Any) -> dict[str, Any]:
 
     Parameters
     ----------
-    asked : entries that must have these values, for instance ``model="tiny", language="en"``.
+    asked : entries that must have these values, for instance ``model="tiny", language="en"``; None asks for
+        nothing.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from babelscope.model.folder import read_header, read_model_config
+from babelscope.model.folder import read_header, read_model_config, read_tokenizer
 from babelscope.study.errors import BabelscopeError
 
 
@@ -82,16 +82,10 @@ def _load_without_weights(where: str, folder: Path, trust_remote_code: bool) -> 
 
 def _check_tokenizer(where: str, folder: Path, n_words: int) -> None:
     """Refuse a tokenizer whose ids the model does not know; a slow one has no file to look into."""
-    file = folder / "tokenizer.json"
-    if not file.exists():
+    tokenizer = read_tokenizer(folder)
+    if tokenizer is None:
         return
-    from tokenizers import Tokenizer
-
-    try:
-        ids = Tokenizer.from_file(str(file)).get_vocab(with_added_tokens=True).values()
-    except Exception as error:
-        raise BabelscopeError(f"{file}: no readable tokenizer ({error})") from error
-    highest = max(ids, default=-1)
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if highest >= n_words:
         raise BabelscopeError(
             f"{where}: the tokenizer's highest id is {highest}, the model has {n_words} embeddings: they "

@@ -1,4 +1,4 @@
-"""How a model computes: type, device, size of batches. No torch."""
+"""Settings of a model's computation: type, device, size of batches. No torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Compute:
-    """How one model computes.
+    """Settings of one model's computation.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Where the feed-forward layers of each model family are: one small table, no torch.
+"""Names of the feed-forward layers of each model family: one small table, no torch.
 
 To add a family, add a row to ``FAMILIES`` under its ``model_type`` (config.json) and run
 ``python -m pytest tests/model``: the tests build a tiny model for every row.

@@ -1,4 +1,4 @@
-"""The files of a model folder, read without torch or transformers: config.json and headers of safetensors."""
+"""The files of a model folder, read without torch or transformers: config, tokenizer, headers of weights."""
 
 from __future__ import annotations
 
@@ -30,6 +30,40 @@ def read_model_config(folder: Path) -> dict[str, Any]:
             f"{folder / 'config.json'}: need a JSON object with a model_type; found {config!r:.60}"
         )
     return config
+
+
+def read_tokenizer(folder: Path) -> Any | None:
+    """The folder's ``tokenizers.Tokenizer``; None where it has no tokenizer.json.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is no tokenizer.
+    """
+    file = folder / "tokenizer.json"
+    if not file.exists():
+        return None
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing more exact
+        raise BabelscopeError(f"{file}: no readable tokenizer ({error})") from error
+
+
+def read_tokenizer_settings(folder: Path) -> dict[str, Any]:
+    """The content of tokenizer_config.json; empty where there is none.
+
+    Raises
+    ------
+    BabelscopeError
+        Where it is no JSON object.
+    """
+    file = folder / "tokenizer_config.json"
+    settings = read_json(file) if file.exists() else {}
+    if not isinstance(settings, dict):
+        raise BabelscopeError(f"{file}: need a JSON object; found {settings!r:.60}")
+    return settings
 
 
 def read_header(file: Path) -> tuple[dict[str, Any], int]:

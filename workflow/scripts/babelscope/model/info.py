@@ -9,9 +9,8 @@ from typing import Any
 
 from babelscope.files.kind import Kind
 from babelscope.files.record import read_record, write_record
-from babelscope.files.whole import read_json
 from babelscope.model.families import find_family
-from babelscope.model.folder import read_model_config
+from babelscope.model.folder import read_model_config, read_tokenizer, read_tokenizer_settings
 from babelscope.model.weights import count_layers, ffn_shape, read_index
 from babelscope.model.weights_digest import is_source, origin_of, stamp_of, weights_digest
 from babelscope.study.errors import BabelscopeError
@@ -82,7 +81,7 @@ def describe_model(
     document_prefix: str | None = None,
     trust_remote_code: bool = False,
 ) -> ModelInfo:
-    """Read off a model folder what the study needs to know, and check it against the configuration.
+    """Describe the model in a folder, checked against the configuration.
 
     Parameters
     ----------
@@ -132,7 +131,7 @@ def describe_model(
 
 
 def write_model_info(path: str | Path, info: ModelInfo) -> None:
-    """Write ``model.json``; what the user allows is not in it."""
+    """Write ``model.json``, without the user's permissions."""
     content = asdict(info)
     del content["trust_remote_code"]
     write_record(path, MODEL, content, name=info.name)
@@ -176,7 +175,7 @@ def read_model_info(
 
 
 def _as_defined(path: Path, info: ModelInfo, definitions: Mapping[str, Mapping[str, Any]]) -> ModelInfo:
-    """The model with what the user allows, once it has been found to be that of the configuration."""
+    """The model with the user's permissions, once it is known to be that of the configuration."""
     name = path.parent.name
     definition = definitions.get(name)
     if info.name != name or definition is None:
@@ -215,13 +214,9 @@ def find_prefix_token(folder: Path, config: dict[str, Any], document_prefix: str
     Raises
     ------
     BabelscopeError
-        Where ``document_prefix`` is no token of the tokenizer.
+        Where ``document_prefix`` is no token of the tokenizer, or a file of the tokenizer is damaged.
     """
-    from tokenizers import Tokenizer
-
-    settings_file, tokenizer_file = folder / "tokenizer_config.json", folder / "tokenizer.json"
-    settings = read_json(settings_file) if settings_file.exists() else {}
-    tokenizer = Tokenizer.from_file(str(tokenizer_file)) if tokenizer_file.exists() else None
+    settings, tokenizer = read_tokenizer_settings(folder), read_tokenizer(folder)
     if document_prefix is not None:
         found = tokenizer.token_to_id(document_prefix) if tokenizer and document_prefix else None
         if document_prefix and found is None:

@@ -151,7 +151,7 @@ def take_neurons(layers: Sequence[FfnLayer], neuron_idx: Sequence[torch.Tensor])
 
 
 def pad_neurons(layer: FfnLayer, width: int) -> None:
-    """Widen a layer with neurons of zeros, in place; what it computes stays as it is.
+    """Widen a layer with neurons of zeros, in place; its output stays as it is.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ class HostState:
         return all(copy.untouched for copy in self._copies)
 
     def put_back(self) -> None:
-        """Copy what was changed back to where it was, one matrix after the other."""
+        """Copy the changed matrices back, one after the other."""
         for copy in self._copies:
             if not copy.untouched:
                 copy.put_back()

@@ -18,6 +18,7 @@ from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger
 
 _HUB_PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja"]
+_PICKLED = ("*.bin", "*.pt", "*.pth")
 
 
 def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str | Path) -> ModelInfo:
@@ -98,6 +99,8 @@ def _as_safetensors(folder: Path, weights_folder: Path, allow_pickle: bool) -> P
     """Return a folder with safetensors; convert pickled weights once, where the user allows it."""
     if any(folder.glob("*.safetensors")):
         return folder
+    if not any(file for ending in _PICKLED for file in folder.glob(ending)):
+        raise BabelscopeError(f"{folder}: no weights in it, need *.safetensors")
     if not allow_pickle:
         raise BabelscopeError(
             f"{folder}: no *.safetensors file. Pickled weights can run code when loaded; "

@@ -21,7 +21,7 @@ MATRICES = ("up", "gate", "down", "both")
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where one tensor lies: file, type, shape and bytes from ``start`` to ``end`` of the file."""
+    """Place of one tensor: file, type, shape and bytes from ``start`` to ``end`` of the file."""
 
     file: Path
     dtype: str

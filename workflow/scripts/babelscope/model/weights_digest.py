@@ -1,4 +1,4 @@
-"""Which weights lie in a folder: a digest of all its files that decide a result.
+"""Identity of the weights in a folder: a digest of all its files that decide a result.
 
 Rule files import it: the standard library alone. A file whose size and time are those of an earlier look is
 not read again where notes of earlier digests are kept.
@@ -84,7 +84,7 @@ def check_depth(name: str, definition: Mapping[str, Any], model_json: str | Path
 
 
 def origin_of(source: Mapping[str, Any]) -> str:
-    """Where a model comes from, as model.json says it."""
+    """Origin of a model, as model.json says it."""
     if "package" in source:
         return f"package {source['package']}=={source['version']}"
     kind = "path" if "path" in source else "hub"

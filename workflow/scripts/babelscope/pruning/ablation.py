@@ -13,10 +13,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from babelscope.experts.partition import ExpertPartition
-from babelscope.files.tables import read_table
+from babelscope.files.record import read_record
 from babelscope.model.info import ModelInfo
 from babelscope.pruning.choice import expert_scores
 from babelscope.pruning.selectors import NeuronNorms, lape, read_neuron_norms
+from babelscope.pruning.tables import EXPERT_CLASSES
 from babelscope.recording.neurons import NeuronStatistics, read_neurons
 
 KINDS = ("experts", "neurons")
@@ -24,18 +25,20 @@ SPECIFIC = "specific"
 
 
 def specific_experts(
-    rows: Sequence[Mapping[str, str]], languages: Sequence[str], shape: tuple[int, int]
+    classes: Mapping[str, Sequence[Any]], languages: Sequence[str], shape: tuple[int, int]
 ) -> dict[str, np.ndarray]:
     """Experts of class ``specific`` of each language, bool (n_layers, n_experts).
 
     Parameters
     ----------
-    rows : of ``evidence/experts.csv``. shape : layers, experts of a layer.
+    classes : columns ``layer``, ``expert``, ``class`` and ``group``, one entry per expert.
+    shape : layers, experts of a layer.
     """
     found = {code: np.zeros(shape, dtype=bool) for code in languages}
-    for row in rows:
-        if row["class"] == SPECIFIC and row["group"] in found:
-            found[row["group"]][int(row["layer"]), int(row["expert"])] = True
+    columns = (classes[name] for name in ("layer", "expert", "class", "group"))
+    for layer, expert, kind, group in zip(*columns, strict=True):
+        if kind == SPECIFIC and group in found:
+            found[group][layer, expert] = True
     return found
 
 
@@ -131,6 +134,7 @@ def read_ablations(
     index: str,
     frequencies: Mapping[str, np.ndarray],
     neurons: Mapping[str, str],
+    threshold: float,
     n_controls: int,
 ) -> list[dict[str, Any]]:
     """``choose_ablations`` of a study's files.
@@ -138,17 +142,19 @@ def read_ablations(
     Parameters
     ----------
     info, partition : the prepared model, and its experts.
-    index : path of ``evidence/experts.csv``. neurons : paths of ``neurons/{lang}.h5`` by language.
+    index : path of ``evidence/experts.json``. neurons : paths of ``neurons/{lang}.h5`` by language.
+    threshold : that the index must have been made with.
     frequencies, n_controls : see ``choose_ablations``.
     """
-    rows = read_table(index, ("layer", "expert", "class", "group"))
-    experts = specific_experts(rows, list(frequencies), (info.n_layers, partition.n_experts))
+    asked = {"model": info.name, "languages": list(frequencies), "threshold": threshold}
+    classes = read_record(index, EXPERT_CLASSES, **asked)
+    experts = specific_experts(classes, list(frequencies), (info.n_layers, partition.n_experts))
     found = {code: read_neurons(path, model=info.name, language=code) for code, path in neurons.items()}
     return choose_ablations(experts, frequencies, found, read_neuron_norms(info), partition, n_controls)
 
 
 def removed_mask(neurons: Sequence[Sequence[int]], d_ff: int) -> np.ndarray:
-    """What a row of ``choose_ablations`` removes, bool (n_layers, d_ff)."""
+    """Neurons that a row of ``choose_ablations`` removes, bool (n_layers, d_ff)."""
     mask = np.zeros((len(neurons), d_ff), dtype=bool)
     for row, idx in zip(mask, neurons, strict=True):
         row[list(idx)] = True

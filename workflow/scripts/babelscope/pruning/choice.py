@@ -62,7 +62,7 @@ def draw_generator(seed: int, *names: str | float) -> np.random.Generator:
     names : what the draw is for, for instance language and number.
     """
     key = hashlib.sha256("\0".join(map(str, names)).encode()).digest()
-    return np.random.default_rng([seed, *np.frombuffer(key, dtype=np.uint32)])
+    return np.random.default_rng([seed, *np.frombuffer(key, dtype="<u4")])
 
 
 def keep_random(n_kept: np.ndarray, n_experts: int, rng: np.random.Generator) -> np.ndarray:

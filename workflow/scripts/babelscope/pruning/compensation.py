@@ -1,4 +1,4 @@
-"""Compensation: the kept neurons of a layer take over what the removed ones said.
+"""Compensation: the kept neurons of a layer take over the output of the removed ones.
 
 For each layer, from the first to the last and through the layers already pruned, the columns of the down
 projection that are kept are corrected by ridge least squares,

@@ -57,7 +57,7 @@ def summarise_controls(results: Sequence[Mapping[str, Any]]) -> list[dict[str, A
 
 
 def describe_interval(n_languages: int, n_draws: int, *, random: bool) -> str:
-    """What an interval over languages and draws covers, and what it lacks."""
+    """Sources of variation that an interval over languages and draws covers, and those that it lacks."""
     if n_languages < 2:
         return "none: one language"
     if not random:

@@ -15,7 +15,7 @@ from babelscope.text.tokens import TokenizedCorpus
 
 @dataclass(frozen=True)
 class ControlSettings:
-    """How many controls there are.
+    """Numbers of controls.
 
     Attributes
     ----------

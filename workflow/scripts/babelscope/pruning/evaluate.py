@@ -28,7 +28,7 @@ from babelscope.text.tokens import TokenizedCorpus, join_profiles
 
 @dataclass(frozen=True)
 class Choice:
-    """How experts are chosen; see ``choose_experts``."""
+    """A way to choose experts; see ``choose_experts``."""
 
     method: str
     threshold: float

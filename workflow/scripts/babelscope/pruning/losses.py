@@ -1,4 +1,4 @@
-"""Held-out losses of documents, and what they say together."""
+"""Held-out losses of documents, and their summary."""
 
 from __future__ import annotations
 

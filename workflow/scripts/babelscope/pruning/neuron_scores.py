@@ -1,4 +1,4 @@
-"""Scores of single neurons that other pruning methods use: size of weights, size of what is said."""
+"""Scores of single neurons that other pruning methods use: size of weights, size of output."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def output_norms(model: StudyModel, corpus: TokenizedCorpus, document_idx: np.nd
     Parameters
     ----------
     model : dense; back as it was on return.
-    corpus, document_idx : documents whose tokens count, all alike.
+    corpus, document_idx : documents whose tokens count, all with the same weight.
 
     Returns
     -------

@@ -163,18 +163,20 @@ def write_plan(
             raise BabelscopeError(f"{path}: could not be written ({error})") from error
 
 
-def read_plan(path: str | Path, info: ModelInfo, target: str) -> PruningPlan:
+def read_plan(path: str | Path, info: ModelInfo, target: str, **parameters: Any) -> PruningPlan:
     """Open ``pruned/{target}.safetensors``; ``keep`` is read, corrected columns when they are asked for.
 
     Parameters
     ----------
     path : the file.
     info, target : the model, and the language or union of languages that the file must be of.
+    parameters : some of those that the file must have been made with.
 
     Raises
     ------
     BabelscopeError
-        Where the file is missing, damaged, of another model or target, or its shapes are not the model's.
+        Where the file is missing, damaged, of another model, target or parameter, or of other shapes than the
+        model's.
     """
     remake = _remake(path)
     if not Path(path).exists():
@@ -188,6 +190,12 @@ def read_plan(path: str | Path, info: ModelInfo, target: str) -> PruningPlan:
                     raise BabelscopeError(f"{path}: {name} is {found.get(name)!r}, need {value!r}; {remake}")
             if found.pop("seal", None) != _seal(found):
                 raise BabelscopeError(f"{path}: damaged (its metadata do not match their SHA-256); {remake}")
+            made = json.loads(found["parameters"])
+            for name, value in parameters.items():
+                if made.get(name) != value:
+                    raise BabelscopeError(
+                        f"{path}: made with {name} = {made.get(name)!r}, this run has {value!r}; {remake}"
+                    )
             digests = json.loads(found["sha256"])
             names = set(file.keys())
             stored = file.get_tensor("keep")
@@ -209,7 +217,8 @@ def read_plan(path: str | Path, info: ModelInfo, target: str) -> PruningPlan:
 
 
 def read_plans(
-    paths: Iterable[str | Path], info: ModelInfo, targets: Iterable[str]
+    paths: Iterable[str | Path], info: ModelInfo, targets: Iterable[str], **parameters: Any
 ) -> dict[str, PruningPlan]:
     """Open the pruned models of several targets, one file each, in this order; see ``read_plan``."""
-    return {target: read_plan(path, info, target) for target, path in zip(targets, paths, strict=True)}
+    pairs = zip(targets, paths, strict=True)
+    return {target: read_plan(path, info, target, **parameters) for target, path in pairs}

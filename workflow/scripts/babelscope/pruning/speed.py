@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from babelscope.files.record import write_record
+from babelscope.files.tables import plain_rows
 from babelscope.files.whole import write_text
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
@@ -20,6 +22,7 @@ from babelscope.model.layers import FfnState, restored
 from babelscope.model.load import StudyModel, load_model
 from babelscope.pruning.cut import FAST_WIDTHS, round_widths
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+from babelscope.pruning.tables import SPEED
 from babelscope.study.progress import progress
 from babelscope.text.fitting import fits, halve_budget
 
@@ -238,9 +241,10 @@ def speed_table(rows: Sequence[SpeedRow]) -> str:
     return "\n".join([",".join(names), *lines]) + "\n"
 
 
-def write_speed(path: str, rows: Sequence[SpeedRow]) -> None:
-    """Write ``pruning_speed.csv``."""
-    write_text(path, speed_table(rows))
+def write_speed(out: Any, rows: Sequence[SpeedRow], model: str, languages: Sequence[str]) -> None:
+    """Write ``table``, ``pruning_speed.csv``, and ``record``, the same in full precision."""
+    write_text(out.table, speed_table(rows))
+    write_record(out.record, SPEED, {"rows": plain_rows(rows)}, model=model, languages=list(languages))
 
 
 def _cell(value: object) -> str:

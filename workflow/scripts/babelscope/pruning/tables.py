@@ -8,37 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.files.kind import Kind
+from babelscope.files.kind import Kind, language_record, study_record
 from babelscope.files.record import read_record
 from babelscope.pruning.losses import DocumentLosses
 
-_SAYS = {"model": "name of the model", "language": "code of the language of the text"}
 _DOCUMENTS = "one value per held-out document"
 PRUNING = Kind(
     "pruning",
     "pruning/{lang}.json",
     "evaluate_pruning",
     ("model", "language", "method", "threshold", "share"),
-    fields={**_SAYS, "method": "how experts were chosen, with threshold or share", "…": "as pruning.csv"},
+    fields={
+        "model": "name of the model",
+        "language": "code of the language of the text",
+        "method": "how experts were chosen, with threshold or share",
+        "…": "as pruning.csv",
+    },
 )
-MATRIX = Kind(
+MATRIX = language_record(
     "pruning_matrix",
     "pruning_matrix/{lang}.json",
     "evaluate_matrix",
-    ("model", "language"),
-    fields={
-        **_SAYS,
-        "n_predicted": _DOCUMENTS,
-        "n_bytes": _DOCUMENTS,
-        "cells": "by whose experts and selection: nll, one value per held-out document",
-    },
+    n_predicted=_DOCUMENTS,
+    n_bytes=_DOCUMENTS,
+    cells="by whose experts and selection: nll, one value per held-out document",
 )
-FRONTIER = Kind(
+FRONTIER = language_record(
     "pruning_frontier",
     "pruning_frontier/{lang}.json",
     "trace_frontier",
-    ("model", "language"),
-    fields={**_SAYS, "rows": "one per method and share, as pruning_frontier.csv"},
+    rows="one per method and share, as pruning_frontier.csv",
 )
 
 COLUMNS = (
@@ -80,23 +79,38 @@ FRONTIER_COLUMNS = (
     "empty_layers",
 )
 N_RESAMPLES = 2000
-ABLATION_UNITS = Kind(
+ABLATION_UNITS = study_record(
     "ablation_units",
     "ablation/units.json",
     "choose_ablations",
-    ("model", "languages"),
-    fields={
-        "model": "name of the model",
-        "languages": "codes",
-        "rows": "one per set of units: neurons of each layer",
-    },
+    rows="one per set of units: neurons of each layer",
 )
-ABLATION = Kind(
+ABLATION = language_record(
     "ablation",
     "ablation/{lang}.json",
     "evaluate_ablations",
-    ("model", "language"),
-    fields={**_SAYS, "…": "losses of held-out documents, dense and without each set of units"},
+    cells="losses of held-out documents without each set of units; dense: with all",
+)
+EXPERT_CLASSES = Kind(
+    "expert_classes",
+    "evidence/experts.json",
+    "index_experts",
+    ("model", "languages", "threshold"),
+    fields={
+        "model": "name of the model",
+        "languages": "codes",
+        "threshold": "frequency from which an expert is high-frequency",
+        "layer": "of each expert",
+        "expert": "its number in the layer",
+        "class": "as in experts.csv",
+        "group": "as in experts.csv: a language, genus or family",
+    },
+)
+SPEED = study_record(
+    "pruning_speed",
+    "pruning_speed.json",
+    "measure_pruning_speed",
+    rows="those of pruning_speed.csv, in full precision",
 )
 
 
@@ -114,15 +128,25 @@ def read_languages_of(
     return [read_record(path, kind, model=model, language=code, **asked) for path, code in pairs]
 
 
-def tabulate_pruning(results: Sequence[Mapping[str, Any]]) -> str:
-    """CSV text with the contract's columns first and whatever else was measured behind them."""
+def read_speed(path: str | Path, model: str, languages: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of ``pruning_speed.json`` of this model and this study's languages."""
+    found: list[dict[str, Any]] = read_record(path, SPEED, model=model, languages=list(languages))["rows"]
+    return found
+
+
+def rows_of(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of several languages' records in one list, each with its ``language``."""
+    return [{"language": one["language"], **row} for one in records for row in one["rows"]]
+
+
+def pruning_columns(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Columns of ``pruning.csv``: the contract's, and behind them whatever else was measured."""
     extra = [
         name
         for name, value in results[0].items()
         if name not in COLUMNS and name != "model" and isinstance(value, (int, float, type(None)))
     ]
-    names = [*COLUMNS, *extra]
-    return _table(results, names)
+    return [*COLUMNS, *extra]
 
 
 def matrix_rows(language: str, result: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
@@ -191,11 +215,6 @@ def _add_simultaneous(found: Sequence[tuple[dict[str, Any], np.ndarray]], n_docu
         row["high_simultaneous"] = row["difference_bits_per_byte"] + half
 
 
-def matrix_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV text of the matrix, one line per row."""
-    return _table(rows, MATRIX_COLUMNS)
-
-
 def excess_matrix(
     rows: Sequence[Mapping[str, Any]], selection: str
 ) -> tuple[np.ndarray, list[str], list[str]]:
@@ -211,19 +230,3 @@ def excess_matrix(
     table = {(row["language"], row["experts_of"]): row["bits_per_byte"] for row in chosen}
     matrix = [[table[text, name] - dense[text] for name in names] for text in dense]
     return np.array(matrix), list(dense), names
-
-
-def frontier_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV text of the frontier, one line per row."""
-    return _table(rows, FRONTIER_COLUMNS)
-
-
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    lines = [",".join(_cell(row[name]) for name in columns) for row in rows]
-    return "\n".join([",".join(columns), *lines]) + "\n"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -31,7 +31,7 @@ _Z_EPSILONS = 40.0
 
 @dataclass(frozen=True)
 class Check:
-    """One check: ``value`` has to stay at or below ``bound``; ``meaning`` says what was compared."""
+    """One check: ``value`` has to stay at or below ``bound``; ``meaning`` describes the comparison."""
 
     name: str
     value: float
@@ -126,7 +126,7 @@ def check_model(
 
 
 def report_checks(checks: Sequence[Check], model: str, dtype: str, n_tokens: int) -> dict[str, Any]:
-    """Log one line a check and return what ``check.json`` holds.
+    """Log one line per check and return the content of ``check.json``.
 
     Raises
     ------

@@ -201,11 +201,19 @@ def read_activations(
 
 
 def read_recordings(
-    paths: Sequence[str | Path], model: str, languages: Sequence[str], variant: str = "main"
+    paths: Sequence[str | Path],
+    model: str,
+    languages: Sequence[str],
+    variant: str = "main",
+    documents: Sequence[str] | None = None,
 ) -> list[ActivationCounts]:
     """Read the counts of several languages, one file each, in the order of ``languages``.
 
     Dense layers between those with routed experts are left out.
+
+    Parameters
+    ----------
+    documents : for each language ``documents_digest`` of the documents that the counts must be of; None: any.
 
     Raises
     ------
@@ -215,8 +223,10 @@ def read_recordings(
     """
     counts: list[ActivationCounts] = []
     first: dict[str, Any] = {}
-    for path, language in zip(paths, languages, strict=True):
-        datasets, attrs = read_h5(path, ACTIVATIONS, model=model, language=language, variant=variant)
+    made_of: Sequence[str | None] = documents or [None] * len(languages)
+    for path, language, digest in zip(paths, languages, made_of, strict=True):
+        asked = {"model": model, "language": language, "variant": variant, "documents_sha256": digest}
+        datasets, attrs = read_h5(path, ACTIVATIONS, **asked)
         own = {name: attrs.get(name) for name in ("weights_sha256", "experts_sha256", "top_k")}
         first = first or own
         for name, value in own.items():

@@ -37,7 +37,7 @@ class JobFiles:
 
     @property
     def compute(self) -> Compute:
-        """How the model computes; what decides no result is in the configuration, not in a parameter."""
+        """Settings of computation; those that decide no result come from the configuration alone."""
         limit = self.job.config["model_definitions"][self.info.name]["gpu_memory_gb"]
         return Compute(**self.job.params.compute, gpu_memory_gb=limit)
 

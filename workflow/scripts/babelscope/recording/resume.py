@@ -87,7 +87,7 @@ class RunningCounts:
         return [ActivationCounts(n, self.n_tokens, k) for n, k in zip(self.n_active, top_k, strict=True)]
 
     def save(self, path: Path, key: str) -> None:
-        """Write all of it, whole or not at all, under a key that says what was being recorded."""
+        """Write the counts, whole or not at all, under a key that names the recording."""
         state: dict[str, Any] = {f"n_active_{i}": n for i, n in enumerate(self.n_active)}
         state |= {"key": key, "numbers": [self.n_documents, self.n_seen]}
         state |= {"n_tokens": self.n_tokens, "done": self.done, "skipped": self.skipped}

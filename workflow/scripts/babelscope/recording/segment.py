@@ -1,4 +1,4 @@
-"""One segment of a recording: documents that are batched together, and what they count up to."""
+"""One segment of a recording: documents that are batched together, and their counts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Segment:
     def record(
         self, save: Callable[[], None], save_seconds: float, on_progress: Callable[[int], object]
     ) -> None:
-        """Record what is not done, in batches that the GPU has the memory for."""
+        """Record the documents that are left, in batches that the GPU has the memory for."""
         model, saved = self.tap.model, time.monotonic()
         while not self.done.all():
             all_fit = True

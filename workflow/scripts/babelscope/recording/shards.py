@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,9 @@ from babelscope.recording.counts import ACTIVATIONS, ActivationCounts, write_act
 from babelscope.recording.neurons import NEURON_BLOCKS, NEURON_SHARD, NeuronTotals, write_neurons
 from babelscope.recording.resume import RunningCounts, to_units
 from babelscope.recording.shard_names import shard_names
-from babelscope.study.errors import BabelscopeError
+from babelscope.study.errors import BabelscopeError, require
 from babelscope.text.token_file import TokenFile
 from babelscope.text.tokens import TokenizedCorpus, documents_digest
-
-_NOTHING = "no profile document to merge: every document of the corpus is held out"
 
 
 def shard_documents(
@@ -34,151 +33,145 @@ def shard_documents(
     return corpus.profile_idx[first : first + documents_per_shard]
 
 
-def merge_shards(
-    paths: Sequence[str | Path],
-    corpus: TokenizedCorpus | TokenFile,
-    documents_per_shard: int,
-    documents_per_block: int,
-    max_blocks: int,
-    *,
-    model: str,
-    language: str,
-    variant: str,
-) -> tuple[ActivationCounts, dict[str, Any]]:
-    """Add the counts of all shards of a language, to what one job would have counted.
+@dataclass(frozen=True)
+class ShardedLanguage:
+    """One language that was recorded in shards, added up to the counts of a single job.
 
-    Parameters
+    Attributes
     ----------
-    paths : ``shard_{shard}.h5`` of every shard, in order.
     corpus : the documents as they are now.
+    model, language : what every shard must say that it is.
     documents_per_shard, documents_per_block, max_blocks : as in the recording.
-    model, language, variant : what every shard must say that it is.
-
-    Returns
-    -------
-    The counts, and the attributes of their file: how many documents were skipped, and the digests of
-    documents and experts.
-
-    Raises
-    ------
-    BabelscopeError
-        Where a shard was recorded from other documents than the corpus holds now, or does not fit the rest.
     """
-    n_documents = len(corpus.profile_idx)
-    n_blocks = min(max_blocks, -(-n_documents // documents_per_block))
-    said = {"model": model, "language": language, "variant": variant}
-    total: RunningCounts | None = None
-    shared: tuple = ()
-    n_skipped = 0
-    for path, first, datasets, attrs in _shards(paths, ACTIVATIONS, corpus, documents_per_shard, said):
-        own = (
-            datasets["n_active"].shape[1:],
-            attrs["top_k"],
-            attrs["experts_sha256"],
-            attrs.get("weights_sha256", ""),
-        )
-        routed = tuple(attrs.get("n_experts_by_layer", ()))
-        tables = [datasets["n_active"]]
-        if routed:
-            tables += to_units(datasets["gate_weight"], datasets["router_entropy"][:, :, None])
-        if total is None:
-            shared, total = own, RunningCounts.zeros(n_blocks, [table.shape[1:] for table in tables])
-        elif own != shared:
-            raise BabelscopeError(
-                f"{path}: (layers, experts), top_k, experts_sha256 and weights_sha256 are {own}, "
-                f"those of the shards before {shared}; "
-                "delete the older ones and run again: rule record_activations remakes them"
+
+    corpus: TokenizedCorpus | TokenFile
+    model: str
+    language: str
+    documents_per_shard: int
+    documents_per_block: int
+    max_blocks: int
+
+    def merge_counts(
+        self, paths: Sequence[str | Path], variant: str
+    ) -> tuple[ActivationCounts, dict[str, Any]]:
+        """Add the counts of all shards of a variant.
+
+        Parameters
+        ----------
+        paths : ``shard_{shard}.h5`` of every shard, in order.
+
+        Returns
+        -------
+        The counts, and the attributes of their file.
+
+        Raises
+        ------
+        BabelscopeError
+            Where a shard is not the one asked for, was recorded from other documents than the corpus holds
+            now, or does not fit the rest.
+        """
+        total: RunningCounts | None = None
+        shared: dict[str, Any] = {}
+        n_skipped = 0
+        names = ("top_k", "experts_sha256", "weights_sha256", "n_experts_by_layer")
+        for shard in self._read(paths, ACTIVATIONS, variant=variant):
+            own = {name: shard.attrs.get(name, "") for name in names}
+            tables = [shard.datasets["n_active"]]
+            if own["n_experts_by_layer"]:
+                sums = (shard.datasets["gate_weight"], shard.datasets["router_entropy"][:, :, None])
+                tables += to_units(*sums)
+            own["(layers, experts)"] = tables[0].shape[1:]
+            shared = shared or own
+            shard.require_same(own, shared)
+            total = total or RunningCounts.zeros(self._n_blocks, [table.shape[1:] for table in tables])
+            total.add(tables, shard.datasets["n_tokens"], shard.first_document // self.documents_per_block)
+            n_skipped += shard.attrs["n_skipped_documents"]
+        assert total is not None
+        routed = tuple(shared["n_experts_by_layer"])
+        top_k = shared["top_k"]
+        counts = total.finished_routers(top_k, routed) if routed else total.finished([top_k])[0]
+        digests = {name: shared[name] for name in ("experts_sha256", "weights_sha256")}
+        return counts, {**self._said(n_skipped), "variant": variant, **digests}
+
+    def merge_neurons(self, paths: Sequence[str | Path]) -> tuple[NeuronTotals, dict[str, Any]]:
+        """Add the sums of neurons of all shards, bit by bit as one job would have.
+
+        Parameters, errors : as ``merge_counts``.
+
+        Returns
+        -------
+        The sums, and the attributes of their file.
+        """
+        total: NeuronTotals | None = None
+        n_skipped = 0
+        for shard in self._read(paths, NEURON_SHARD):
+            new = NeuronTotals(**shard.datasets)
+            shape = new.n_positive.shape[1:]
+            total = total or NeuronTotals.zeros(min(NEURON_BLOCKS, self._n_blocks), *shape)
+            shard.require_same(
+                {"(layers, neurons)": shape}, {"(layers, neurons)": total.n_positive.shape[1:]}
             )
-        total.add(tables, datasets["n_tokens"], first // documents_per_block)
-        n_skipped += attrs["n_skipped_documents"]
-    if total is None:
-        raise BabelscopeError(_NOTHING)
-    counts = total.finished_routers(shared[1], routed) if routed else total.finished([shared[1]])[0]
-    sha256 = documents_digest(corpus, corpus.profile_idx)
-    made = {"documents_sha256": sha256, "experts_sha256": shared[2], "weights_sha256": shared[3]}
-    return counts, {"n_skipped_documents": n_skipped, **made}
+            total.add(new, shard.first_document // self.documents_per_block)
+            n_skipped += shard.attrs["n_skipped_documents"]
+        assert total is not None
+        return total, self._said(n_skipped)
+
+    def merge_to_files(self, inputs: Any, outputs: Mapping[str, str]) -> None:
+        """Merge the shards of every output and write it.
+
+        Parameters
+        ----------
+        inputs : paths of the shards by name of the output: a variant, or ``neurons``.
+        outputs : paths by that name.
+        """
+        for name, path in outputs.items():
+            if name == "neurons":
+                sums, attrs = self.merge_neurons(inputs[name])
+                write_neurons(path, sums, **attrs)
+            else:
+                counts, attrs = self.merge_counts(inputs[name], name)
+                write_activations(path, counts, **attrs)
+
+    @property
+    def _n_blocks(self) -> int:
+        return min(self.max_blocks, -(-len(self.corpus.profile_idx) // self.documents_per_block))
+
+    def _said(self, n_skipped: int) -> dict[str, Any]:
+        """Attributes of the file of all shards that each shard has, too."""
+        return {
+            "model": self.model,
+            "language": self.language,
+            "documents_sha256": documents_digest(self.corpus, self.corpus.profile_idx),
+            "n_skipped_documents": n_skipped,
+        }
+
+    def _read(self, paths: Sequence[str | Path], kind: Kind, **said: str) -> Iterator[_Shard]:
+        """Every shard that has documents, one at a time; at least one."""
+        n_documents = len(self.corpus.profile_idx)
+        require(n_documents > 0, "no profile document to merge: every document of the corpus is held out")
+        for path, name in zip(paths, shard_names(n_documents, self.documents_per_shard), strict=False):
+            datasets, attrs = read_h5(path, kind, model=self.model, language=self.language, **said)
+            document_idx = shard_documents(self.corpus, name, self.documents_per_shard)
+            if attrs.get("documents_sha256") != documents_digest(self.corpus, document_idx):
+                raise BabelscopeError(
+                    f"{path}: recorded from other documents than those of the corpus now; {kind.remake}"
+                )
+            yield _Shard(path, int(name) * self.documents_per_shard, datasets, attrs)
 
 
-def merge_neurons(
-    paths: Sequence[str | Path],
-    corpus: TokenizedCorpus | TokenFile,
-    documents_per_shard: int,
-    documents_per_block: int,
-    max_blocks: int,
-    *,
-    model: str,
-    language: str,
-) -> tuple[NeuronTotals, dict[str, Any]]:
-    """Add the sums of neurons of all shards of a language, to what one job would have added up, bit by bit.
+@dataclass(frozen=True)
+class _Shard:
+    """One file, and the number of its first document."""
 
-    Parameters, errors : as ``merge_shards``.
+    path: str | Path
+    first_document: int
+    datasets: dict[str, np.ndarray]
+    attrs: dict[str, Any]
 
-    Returns
-    -------
-    The sums, and the attributes of their file.
-    """
-    n_blocks = min(NEURON_BLOCKS, max_blocks, -(-len(corpus.profile_idx) // documents_per_block))
-    said = {"model": model, "language": language}
-    total: NeuronTotals | None = None
-    n_skipped = 0
-    for path, first, datasets, attrs in _shards(paths, NEURON_SHARD, corpus, documents_per_shard, said):
-        new = NeuronTotals(**datasets)
-        total = total or NeuronTotals.zeros(n_blocks, *new.n_positive.shape[1:])
-        if new.n_positive.shape[1:] != total.n_positive.shape[1:]:
+    def require_same(self, own: dict[str, Any], shared: dict[str, Any]) -> None:
+        """Refuse a shard that was made in another way than those before it."""
+        if own != shared:
             raise BabelscopeError(
-                f"{path}: (layers, neurons) are {new.n_positive.shape[1:]}, those of the shards before "
-                f"{total.n_positive.shape[1:]}; {NEURON_SHARD.remake}"
+                f"{self.path}: made with {own}, the shards before with {shared}; delete the older ones and "
+                f"run again: rule {ACTIVATIONS.rule} remakes them"
             )
-        total.add(new, first // documents_per_block)
-        n_skipped += attrs["n_skipped_documents"]
-    if total is None:
-        raise BabelscopeError(_NOTHING)
-    sha256 = documents_digest(corpus, corpus.profile_idx)
-    return total, said | {"documents_sha256": sha256, "n_skipped_documents": n_skipped}
-
-
-def merge_to_files(
-    inputs: Any,
-    outputs: Mapping[str, str],
-    corpus: TokenizedCorpus | TokenFile,
-    cut: Mapping[str, Any],
-    *,
-    model: str,
-    language: str,
-) -> None:
-    """Merge the shards of every output and write it.
-
-    Parameters
-    ----------
-    inputs : paths of the shards by name of the output: a variant, or ``neurons``.
-    outputs : paths by that name. cut : the numbers of documents and blocks that ``merge_shards`` takes.
-    corpus, model, language : see ``merge_shards``.
-    """
-    said: dict[str, Any] = {"model": model, "language": language}
-    for name, path in outputs.items():
-        if name == "neurons":
-            sums, attrs = merge_neurons(inputs[name], corpus, **cut, **said)
-            write_neurons(path, sums, **attrs)
-        else:
-            counts, attrs = merge_shards(inputs[name], corpus, **cut, **said, variant=name)
-            write_activations(path, counts, **said, variant=name, **attrs)
-
-
-def _shards(
-    paths: Sequence[str | Path],
-    kind: Kind,
-    corpus: TokenizedCorpus | TokenFile,
-    documents_per_shard: int,
-    said: dict[str, str],
-) -> Iterator[tuple[str | Path, int, dict[str, np.ndarray], dict[str, Any]]]:
-    """Path, number of the first document, datasets and attributes of every shard that has documents."""
-    n_documents = len(corpus.profile_idx)
-    for path, shard in zip(paths, shard_names(n_documents, documents_per_shard), strict=False):
-        datasets, attrs = read_h5(path, kind, **said)
-        document_idx = shard_documents(corpus, shard, documents_per_shard)
-        if attrs.get("documents_sha256") != documents_digest(corpus, document_idx):
-            raise BabelscopeError(
-                f"{path}: recorded from other documents than those of the corpus now; delete it and run "
-                "again: rule record_activations remakes it"
-            )
-        yield path, int(shard) * documents_per_shard, datasets, attrs

@@ -164,5 +164,5 @@ class ExpertTap:
         return [count_active(tables[id(v.partition), v.score], v.top_k, membership) for v in variants]
 
     def release(self) -> None:
-        """Give the memory of the z-scores back; what ``run`` returned last is no longer valid."""
+        """Give the memory of the z-scores back; the last result of ``run`` is no longer valid."""
         self._tables, self._z = [], []

@@ -1,4 +1,4 @@
-"""Continuations by the dense and the pruned model, and what measures and people say of them.
+"""Continuations by the dense and the pruned model, with automatic measures and people's judgements.
 
 Takes: held-out tokens, a loaded model, a `PruningPlan`; judgements that annotators exported.
 Gives: `responses/{lang}.jsonl`, measures, the page for annotators, their agreement.

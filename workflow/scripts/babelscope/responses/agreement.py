@@ -18,7 +18,7 @@ OUTCOMES = {"win": 1, "tie": 0, "loss": -1}
 
 
 def summarise_annotations(
-    files: Iterable[str | Path], digests: Mapping[str, str] | None = None
+    files: Iterable[str | Path], digests: Mapping[str, str] | None = None, model: str | None = None
 ) -> list[dict[str, Any]]:
     """Rates at which the pruned model's responses were judged better, comparable and worse, and agreement.
 
@@ -27,6 +27,7 @@ def summarise_annotations(
     files : exported by any number of annotators, in any number of languages, of one model.
     digests : language -> ``compute_items_digest`` of the page that should have been judged; without it, files
         of one language are only compared with each other.
+    model : whose page it was; without it, files are only compared with each other.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def summarise_annotations(
     """
     by_language: dict[str, list[Annotation]] = {}
     for annotation in (read_annotation(path) for path in files):
-        _check_beside(annotation, by_language, digests)
+        _check_beside(annotation, by_language, digests, model)
         by_language.setdefault(annotation.language, []).append(annotation)
     if not by_language:
         raise BabelscopeError("no annotation files to summarise")
@@ -175,9 +176,14 @@ def _check_beside(
     annotation: Annotation,
     by_language: Mapping[str, Sequence[Annotation]],
     digests: Mapping[str, str] | None,
+    model: str | None,
 ) -> None:
     """Refuse a file that does not belong to those already read."""
     path, language = annotation.path, annotation.language
+    if model is not None and annotation.model != model:
+        raise BabelscopeError(
+            f"{path}: is about model {annotation.model!r:.80}, this summary is about {model!r}"
+        )
     others = [other for group in by_language.values() for other in group]
     if others and others[0].model != annotation.model:
         raise BabelscopeError(

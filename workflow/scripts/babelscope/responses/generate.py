@@ -116,7 +116,7 @@ def continue_prompts(
     seed: int,
     on_progress: Callable[[int], object] = lambda n: None,
 ) -> list[list[int]]:
-    """Continue each prompt on its own, so that no padding can change what is said.
+    """Continue each prompt on its own, so that no padding can change the text.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from babelscope.files.whole import read_json, write_text
-from babelscope.responses.measures import check_response
-from babelscope.study.errors import BabelscopeError
+from babelscope.responses.measures import check_response, read_responses
+from babelscope.study.errors import BabelscopeError, require
 
 FORMAT = "babelscope/annotation"
 FORMAT_VERSION = 1
@@ -104,6 +104,43 @@ def make_items(responses: Iterable[Mapping[str, Any]], *, language: str, seed: i
 def compute_items_digest(model: str, language: str, items: Iterable[Item]) -> str:
     """SHA-256 of model, language, and every item's id, key and texts, in their order; 64 hex digits."""
     return _digest(model, language, [(item.id, item.key, item.text_sha256) for item in items])
+
+
+def page_digests(
+    paths: Sequence[str | Path], model: str, languages: Sequence[str], judged: str, seed: int
+) -> dict[str, str]:
+    """Digest of the page of each language, as it follows from the sealed responses.
+
+    Parameters
+    ----------
+    paths : ``responses/{lang}.jsonl``, in any order; each must be of one of the languages, by its name.
+    judged, seed : as the page was written with.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``read_judged``.
+    """
+    found = {}
+    for path in paths:
+        language = Path(path).stem
+        require(language in languages, f"{path}: {language!r:.40} is none of {', '.join(languages)}")
+        responses = read_judged(path, judged, model=model, language=language)
+        items = make_items(responses, language=language, seed=seed)
+        found[language] = compute_items_digest(model, language, items)
+    return found
+
+
+def read_judged(path: str | Path, judged: str, *, model: str, language: str) -> list[dict[str, Any]]:
+    """Greedy responses of ``responses/{lang}.jsonl``, those of the judged model under ``pruned``.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``read_responses``.
+    """
+    found = read_responses(path, model=model, language=language)
+    return [{**row, "pruned": row[judged]} for row in found if row.get("mode") == "greedy"]
 
 
 def text_direction(texts: Iterable[str]) -> str:

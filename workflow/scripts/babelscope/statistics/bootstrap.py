@@ -1,4 +1,4 @@
-"""Bootstrap over blocks: draws, bias-corrected values and intervals. Knows nothing of what was measured."""
+"""Bootstrap over blocks: draws, bias-corrected values and intervals of any statistic."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ FILES: dict[str, Callable[[str], str]] = {
 
 
 def out_of_step(root: Path = ROOT) -> Iterator[tuple[Path, str]]:
-    """Files that are not what is generated, with what they should hold."""
+    """Files that differ from the generated ones, with the content that they should have."""
     for name, make in FILES.items():
         path = root / name
         text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -161,7 +161,7 @@ def _allowed(entry: Mapping[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write what is out of step, or name it and return 1."""
+    """Write the files that are out of step, or name them and return 1."""
     found = list(out_of_step())
     for path, text in found:
         if "--write" in arguments:

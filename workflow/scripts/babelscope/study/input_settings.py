@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from babelscope.study.setting_types import Device, Section, Text, optional
+from babelscope.study.setting_types import Device, Section, Text, optional, whole_number
 
 
 class CorpusSource(Section):
@@ -81,21 +81,19 @@ class ModelDefinition(Section):
     device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = Field(
         None, description="Spread a big model over several GPUs."
     )
-    gpus: int = Field(
-        1, ge=1, le=64, description="GPUs of a job that runs the model; more than one with device_map."
-    )
-    memory_mb: int = Field(
+    gpus: int = whole_number(1, 1, 64, "GPUs of a job that runs the model; more than one with device_map.")
+    memory_mb: int = whole_number(
         24_000,
-        ge=1,
-        le=16_777_216,
-        description="Host memory that such a job asks a cluster for; each further attempt asks for more.",
+        1,
+        16_777_216,
+        "Host memory that such a job asks a cluster for; each further attempt asks for more.",
     )
     compile: bool = Field(False, description="Compile normalisations; worth it for long runs on a GPU.")
-    tokens_per_batch: int = Field(
+    tokens_per_batch: int = whole_number(
         1024,
-        ge=1,
-        le=4_194_304,
-        description="Rows times length of a batch; halved when a GPU runs out of memory.",
+        1,
+        4_194_304,
+        "Rows times length of a batch; halved when a GPU runs out of memory.",
     )
     document_prefix: str | None = Field(
         None,
@@ -112,18 +110,18 @@ class ModelDefinition(Section):
 class Corpus(Section):
     """Documents of every language."""
 
-    profile_documents: int = Field(
-        600, ge=1, le=10_000_000, description="Documents to record. With more, those that were there stay."
+    profile_documents: int = whole_number(
+        600, 1, 10_000_000, "Documents to record. With more, those that were there stay."
     )
-    heldout_documents: int = Field(
+    heldout_documents: int = whole_number(
         100,
-        ge=1,
-        le=1_000_000,
-        description="Other documents, for evaluation: never recorded, never fitted to.",
+        1,
+        1_000_000,
+        "Other documents, for evaluation: never recorded, never fitted to.",
     )
-    min_characters: int = Field(10, ge=1, le=1_000_000, description="Shorter documents are passed over.")
-    max_characters: int = Field(4000, ge=1, le=10_000_000, description="Longer documents are cut.")
-    max_tokens: int = Field(200, ge=1, le=131_072, description="Tokens of a document at most.")
+    min_characters: int = whole_number(10, 1, 1_000_000, "Shorter documents are passed over.")
+    max_characters: int = whole_number(4000, 1, 10_000_000, "Longer documents are cut.")
+    max_tokens: int = whole_number(200, 1, 131_072, "Tokens of a document at most.")
     allow_fewer: bool = Field(
         False, description="Go on where a language has fewer profile documents, instead of an error."
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from babelscope.study.errors import BabelscopeError
+from babelscope.study.errors import BabelscopeError, printable
 from babelscope.study.gpus import assign_gpus
 
 logger = logging.getLogger("babelscope")
@@ -41,10 +41,10 @@ class Job(Protocol):
 def run_job(main: Callable[[Job], None], script: Mapping[str, Any], *, network: bool = False) -> None:
     """Run an adaptor as a Snakemake job; where it is imported, nothing is run.
 
-    Messages of the ``babelscope`` logger go to the rule's log file and to standard error. The numeric
-    libraries get the rule's threads. A rule that declares the resource ``gpu`` sees the GPUs that it gets
-    and no others. Without ``network`` the hub is switched off: compute nodes of a cluster often have no way
-    out, and a job must not try. A ``BabelscopeError`` ends the job with its message alone.
+    Messages of the ``babelscope`` logger go to the rule's log file and to standard error, ``printable``. The
+    numeric libraries get the rule's threads. A rule that declares the resource ``gpu`` sees the GPUs that it
+    gets and no others. Without ``network`` the hub is switched off: compute nodes of a cluster often have no
+    way out, and a job must not try. A ``BabelscopeError`` ends the job with its message alone.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def run_job(main: Callable[[Job], None], script: Mapping[str, Any], *, network: 
     if job.log:
         Path(job.log[0]).parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(job.log[0], mode="w", encoding="utf-8"))
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(message)s", handlers=handlers, force=True
-    )
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+    for handler in handlers:
+        handler.setFormatter(_Printable("%(asctime)s %(message)s"))
     logger.setLevel(logging.INFO)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -95,6 +95,13 @@ def run_job(main: Callable[[Job], None], script: Mapping[str, Any], *, network: 
     finally:
         if lease is not None:
             lease.close()
+
+
+class _Printable(logging.Formatter):
+    """Lines that no name of a file can make a terminal obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def leave_out(packages: Sequence[str]) -> None:

@@ -15,7 +15,8 @@ Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 ProperFraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Code = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
 ModelName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+# Names of files stand in what Snakemake prints: no control characters.
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 Device = Annotated[str, StringConstraints(pattern="^(auto|cpu|cuda(:[0-9]+)?)$")]
 Unique = Field(json_schema_extra={"uniqueItems": True})
 ColorMap = Literal[
@@ -50,6 +51,11 @@ class OneOf:
 def optional(description: str) -> Any:
     """A key that may be left out and has no default."""
     return Field(None, description=description)
+
+
+def whole_number(default: int, least: int, most: int, description: str) -> Any:
+    """A key with a whole number between two bounds, both allowed."""
+    return Field(default, ge=least, le=most, description=description)
 
 
 class Section(BaseModel):

@@ -20,7 +20,7 @@ from babelscope.text.batches import Batch, make_batches
 
 
 def fits(run: Callable[[Any], object], batch: Any) -> bool:
-    """Run one batch; False where memory ran out, with what the attempt held given back.
+    """Run one batch; False where memory ran out, after its memory was given back.
 
     Only ``torch.OutOfMemoryError`` is caught.
     """

@@ -7,7 +7,7 @@ import lzma
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ _BUILDERS = {
     ".parquet": "parquet",
 }
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_NULL = re.compile(rb"\s*(\xef\xbb\xbf)?\s*null\b")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DEEPEST = 200  # levels of brackets in a line of JSON; the readers crash on very deep ones
 
 
@@ -131,6 +133,20 @@ def ending_of(path: Path) -> str:
     return ending
 
 
+def require_printable(paths: Iterable[str]) -> Iterable[str]:
+    """The same names of files, once it is known that they can be shown on a terminal.
+
+    Raises
+    ------
+    BabelscopeError
+        For a name with a control character, which Snakemake would print raw.
+    """
+    for path in paths:
+        if _CONTROL.search(path):
+            raise BabelscopeError(f"{path}: a file's name may have no control characters; rename it")
+    return paths
+
+
 def find_files(pattern: str, language: str) -> list[Path]:
     """Files of one language that a pattern of ``corpus.sources`` matches, in order of their names.
 
@@ -165,7 +181,7 @@ def _paths(source: Mapping[str, Any], language: str) -> list[Path]:
 
 
 def _check_text(path: Path, builder: str, n_columns: int) -> None:
-    """Refuse what the readers would misread or crash on, naming file and line.
+    """Refuse text that the readers would misread or crash on, naming file and line.
 
     Empty files, NUL bytes, bytes that are not UTF-8, JSON nested too deep, more columns than ``n_columns``
     where these are named (0: they are not).
@@ -197,6 +213,8 @@ def _check_line(where: str, line: bytes, builder: str, n_columns: int) -> None:
             f"{where}: not UTF-8 (byte {line[error.start]:#04x} at {error.start}); "
             "convert the file, for instance with iconv"
         ) from None
+    if builder == "json" and _NULL.match(line):  # the reader dies of a file that begins with it
+        raise BabelscopeError(f"{where}: null is no document; need an object")
     if builder == "json" and line.count(b"[") + line.count(b"{") > _DEEPEST and _depth(line) > _DEEPEST:
         raise BabelscopeError(f"{where}: JSON nested more than {_DEEPEST} deep")
     if n_columns and line.strip(b"\r\n") and line.count(b"\t") >= n_columns:

@@ -16,7 +16,7 @@ from babelscope.text.tokens import TOKENS, TokenizedCorpus
 
 @dataclass(frozen=True)
 class TokenFile:
-    """An open ``tokens/{lang}.h5``: what is there for each document in memory, the tokens on disk.
+    """An open ``tokens/{lang}.h5``: numbers of each document in memory, the tokens on disk.
 
     Attributes
     ----------

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from babelscope.model.folder import read_tokenizer
 from babelscope.model.info import ModelInfo
 from babelscope.study.errors import BabelscopeError, require
 from babelscope.text.documents import HELDOUT, PROFILE, Document
@@ -18,11 +19,8 @@ Encoder = Callable[[str], tuple[list[int], list[int]]]
 
 def load_encoder(info: ModelInfo) -> Encoder:
     """An encoder without special tokens for a prepared model."""
-    tokenizer_file = Path(info.path) / "tokenizer.json"
-    if tokenizer_file.exists():
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer = read_tokenizer(Path(info.path))
+    if tokenizer is not None:
         tokenizer.no_truncation()
 
         def encode(text: str) -> tuple[list[int], list[int]]:

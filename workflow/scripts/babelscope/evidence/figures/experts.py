@@ -114,13 +114,13 @@ def plot_experts(
 
 
 def plot_robustness(
-    rows: Sequence[Mapping[str, str]], main: Sequence[Mapping[str, str]], model: str
+    rows: Sequence[Mapping[str, Any]], main: Sequence[Mapping[str, Any]], model: str
 ) -> Figure:
     """Verdict of every statistic in every variant; a frame marks a verdict that flips.
 
     Parameters
     ----------
-    rows : of ``robustness.csv``. main : rows of ``claims.csv`` with the same statistics.
+    rows : ``robustness`` of the verdicts. main : rows of the claims with the same statistics.
     """
     variants = ["main", *dict.fromkeys(row["variant"] for row in rows)]
     statistics = {row["id"]: row["statistic"] for row in rows}

@@ -102,7 +102,7 @@ def plot_distances(
 
     Parameters
     ----------
-    rows : of ``similarity_intervals.csv``, numbers as float, of one measure.
+    rows : pairs of the intervals, of one measure.
     """
     index = {row.code: number for number, row in enumerate(languages)}
     n = len(languages)
@@ -160,7 +160,7 @@ def plot_learning_curve(
 
     Parameters
     ----------
-    rows : of ``learning_curve.csv``, numbers as float.
+    rows : the curve of the intervals.
     nearest : by language code, corrected Euclidean distance to its nearest language.
     """
     figure, axes = new_figure(6.4, 4.0)

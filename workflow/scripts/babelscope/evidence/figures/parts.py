@@ -33,7 +33,7 @@ def genus_colours(languages: Sequence[Language]) -> dict[str, str]:
 
 
 def relation(a: Language, b: Language) -> str:
-    """How two languages are related: a key of ``RELATIONS``."""
+    """Relation of two languages: a key of ``RELATIONS``."""
     if a.family != b.family:
         return "another family"
     return "same genus" if a.genus == b.genus else "same family, another genus"

@@ -1,4 +1,4 @@
-"""k-means without the balance: what equal sizes cost, seen from a balanced partition.
+"""k-means without the balance: the cost of equal sizes, seen from a balanced partition.
 
 k-means from random rows is no such measure: on the nearly isotropic rows of language models it stops at once,
 far above a refined balanced partition. Single moves that start from that partition can only end below it.

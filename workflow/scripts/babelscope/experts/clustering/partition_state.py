@@ -1,4 +1,4 @@
-"""The partition that exchange refinement works on, and what it would gain by swaps and moves.
+"""The partition that exchange refinement works on, and the gains of swaps and moves.
 
 An expert of size m with sum of rows S adds ``-|S|^2 / m`` to the sum of squared errors (SSE), up to the
 constant ``sum |x|^2``. With ``P[b, i] = S_b . x_i`` and ``w = 1 / m``, swapping neuron i of expert a with j
@@ -144,7 +144,7 @@ def own_products(problem: Problem, state: State) -> Array:
 def exchange(
     problem: Problem, state: State, left: Array, right: Array, keep_products: bool = True
 ) -> np.ndarray:
-    """Exchange what is in places ``left`` with what is in ``right``; no expert occurs twice.
+    """Exchange the neurons in places ``left`` with those in ``right``; no expert occurs twice.
 
     Parameters
     ----------
