@@ -10,10 +10,10 @@ BENCH_CLUSTERING := benchmarks/.venv-clustering
 BENCH_RECORDING := benchmarks/.venv-recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick run full report test test-slurm lint format docs bench bench-power bench-clustering bench-recording bench-paper check-model clean
+.PHONY: help setup quick run full full-families report test test-slurm lint format docs bench bench-power bench-clustering bench-recording bench-paper check-model clean
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## make the environment in .venv
 
@@ -35,6 +35,12 @@ run: $(STAMP) ## run the study of the default configuration
 
 full: $(STAMP) ## run the study with all its controls and sweeps, and that of language families
 	$(BIN)/snakemake --cores $(CORES) full --configfile config/full.yaml
+	$(BIN)/snakemake --cores $(CORES) evidence --configfile config/families.yaml --directory results/families
+
+full-%: $(STAMP) ## one part of it: full-matrix, -frontier, -selectors, -ablation, -responses, -evidence, -families
+	$(BIN)/snakemake --cores $(CORES) full_$* --configfile config/full.yaml
+
+full-families: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) evidence --configfile config/families.yaml --directory results/families
 
 report: $(STAMP) ## put figures and tables of a finished run into report.html

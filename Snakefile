@@ -17,6 +17,8 @@ include: "rules/recording.smk"
 include: "rules/comparison.smk"
 include: "rules/pruning.smk"
 include: "rules/ablation.smk"
+include: "rules/selectors.smk"
+include: "rules/perplexity.smk"
 include: "rules/responses.smk"
 include: "rules/evidence.smk"
 include: "rules/claims.smk"
@@ -40,20 +42,22 @@ OF_THE_METHOD = (
         table=["pruning", "pruning_speed"],
     )
 )
-# What `snakemake full` makes beyond the default run.
-FULL_TARGETS = [
-    *collect("results/{model}/responses.csv", model=MODELS),
-    *collect("results/{model}/annotation/{lang}.html", model=MODELS, lang=LANGUAGES),
-    *collect(
-        "results/{model}/pruning_{table}.csv",
-        model=MODELS,
-        table=["matrix", "frontier"],
-    ),
-    *ABLATION_FULL,
-    *EVIDENCE_FULL,
-]
+# What `snakemake full` makes beyond the default run, in parts: `snakemake full_matrix` and so on.
+FULL_PARTS = {
+    "responses": [
+        *collect("results/{model}/responses.csv", model=MODELS),
+        *collect(
+            "results/{model}/annotation/{lang}.html", model=MODELS, lang=LANGUAGES
+        ),
+    ],
+    "matrix": collect("results/{model}/pruning_matrix.csv", model=MODELS),
+    "frontier": collect("results/{model}/pruning_frontier.csv", model=MODELS),
+    "ablation": ABLATION_FULL,
+    "selectors": SELECTORS_FULL,
+    "evidence": EVIDENCE_FULL,
+}
 if ROUTED:
-    FULL_TARGETS = ROUTING_FULL
+    FULL_PARTS = {"routing": ROUTING_FULL}
 
 
 rule all:
@@ -75,7 +79,17 @@ rule evidence:
 rule full:
     input:
         rules.all.input,
-        FULL_TARGETS,
+        FULL_PARTS.values(),
+
+
+for part, files in FULL_PARTS.items():
+
+    rule:
+        name:
+            f"full_{part}"
+        input:
+            files,
+        localrule: True
 
 
 # On a cluster these run where snakemake runs: what needs the hub, since compute nodes often have no network, and
@@ -105,6 +119,7 @@ localrules:
     tabulate_matrix,
     tabulate_pruning,
     tabulate_routing,
+    tabulate_selectors,
     write_annotation_page,
     write_claims_page,
 

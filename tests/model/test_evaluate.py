@@ -12,6 +12,7 @@ from babelscope.model.info import describe_model
 from babelscope.pruning.controls import ControlSettings
 from babelscope.pruning.evaluate import Choice, evaluate_language, plan_pruning
 from babelscope.pruning.frontier import RANDOM_METHODS, frontier_methods, trace_frontier
+from babelscope.pruning.methods import METHODS
 
 COMPUTE = Compute(device="cpu")
 CORPUS = make_corpus([9, 7, 12, 5] * 6, n_heldout=8)
@@ -25,14 +26,37 @@ def tiny(tmp_path_factory):
     return describe_model("tiny", folder, n_layers=3, origin="test"), partition
 
 
-def evaluate(tiny, **controls):
+PAPER = Choice("threshold", 0.05, 1.0)
+
+
+def evaluate(tiny, choice=PAPER, **controls):
     info, partition = tiny
-    choice = Choice("threshold", 0.05, 1.0)
     plan, _ = plan_pruning(info, COMPUTE, [CORPUS], partition, [FREQUENCY], choice, 12)
     settings = ControlSettings(
         **({"n_random": 2, "n_compensated": 0, "n_documents": 12, "seed": 0} | controls)
     )
-    return evaluate_language(info, COMPUTE, CORPUS, partition, plan, FREQUENCY, "en", settings)
+    return evaluate_language(info, COMPUTE, CORPUS, partition, plan, FREQUENCY, "en", settings, choice)
+
+
+def test_the_papers_experts_keep_their_columns_beside_a_finished_model_of_neurons(tiny):
+    paper, row = evaluate(tiny), evaluate(tiny, Choice("second_order", 0.05, 0.75))
+    for name in ("proportion_high", "nll_pruned", "nll_compensated", "nll_output_norm", "nll_random_mean"):
+        assert row[name] == pytest.approx(paper[name], rel=1e-5), name
+    assert paper["nll_finished"] == paper["nll_compensated"] != row["nll_finished"]
+    assert row["ffn_parameters_kept_finished"] == pytest.approx(0.75)
+    assert row["rise_finished"] == pytest.approx(row["nll_finished"] - row["nll_dense"])
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_a_union_keeps_neurons_chosen_on_the_documents_of_all_its_languages(tiny, method):
+    info, partition = tiny
+    corpora = [CORPUS, make_corpus([8] * 20, n_heldout=2, seed=5)]
+    choice = Choice(method, 0.05, 0.5)
+    plan, fits = plan_pruning(info, COMPUTE, corpora, partition, [FREQUENCY] * 2, choice, 20)
+    assert plan.keep.sum(axis=1).tolist() == [12, 12, 12]
+    assert [columns.shape[1] for columns in plan.down] == [12, 12, 12]
+    alone, _ = plan_pruning(info, COMPUTE, corpora[:1], partition, [FREQUENCY], choice, 20)
+    assert len(fits) == 3 and (alone.keep != plan.keep).any()
 
 
 def test_a_language_has_its_rises_its_baselines_and_as_many_controls_as_asked_for(tiny):

@@ -74,15 +74,15 @@ def test_moments_that_do_not_fit_are_solved_on_the_host(monkeypatch, caplog):
     from babelscope.pruning import compensation
 
     model, corpus = study_model(), make_corpus(LENGTHS)
-    choose, calls = compensation._choose, []
+    correct, calls = compensation.correct_columns, []
 
     def full(*moments_and_ridge):
         calls.append(1)
         if len(calls) == 1:
             raise torch.OutOfMemoryError("no more")
-        return choose(*moments_and_ridge)
+        return correct(*moments_and_ridge)
 
-    monkeypatch.setattr(compensation, "_choose", full)
+    monkeypatch.setattr(compensation, "correct_columns", full)
     idx = [np.arange(0, layer.d_ff, 2) for layer in model.layers]
     with caplog.at_level("INFO", logger="babelscope"):
         fits = prune_and_compensate(model, corpus, corpus.profile_idx, idx)

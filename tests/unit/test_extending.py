@@ -17,7 +17,9 @@ from babelscope.experts.figures import plot_clustering
 from babelscope.experts.layer_file import LayerSse
 from babelscope.figures.style import Look
 from babelscope.model.families import FAMILIES
+from babelscope.pruning.budgets import BUDGETS
 from babelscope.pruning.choice import CHOICES, ExpertChoice, choose_experts
+from babelscope.pruning.columns import COMPENSATIONS
 from babelscope.pruning.figures import plot_frontier
 from babelscope.pruning.frontier import frontier_methods
 from babelscope.pruning.routed_choice import ROUTED_SELECTORS
@@ -125,7 +127,13 @@ def test_a_new_cut_is_made_drawn_and_in_the_schema_as_method_and_as_control(cut)
     assert "by_length" in sections["recording"]["properties"]["controls"]["items"]["enum"]
 
 
-@pytest.mark.parametrize("table", [MEASURES, CUTS, CHOICES, FAMILIES, SELECTORS, ROUTED_SELECTORS])
+EVERY_TABLE = (
+    *(MEASURES, CUTS, CHOICES, FAMILIES),
+    *(SELECTORS, ROUTED_SELECTORS, BUDGETS, COMPENSATIONS),
+)
+
+
+@pytest.mark.parametrize("table", EVERY_TABLE)
 def test_the_page_lists_every_row(table):
     assert table
     for name in table:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tests.support import ROOT, annotation_export, make_study, planned_jobs, run_snakemake
+from tests.support import ROOT, annotation_export, change_config, make_study, planned_jobs, run_snakemake
+
+from babelscope.pruning.selectors import SELECTORS
 
 LANGUAGES = ("en", "hi")
 N_LAYERS, D_FF, N_EXPERTS, TOP_K = 2, 24, 8, 4
@@ -216,11 +218,25 @@ def summarised_annotation(study):
 
 
 def test_what_full_adds_and_an_exported_model(study):
-    tables = [
-        f"results/tiny/{name}.csv"
-        for name in ("responses", "pruning_matrix", "evidence/frontier_claims", "ablation")
-    ]
+    names = ("responses", "pruning_matrix", "evidence/frontier_claims", "ablation", "selectors", "perplexity")
+    tables = [f"results/tiny/{name}.csv" for name in names]
+    few = {"heldout_documents": 3, "other_documents": 2, "profile_documents": 10, "draws": 1}
+    texts = {"calibration": {"files": "text/en.txt"}, "text": {"files": "text/hi.txt"}}
+    change_config(
+        study,
+        {
+            "selectors": few,
+            "perplexity": {**texts, "window": 32, "calibration_windows": 4, "removed": [0.05]},
+        },
+    )
     run_snakemake(study, "export_hi", "results/tiny/annotation/hi.html", *tables, check=True)
+    selectors = read_csv(results(study) / "selectors.csv")
+    assert {row["selector"] for row in selectors} == set(SELECTORS)
+    assert {row["language"] for row in selectors} == {*LANGUAGES, "all"}
+    assert all(float(row["own_low"]) <= float(row["own_high"]) for row in selectors)
+    perplexity = read_csv(results(study) / "perplexity.csv")
+    assert [row["method"] for row in perplexity] == ["dense", "second_order", "wanda_sp", "flap"]
+    assert all(float(row["perplexity"]) > 1 for row in perplexity)
     matrix = read_csv(results(study) / "pruning_matrix.csv")
     cells = {(row["language"], row["experts_of"], row["selection"]) for row in matrix}
     selections = ("threshold", "same_size", "compensated", "same_size_corrected")

@@ -2,7 +2,7 @@
 
 from babelscope.files.record import write_record
 from babelscope.pruning.controls import ControlSettings
-from babelscope.pruning.evaluate import evaluate_language
+from babelscope.pruning.evaluate import Choice, evaluate_language
 from babelscope.pruning.pruned_model import read_plan
 from babelscope.pruning.tables import PRUNING
 from babelscope.recording.job_files import JobFiles
@@ -13,7 +13,7 @@ def main(job: Job) -> None:
     files, lang, p = JobFiles(job), job.wildcards.lang, job.params
     plan, controls = read_plan(job.input.plan, files.info, lang, **p.choice), ControlSettings(**p.controls)
     asked = (files.corpus, files.partition, plan, files.frequency, lang, controls)
-    result = evaluate_language(files.info, files.compute, *asked)
+    result = evaluate_language(files.info, files.compute, *asked, Choice(**p.choice))
     write_record(job.output[0], PRUNING, result, language=lang, model=files.info.name, **p.choice)
 
 

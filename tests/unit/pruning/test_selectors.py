@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from tests.tiny import save_model
 
 from babelscope.model.info import describe_model
+from babelscope.pruning.budgets import BUDGETS, select_neurons
 from babelscope.pruning.selectors import (
-    BUDGETS,
     SELECTORS,
     Evidence,
+    ExpertFrequencies,
     NeuronNorms,
+    Removals,
     lape,
     read_neuron_norms,
-    select_neurons,
 )
 from babelscope.recording.neurons import NeuronStatistics
 from babelscope.study.errors import BabelscopeError
@@ -88,6 +90,9 @@ def test_lape_gives_a_planted_neuron_to_its_language_alone():
     assert found.entropy[0, 3] == pytest.approx(math.log(4))
 
 
+LABELS = np.tile(np.arange(D_FF) // 4, (N_LAYERS, 1))  # experts of four neurons
+
+
 def planted(**more):
     """Neuron (1, 4) of the own language stands out; ``more`` are further arguments of Evidence."""
     own = np.full((N_LAYERS, D_FF), 100)
@@ -95,11 +100,17 @@ def planted(**more):
     activations = np.random.default_rng(0).normal(size=(N_TOKENS, N_LAYERS, D_FF))
     activations[:, 1, 4] *= 50
     others = [statistics(np.full((N_LAYERS, D_FF), 100), seed=k) for k in (1, 2)]
-    return Evidence(statistics(own, activations), others, **({"norms": norms()} | more))
+    frequency = np.full((N_LAYERS, D_FF // 4), 0.1)
+    frequency[1, 1] = 0.4  # its expert
+    rank = np.tile(np.arange(D_FF, dtype=float), (N_LAYERS, 1))
+    rank[1, 4] = D_FF
+    measured = {"norms": norms(), "experts": ExpertFrequencies(frequency, LABELS)}
+    measured["removals"] = Removals(rank, rank)
+    return Evidence(statistics(own, activations), others, **(measured | more))
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in SELECTORS if name not in ("weight_norm", "random", "least")]
+    "name", [row.name for row in SELECTORS.values() if not row.control and row.name != "weight_norm"]
 )
 def test_a_neuron_that_works_for_one_language_alone_is_chosen_first(name):
     keep = select_neurons(planted(), name, 1 / D_FF)
@@ -136,7 +147,8 @@ def test_scores_are_their_formulas():
         "flap": h.var(axis=0) * down**2,
         "least": -np.abs(h).mean(axis=0) * down,
     }
-    assert set(expected) == set(SELECTORS) - {"lape", "random"}
+    others = {"lape", "random", "frequency", "output_experts", "second_order"}
+    assert set(expected) == set(SELECTORS) - others
     for name, scores in expected.items():
         np.testing.assert_allclose(SELECTORS[name].score(evidence), scores, err_msg=name)
 
@@ -152,7 +164,7 @@ def test_flap_leaves_out_a_neuron_that_is_large_but_constant_and_wanda_keeps_it(
 def test_every_selector_looks_at_what_it_says_it_needs_alone():
     whole = planted()
     for selector in SELECTORS.values():
-        parts = {name: getattr(whole, name) for name in ("own", "others", "norms", "seed")}
+        parts = {field.name: getattr(whole, field.name) for field in fields(Evidence)}
         parts |= {name: None for name in parts if name not in selector.needs}
         np.testing.assert_array_equal(selector.score(Evidence(**parts)), selector.score(whole))
 
@@ -161,10 +173,38 @@ def test_budgets_give_layers_the_same_share_or_shares_by_their_level():
     counts = np.full((N_LAYERS, D_FF), 100)
     counts[2] = 300
     evidence = Evidence(statistics(counts), [], norms())
-    sizes = {name: select_neurons(evidence, "magnitude", 0.5, name).sum(axis=1) for name in BUDGETS}
+    names = ("equal", "activation_level")
+    sizes = {name: select_neurons(evidence, "magnitude", 0.5, name).sum(axis=1) for name in names}
     assert sizes["equal"].tolist() == [20, 20, 20]
     # 100 : 100 : 300 of 60 neurons; what the third layer of 40 cannot take goes to the others
     assert sizes["activation_level"].tolist() == [12, 12, 36]
+
+
+def test_equal_error_takes_neurons_where_the_output_misses_them_least():
+    rank = np.tile(np.arange(D_FF)[::-1].astype(float), (N_LAYERS, 1))  # the last neuron goes first
+    error = np.array([1.0, 2.0, 4.0])[:, None] * (1 + rank)
+    error[0, rank[0] == 1] = 0.0  # an error that falls is made to rise
+    evidence = planted(removals=Removals(rank, error))
+    keep = select_neurons(evidence, "second_order", 0.5, "equal_error")
+    assert keep.sum() == N_LAYERS * D_FF // 2
+    gone = ~keep
+    last = [error[layer][gone[layer]].max() for layer in range(N_LAYERS)]
+    assert max(last) <= min(error[layer][keep[layer]].min() for layer in range(N_LAYERS))
+    assert gone.sum(axis=1).tolist() == sorted(gone.sum(axis=1), reverse=True)
+    assert set(BUDGETS) == {"equal", "activation_level", "equal_error"}
+
+
+def test_selectors_of_experts_keep_experts_whole_but_for_the_last():
+    keep = select_neurons(planted(), "frequency", 0.25)  # ten of forty neurons
+    per_expert = [np.bincount(LABELS[0], weights=row) for row in keep]
+    assert all(sorted(row)[-3:] == [2, 4, 4] for row in per_expert)
+    assert per_expert[1][1] == 4
+
+
+@pytest.mark.parametrize("name", ["frequency", "output_experts", "second_order"])
+def test_what_was_not_measured_is_named(name):
+    with pytest.raises(BabelscopeError, match="given"):
+        select_neurons(planted(experts=None, removals=None), name, 0.5)
 
 
 def test_an_unknown_selector_or_budget_is_named():

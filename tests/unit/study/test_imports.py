@@ -14,6 +14,7 @@ RUN_A_MODEL = {
     "check_model", "compensate", "evaluate_matrix", "evaluate_pruning", "export_pruned", "generate_responses",
     "measure_pruning_speed", "record_activations", "record_sweep", "trace_frontier", "score_routed_experts",
     "evaluate_routed", "export_routed",
+    "evaluate_selectors", "measure_perplexity",
 }  # fmt: skip
 MATCH_UNITS = {"evaluate_ablations"}  # runs a model, and pairs units by means of scipy
 OTHERS = {path.stem for path in SCRIPTS.glob("*.py")} - RUN_A_MODEL - MATCH_UNITS

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from babelscope.pruning.ablation import KINDS, SPECIFIC
+from babelscope.pruning.damage import ResampledText, with_interval
 from babelscope.statistics.ratios import mean_interval
 
-N_RESAMPLES = 2000
 ABLATION_COLUMNS = (
     "kind", "language", "n_units", "n_controls", "own", "others", "own_minus_others", "low", "high",
     "control_own", "control_others", "control_own_minus_others", "beyond_control", "beyond_control_low",
@@ -49,16 +49,12 @@ class _Damage:
         self.sets: dict[tuple[str, str, str], int] = {}
         self.damage: dict[tuple[str, str, str, str], np.ndarray] = {}
         for number, (text, result) in enumerate(results.items()):
-            n_bytes, dense = np.asarray(result["n_bytes"]), np.asarray(result["dense"])
             rng = np.random.default_rng([seed, number])
-            draws = rng.integers(len(n_bytes), size=(N_RESAMPLES, len(n_bytes)))
-            draws = np.vstack([np.arange(len(n_bytes)), draws])
-            bits = np.log(2) * n_bytes[draws].sum(axis=1)
+            resampled = ResampledText(result["n_bytes"], result["dense"], rng)
             for cell in result["cells"]:
                 key = (cell["kind"], cell["language"], cell["set"])
                 self.sets[key] = cell["n_units"]
-                lost = np.asarray(cell["nll"]) - dense
-                self.damage[(*key, text)] = lost[draws].sum(axis=1) / bits
+                self.damage[(*key, text)] = resampled.damage(cell["nll"])
         self.texts = list(results)
 
     def _parts(self, kind: str, code: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +70,7 @@ class _Damage:
         row: dict[str, Any] = dict.fromkeys(ABLATION_COLUMNS)
         row |= {"kind": kind, "language": code, "n_units": self.sets[kind, code, SPECIFIC]}
         row |= {"n_controls": len(names), "own": float(own[0]), "others": float(others[0])}
-        row |= _interval("own_minus_others", own - others, "low", "high")
+        row |= with_interval("own_minus_others", own - others, "low", "high")
         if names:
             parts = [self._parts(kind, code, name) for name in names]
             control_own, control_others = np.mean(parts, axis=0)
@@ -82,13 +78,8 @@ class _Damage:
             row |= {"control_own": float(control_own[0]), "control_others": float(control_others[0])}
             row["control_own_minus_others"] = float(difference[0])
             beyond = own - others - difference
-            row |= _interval("beyond_control", beyond, "beyond_control_low", "beyond_control_high")
+            row |= with_interval("beyond_control", beyond, "beyond_control_low", "beyond_control_high")
         return row
-
-
-def _interval(name: str, values: np.ndarray, low: str, high: str) -> dict[str, float]:
-    ends = np.quantile(values[1:], [0.025, 0.975])
-    return {name: float(values[0]), low: float(ends[0]), high: float(ends[1])}
 
 
 def _over_languages(kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

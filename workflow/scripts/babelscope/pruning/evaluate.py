@@ -14,35 +14,64 @@ from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import load_model
 from babelscope.pruning.choice import choose_experts, keep_union
-from babelscope.pruning.compensation import LayerFit, prune_and_compensate
+from babelscope.pruning.compensation import Choose, LayerFit, prune_and_compensate
 from babelscope.pruning.control_tables import CONTROLS, draws_of
 from babelscope.pruning.controls import ControlSettings, choose_controls, control_names
 from babelscope.pruning.cut import count_parameters, kept_neurons, prune
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.losses import DocumentLosses, unigram_losses
+from babelscope.pruning.methods import METHODS
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger, progress
 from babelscope.text.tokens import TokenizedCorpus, join_profiles
 
+PAPER = "threshold"
+
 
 @dataclass(frozen=True)
 class Choice:
-    """A way to choose experts; see ``choose_experts``."""
+    """How experts or neurons are chosen.
+
+    Attributes
+    ----------
+    method : a row of ``CHOICES``, see ``choose_experts``; or one of ``METHODS``, which choose neurons.
+    threshold, share : of frequency; of experts, or of each layer's neurons, to keep.
+    """
 
     method: str
     threshold: float
     share: float
 
+    @property
+    def of_neurons(self) -> bool:
+        """Whether it chooses neurons, not experts."""
+        return self.method in METHODS
+
     def experts(self, frequencies: Sequence[np.ndarray]) -> np.ndarray:
-        """Experts that at least one of the languages keeps, bool (n_layers, n_experts)."""
-        keep = keep_union([choose_experts(f, self.method, self.threshold, self.share) for f in frequencies])
+        """Experts that at least one of the languages keeps, bool (n_layers, n_experts).
+
+        Of a method that chooses neurons, the paper's: those above the threshold.
+
+        Raises
+        ------
+        BabelscopeError
+            Where no expert is kept.
+        """
+        method = PAPER if self.of_neurons else self.method
+        keep = keep_union([choose_experts(f, method, self.threshold, self.share) for f in frequencies])
         empty = np.flatnonzero(~keep.any(axis=1))
         if len(empty):
             logger.warning("layers %s keep no expert at all", empty.tolist())
         if not keep.any():
             raise BabelscopeError(f"{self}: no expert is kept; lower the threshold or raise the share")
         return keep
+
+    def neurons(self, info: ModelInfo) -> Choose | None:
+        """What chooses the neurons of each layer; None for a method that chooses experts."""
+        if not self.of_neurons:
+            return None
+        return METHODS[self.method]([round(self.share * info.d_ff)] * info.n_layers)
 
 
 def plan_pruning(
@@ -54,25 +83,27 @@ def plan_pruning(
     choice: Choice,
     n_documents: int,
 ) -> tuple[PruningPlan, list[LayerFit]]:
-    """Choose the experts of one language, or of several together, and fit the compensation.
+    """Choose what one language keeps, or several together, and fit the compensation.
+
+    Experts are those that any of the languages keeps; neurons are chosen on the documents of all.
 
     Parameters
     ----------
     info, compute : the prepared model, and how it computes.
     corpora, frequencies : documents and expert frequencies of each language.
     partition : experts of the model.
-    choice : which experts to keep.
+    choice : what to keep.
     n_documents : profile documents that the compensation is fitted to, shared out among the languages.
     """
     corpus = join_profiles(corpora, max(1, n_documents // len(corpora)))
-    neuron_idx = kept_neurons(choice.experts(frequencies), partition)
+    neurons = choice.neurons(info) or kept_neurons(choice.experts(frequencies), partition)
     model = load_model(info, compute)
     n_real = len(corpus.token_ids) + len(corpus.heldout) * int(corpus.bos_token_id >= 0)
     with progress(n_real * info.n_layers, "token-layers", "compensating") as bar:
-        fits = prune_and_compensate(model, corpus, corpus.profile_idx, neuron_idx, bar.update)
+        fits = prune_and_compensate(model, corpus, corpus.profile_idx, neurons, bar.update)
     keep = np.zeros((info.n_layers, info.d_ff), dtype=bool)
-    for row, idx in zip(keep, neuron_idx, strict=True):
-        row[idx] = True
+    for row, fit in zip(keep, fits, strict=True):
+        row[fit.kept] = True
     down = tuple(layer.down.weight.cpu() for layer in model.layers)
     return PruningPlan(keep, down), fits
 
@@ -86,31 +117,40 @@ def evaluate_language(
     frequency: np.ndarray,
     language: str,
     controls: ControlSettings,
+    choice: Choice | None = None,
 ) -> dict[str, Any]:
-    """Evaluate one language on its held-out documents: its experts and their controls.
+    """Evaluate one language on its held-out documents: its experts, their controls, its finished model.
 
     Parameters
     ----------
     info, compute : the prepared model, and how it computes.
     corpus, frequency, language : documents of the language, how often it uses each expert, and its code.
     partition : experts of the model, for the controls.
-    plan : which neurons stay, and the corrected columns.
+    plan : the language's finished model.
     controls : how many there are.
+    choice : that made the plan. Where it is one of neurons, the columns of plain removal, of compensation and
+        of the controls are of the paper's experts; otherwise, and for None, of the plan's experts, and the
+        finished model is the compensated one.
 
     Returns
     -------
     One row of ``pruning.csv``, with ``documents``: total nats of each held-out document under each model.
     """
     model = load_model(info, compute)
-    keep = _kept_experts(plan, partition)
+    experts = None if choice is None or not choice.of_neurons else choice.experts([frequency])
+    keep = _kept_experts(plan, partition) if experts is None else experts
+    own = kept_neurons(keep, partition)
+    profile = corpus.profile_idx[: controls.n_documents]
     chosen = choose_controls(model, corpus, partition, keep, frequency, language, controls)
     changes: dict[str, Callable[[], object]] = {
         "dense": lambda: None,
-        "pruned": lambda: apply_plan(model.layers, PruningPlan(plan.keep)),
-        "compensated": lambda: apply_plan(model.layers, plan),
+        "pruned": lambda: prune(model.layers, own),
+        "compensated": lambda: prune_and_compensate(model, corpus, profile, own),
+        "finished": lambda: apply_plan(model.layers, plan),
     }
+    if experts is None:
+        del changes["compensated"]
     plain, compensated = control_names(controls)
-    profile = corpus.profile_idx[: controls.n_documents]
     for name in plain:
         idx = kept_neurons(chosen[name], partition)
         changes[name] = partial(prune, model.layers, idx)
@@ -126,12 +166,14 @@ def evaluate_language(
                 change()
                 sizes[name] = count_parameters(model)
                 losses[name] = evaluate_documents(model, corpus, heldout, bar.update)
+    if experts is None:
+        losses["compensated"] = losses["finished"]
     n_vocabulary = len(model.head.weight)
     documents = {name: loss.nll.tolist() for name, loss in losses.items()}
     return {
         "proportion_high": float(keep.mean()),
-        **_columns(losses, "dense", "pruned", "compensated"),
-        **_rises(losses, "pruned", "compensated"),
+        **_columns(losses, "dense", "pruned", "compensated", "finished"),
+        **_rises(losses, "pruned", "compensated", "finished"),
         "nll_unigram": unigram_losses(corpus, losses["dense"], n_vocabulary).mean_nll,
         "nll_uniform": float(np.log(n_vocabulary)),
         **_control_columns(losses),
@@ -140,6 +182,7 @@ def evaluate_language(
         "n_predicted": int(losses["dense"].n_predicted.sum()),
         "ffn_parameters_kept": sizes["pruned"].ffn / dense.ffn,
         "parameters_kept": sizes["pruned"].total / dense.total,
+        "ffn_parameters_kept_finished": sizes["finished"].ffn / dense.ffn,
         "empty_layers": np.flatnonzero(~keep.any(axis=1)).tolist(),
         "documents": documents
         | {"n_predicted": losses["dense"].n_predicted.tolist(), "n_bytes": losses["dense"].n_bytes.tolist()},

@@ -1,4 +1,4 @@
-"""Figures of pruned models: losses, the cross-language matrix, the frontier."""
+"""Figures of pruned models: losses, the cross-language matrix, the frontier, the test of selectors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from babelscope.figures.style import PALETTE, Look, new_figure
 from babelscope.pruning.choice import CHOICES
+from babelscope.pruning.selector_table import ALL, RANDOM
 
 SELECTION_TITLES = {
     "threshold": "experts above the threshold",
@@ -31,6 +32,12 @@ METHOD_TITLES = {
     "least_frequent": "least frequent",
 }
 CONTROLS = ("weight_norm", "random", "random_same_layers", "least_frequent")
+SELECTOR_MARKERS = "osD^vP*Xdph<>"
+UNITS_TITLES = {
+    ("kept", "none"): "selected neurons kept",
+    ("kept", "ridge"): "kept, compensated",
+    ("removed", "none"): "selected neurons removed",
+}
 MARKERS = "osD^vP*Xd"
 COLORS = (*PALETTE, "#888888")
 
@@ -178,3 +185,63 @@ def plot_frontier(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], m
     figure.supylabel("held-out NLL, nats per token", fontsize=9)
     figure.suptitle(f"What is lost when less is kept, {model}", fontsize=10)
     return figure
+
+
+def plot_selectors(rows: Sequence[Mapping[str, Any]], model: str) -> Figure:
+    """Specificity against own loss, one panel for each use of the units, one mark for each selector.
+
+    Marks are means over languages with 95 % intervals over languages; of one language alone, its own. Where
+    several sizes were tested, the one in the middle is drawn.
+
+    Parameters
+    ----------
+    rows : of ``tabulate_selectors``.
+    """
+    language = ALL if any(row["language"] == ALL for row in rows) else rows[0]["language"]
+    chosen = [row for row in rows if row["language"] == language]
+    panels = {case: title for case, title in UNITS_TITLES.items() if _rows_of(chosen, *case)}
+    figure, grid = new_figure(3.1 * len(panels) + 1.6, 3.4, ncols=len(panels), squeeze=False)
+    names = list(dict.fromkeys(row["selector"] for row in chosen))
+    for axes, (case, title) in zip(grid[0], panels.items(), strict=True):
+        found = _rows_of(chosen, *case)
+        for row in found:
+            number = names.index(row["selector"])
+            control = row["selector"] == RANDOM
+            color = "0.4" if control else PALETTE[number % len(PALETTE)]
+            axes.errorbar(
+                row["own"],
+                row["specificity"],
+                xerr=_around(row, "own"),
+                yerr=_around(row, "specificity"),
+                fmt=SELECTOR_MARKERS[number % len(SELECTOR_MARKERS)],
+                color=color,
+                ms=5,
+                lw=0.8,
+                label=row["selector"].replace("_", " "),
+            )
+            if control:
+                axes.axhline(row["specificity"], color=color, lw=0.8, ls="--")
+        axes.axhline(0, color="0.8", lw=0.8, zorder=0)
+        axes.set(title=f"{title} ({found[0]['share']:.0%})", xlabel="own loss above dense, bits per byte")
+        if all(row["own"] > 0 for row in found) and case[0] == "kept":
+            axes.set_xscale("log")
+        axes.grid(lw=0.4, color="0.9")
+        axes.set_axisbelow(True)
+    grid[0][0].set_ylabel("specificity, bits per byte")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    figure.suptitle(f"Whose units matter for one language, {model}", fontsize=10)
+    return figure
+
+
+def _rows_of(rows: Sequence[Mapping[str, Any]], units: str, compensation: str) -> list[Mapping[str, Any]]:
+    """Rows of one use at the size in the middle."""
+    found = [row for row in rows if (row["units"], row["compensation"]) == (units, compensation)]
+    shares = sorted({row["share"] for row in found})
+    return [row for row in found if row["share"] == shares[len(shares) // 2]]
+
+
+def _around(row: Mapping[str, Any], name: str) -> list[list[float]]:
+    """Distances to the ends of an interval; where it is unbounded, of two languages for instance, none."""
+    low, high = row[name] - row[f"{name}_low"], row[f"{name}_high"] - row[name]
+    return [[max(low, 0.0)], [max(high, 0.0)]]

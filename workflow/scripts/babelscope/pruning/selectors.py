@@ -1,6 +1,7 @@
 """Which neurons are a language's: the literature's scores from neuron statistics and weights, no torch.
 
-To add a selector, add a row to ``SELECTORS``: a function of ``Evidence`` whose larger values are kept.
+To add a selector, add a row to ``SELECTORS``: a function of ``Evidence`` whose larger values are kept. How
+many each layer keeps is in ``budgets``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from babelscope.model.info import ModelInfo
 from babelscope.model.weights import read_rows
-from babelscope.pruning.choice import keep_best_per_layer, layer_sizes
+from babelscope.pruning.choice import expert_scores
 from babelscope.recording.neurons import NeuronStatistics
 from babelscope.study.errors import require
 
@@ -52,8 +53,42 @@ def _norm(rows: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class ExpertFrequencies:
+    """How often a language uses each expert.
+
+    Attributes
+    ----------
+    frequency : float64 (n_layers, n_experts), in [0, 1].
+    labels : int (n_layers, d_ff), expert of each neuron.
+    """
+
+    frequency: np.ndarray
+    labels: np.ndarray
+
+    def spread(self, scores: np.ndarray) -> np.ndarray:
+        """Rank of each neuron's expert by the scores (n_layers, n_experts), so that experts stay whole."""
+        rank = np.argsort(np.argsort(scores, axis=1, kind="stable"), axis=1, kind="stable")
+        return np.take_along_axis(rank, self.labels, axis=1).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Removals:
+    """In which order neurons go by second-order elimination, see ``second_order``.
+
+    Attributes
+    ----------
+    rank : float64 (n_layers, d_ff), place in the layer's order; what never went is behind all.
+    error : float64 (n_layers, d_ff), increase of the layer's squared output error when it went, as a share of
+        the squared output; infinite for what never went.
+    """
+
+    rank: np.ndarray
+    error: np.ndarray
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """What selectors may look at.
+    """What selectors may look at; what is None was not measured.
 
     Attributes
     ----------
@@ -61,12 +96,16 @@ class Evidence:
     others : those of the other languages that are compared.
     norms : of the weights.
     seed : decides what is random.
+    experts : how often the language uses the experts.
+    removals : second-order elimination on the language's documents.
     """
 
     own: NeuronStatistics
     others: Sequence[NeuronStatistics]
     norms: NeuronNorms
     seed: int = 0
+    experts: ExpertFrequencies | None = None
+    removals: Removals | None = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +118,16 @@ class Selector:
     reference : where it comes from.
     needs : attributes of ``Evidence`` that it looks at.
     score : float64 (n_layers, d_ff); larger is more the language's.
+    bias : whether the mean of what is removed becomes a bias as published.
+    control : whether it is there to be compared with.
     """
 
     name: str
     reference: str
     needs: tuple[str, ...]
     score: Callable[[Evidence], np.ndarray]
+    bias: bool = False
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,6 +231,30 @@ def score_flap(evidence: Evidence) -> np.ndarray:
     return evidence.own.variance * evidence.norms.down**2
 
 
+def score_frequency(evidence: Evidence) -> np.ndarray:
+    """Rank of the neuron's expert by frequency: the paper's measure, experts stay whole but for the last."""
+    experts = _experts(evidence)
+    return experts.spread(experts.frequency)
+
+
+def score_output_experts(evidence: Evidence) -> np.ndarray:
+    """Rank of the neuron's expert by the mean ``score_output`` of its neurons."""
+    experts = _experts(evidence)
+    scores = expert_scores(score_output(evidence), experts.labels, experts.frequency.shape[1])
+    return experts.spread(scores)
+
+
+def _experts(evidence: Evidence) -> ExpertFrequencies:
+    require(evidence.experts is not None, "selectors of experts: how often experts are used was not given")
+    return evidence.experts  # type: ignore[return-value]
+
+
+def score_second_order(evidence: Evidence) -> np.ndarray:
+    """Place in the order of elimination: what the corrected output misses least goes first."""
+    require(evidence.removals is not None, "selector second_order: no elimination was given")
+    return evidence.removals.rank  # type: ignore[union-attr]
+
+
 def score_random(evidence: Evidence) -> np.ndarray:
     """Uniform random numbers: the control with as many neurons per layer."""
     return np.random.default_rng(evidence.seed).random(evidence.norms.down.shape)
@@ -210,40 +277,13 @@ _ROWS = (
     Selector("output_norm", "mean absolute activation times norm of weights", ("own", "norms"), score_output),
     Selector("weight_norm", "norm of weights", ("norms",), score_weight),
     Selector("wanda_sp", f"Sun et al. 2024, arXiv 2306.11695; {_AN}", ("own", "norms"), score_wanda),
-    Selector("flap", _AN, ("own", "norms"), score_flap),
-    Selector("random", "control", ("norms", "seed"), score_random),
-    Selector("least", "control", ("own", "norms"), score_least),
+    Selector("flap", _AN, ("own", "norms"), score_flap, bias=True),
+    Selector("frequency", "the paper's experts", ("experts",), score_frequency),
+    Selector(
+        "output_experts", "experts of largest output", ("own", "norms", "experts"), score_output_experts
+    ),
+    Selector("second_order", "Ling et al. 2024, arXiv 2412.18110", ("removals",), score_second_order),
+    Selector("random", "control", ("norms", "seed"), score_random, control=True),
+    Selector("least", "control", ("own", "norms"), score_least, control=True),
 )
 SELECTORS = {row.name: row for row in _ROWS}
-
-BUDGETS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
-    "equal": lambda level, share: np.full(len(level), round(share * level.shape[1])),
-    "activation_level": layer_sizes,
-}
-
-
-def select_neurons(evidence: Evidence, selector: str, share: float, budget: str = "equal") -> np.ndarray:
-    """The neurons that a language keeps.
-
-    Parameters
-    ----------
-    evidence : statistics and weights.
-    selector : a row of ``SELECTORS``.
-    share : of the neurons to keep, in (0, 1].
-    budget : ``equal`` (the same share of each layer) or ``activation_level`` (in proportion to the mean
-        probability of a layer's neurons).
-
-    Returns
-    -------
-    bool (n_layers, d_ff); ties go to the lower index.
-
-    Raises
-    ------
-    BabelscopeError
-        For an unknown selector or budget, or a share out of range.
-    """
-    require(selector in SELECTORS, f"selector {selector!r}: allowed are {', '.join(SELECTORS)}")
-    require(budget in BUDGETS, f"layer budget {budget!r}: allowed are {', '.join(BUDGETS)}")
-    require(0 < share <= 1, f"share {share} of the neurons: it must be in (0, 1]")
-    sizes = BUDGETS[budget](evidence.own.probability, share)
-    return keep_best_per_layer(SELECTORS[selector].score(evidence), sizes)

@@ -112,6 +112,13 @@ SPEED = study_record(
     "measure_pruning_speed",
     rows="those of pruning_speed.csv, in full precision",
 )
+SELECTORS_TEST = language_record(
+    "selectors",
+    "selectors/{lang}.json",
+    "evaluate_selectors",
+    cells="one per variant of the language's selected units: its selector and size, and nll like dense",
+    dense="by language of the text one value per held-out document, as n_predicted and n_bytes",
+)
 
 
 def read_languages_of(

@@ -63,12 +63,12 @@ class JobFiles:
     @cached_property
     def frequency(self) -> np.ndarray:
         """How often the job's language uses each expert, made with its documents and the study's experts."""
-        said: dict[str, Any] = {
-            "model": self.info.name,
-            "language": self.job.wildcards.lang,
-            "partition": self.partition,
-        }
-        return read_activations(self.job.input.activations, **said, corpus=self.corpus).frequency
+        return self.frequency_of(self.job.wildcards.lang, self.corpus)
+
+    def frequency_of(self, language: str, corpus: TokenizedCorpus) -> np.ndarray:
+        """As ``frequency``, for a job that reads the documents of several languages."""
+        said: dict[str, Any] = {"model": self.info.name, "language": language, "partition": self.partition}
+        return read_activations(self.job.input.activations, **said, corpus=corpus).frequency
 
     def frequencies(
         self, languages: Iterable[str], corpora: Iterable[TokenizedCorpus] | None = None

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from babelscope.study.input_settings import Corpus, ModelDefinition
+from babelscope.study.input_settings import Corpus, CorpusSource, ModelDefinition
 from babelscope.study.setting_types import (
     Code,
     ColorMap,
@@ -24,11 +24,14 @@ from babelscope.study.setting_types import (
     Section,
     Text,
     Unique,
+    optional,
 )
 
 MEASURES = "babelscope.comparison.measures:MEASURES"
-CHOICES = "babelscope.pruning.choice:CHOICES"
+ALL_METHODS = "babelscope.pruning.methods:ALL_METHODS"
 FAMILIES = "babelscope.model.families:FAMILIES"
+SELECTORS = "babelscope.pruning.selectors:SELECTORS"
+NEURON_METHODS = "babelscope.pruning.methods:METHODS"
 CUTS = "babelscope.experts.clustering:CUTS"
 ROUTED_SELECTORS = "babelscope.pruning.routed_choice:ROUTED_SELECTORS"
 METHODS = "babelscope.experts.methods:METHODS"
@@ -111,19 +114,18 @@ class Sharing(Section):
 class Pruning(Section):
     """Running a model with high-frequency experts only."""
 
-    method: Annotated[str, OneOf(CHOICES)] = Field(
+    method: Annotated[str, OneOf(ALL_METHODS)] = Field(
         "threshold",
-        description="Which experts a language keeps. threshold is the paper's choice; the others "
-        "keep a share.",
-    )
-    share: Fraction = Field(
-        0.6, description="Share of experts that is kept, for the methods other than threshold."
+        description="What a language's finished model keeps. threshold is the paper's choice of experts; the "
+        "others keep a share: of experts, or (second_order, wanda_sp, flap) of each layer's neurons, where "
+        "pruning.csv has the paper's experts as well.",
     )
     routed_selector: Annotated[str, OneOf(ROUTED_SELECTORS)] = Field(
         "reap",
         description="Which routed experts a language keeps (experts.method: router), a share of each layer; "
         "reap is the mean weight times output norm.",
     )
+    share: Fraction = Field(0.6, description="Share that is kept, for the methods other than threshold.")
     compensation_documents: int = Field(
         200,
         ge=1,
@@ -163,6 +165,57 @@ class Pruning(Section):
         {},
         description="Models for several languages together, by name, for instance romance: [fr, es, pt]; "
         "each keeps what any of its languages keeps.",
+    )
+
+
+class Selectors(Section):
+    """The causal test of all ways to choose a language's neurons, for `snakemake full`."""
+
+    names: Annotated[list[Annotated[str, OneOf(SELECTORS)]], Unique] = Field(
+        [], description="Selectors to test; none named: all that there are."
+    )
+    shares: Annotated[list[Fraction], Field(min_length=1), Unique] = Field(
+        [0.7], description="Shares of each layer's neurons that are kept, plainly and compensated."
+    )
+    removed_shares: Annotated[list[ProperFraction], Unique] = Field(
+        [0.02], description="Shares of each layer's neurons that are removed, all others being kept."
+    )
+    profile_documents: int = Field(
+        200, ge=1, le=1_000_000, description="Profile documents that selection and compensation look at."
+    )
+    heldout_documents: int = Field(
+        16, ge=2, le=1_000_000, description="Held-out documents of the language whose units are tested."
+    )
+    other_documents: int = Field(
+        3, ge=1, le=1_000_000, description="Held-out documents of each of the other languages."
+    )
+    draws: int = Field(
+        2, ge=1, le=1000, description="Random draws of as many neurons per layer, each language its own."
+    )
+
+
+class Perplexity(Section):
+    """Perplexity of running text after pruning, for `snakemake perplexity`; see config/wikitext2.yaml."""
+
+    calibration: CorpusSource = optional("Text that the pruned models are fitted to.")
+    text: CorpusSource = optional("Text whose perplexity is measured.")
+    window: int = Field(2048, ge=8, le=131_072, description="Tokens that are read at a time.")
+    calibration_windows: int = Field(
+        128, ge=2, le=100_000, description="Windows of the calibration text, drawn from all of it."
+    )
+    text_windows: int = Field(
+        0, ge=0, le=1_000_000, description="Windows of the text to measure, from its start; 0: all."
+    )
+    prefix_every_window: bool = Field(
+        False,
+        description="Put the token that begins a document before every window, which Gemma needs; published "
+        "tables have it once, before the first.",
+    )
+    removed: Annotated[list[ProperFraction], Field(min_length=1), Unique] = Field(
+        [0.1, 0.2, 0.3], description="Shares of all parameters that are removed, from feed-forward layers."
+    )
+    methods: Annotated[list[Annotated[str, OneOf(NEURON_METHODS)]], Field(min_length=1), Unique] = Field(
+        ["second_order", "wanda_sp", "flap"], description="Ways to choose neurons; all are compensated."
     )
 
 
@@ -256,6 +309,8 @@ class Study(Section):
     recording: Recording = Field(Recording(), description=Recording.__doc__)
     sharing: Sharing = Field(Sharing(), description=Sharing.__doc__)
     pruning: Pruning = Field(Pruning(), description=Pruning.__doc__)
+    selectors: Selectors = Field(Selectors(), description=Selectors.__doc__)
+    perplexity: Perplexity = Field(Perplexity(), description=Perplexity.__doc__)
     responses: Responses = Field(Responses(), description=Responses.__doc__)
     evidence: Evidence = Field(Evidence(), description=Evidence.__doc__)
     gpus: Gpus = Field(Gpus(), description=Gpus.__doc__)

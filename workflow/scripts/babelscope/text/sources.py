@@ -28,8 +28,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DEEPEST = 200  # levels of brackets in a line of JSON; the readers crash on very deep ones
 
 
-def read_hub(source: Mapping[str, Any], language: str, seed: int) -> Iterator[tuple[str, str]]:
-    """Documents of a data set of the hub in a seeded order, with ids ``name/config:row``."""
+def read_hub(source: Mapping[str, Any], language: str, seed: int | None) -> Iterator[tuple[str, str]]:
+    """Documents of a data set of the hub in a seeded order (None: its own), with ids ``name/config:row``."""
     import datasets
     import httpx
     from huggingface_hub import errors
@@ -45,10 +45,10 @@ def read_hub(source: Mapping[str, Any], language: str, seed: int) -> Iterator[tu
             split=source.get("split", "train"),
             streaming=source.get("streaming", True),
         )
-        shuffled = stream.shuffle(
-            seed=seed, **({"buffer_size": 10_000} if source.get("streaming", True) else {})
-        )
-        for number, row in enumerate(shuffled):
+        if seed is not None:
+            buffer = {"buffer_size": 10_000} if source.get("streaming", True) else {}
+            stream = stream.shuffle(seed=seed, **buffer)
+        for number, row in enumerate(stream):
             yield f"{name}/{config}:{row.get('id', number)}", _text(row, source, f"{where}, row {number}")
     except BabelscopeError:
         raise

@@ -119,14 +119,18 @@ def join_profiles(corpora: Sequence[TokenizedCorpus], n_documents: int) -> Token
     corpora : of one model, one or several languages.
     n_documents : documents to take from each; all where it has fewer.
     """
-    taken = [(c, c.profile_idx[:n_documents]) for c in corpora]
-    pieces = [c.document(idx) for c, chosen in taken for idx in chosen]
-    lengths = [len(piece) for piece in pieces]
+    taken = [c.take(c.profile_idx[:n_documents]) for c in corpora]
+    return join_corpora(taken)
+
+
+def join_corpora(corpora: Sequence[TokenizedCorpus]) -> TokenizedCorpus:
+    """All documents of several corpora of one model, in turn."""
+    lengths = np.concatenate([np.diff(corpus.offsets) for corpus in corpora])
     return TokenizedCorpus(
-        token_ids=np.concatenate(pieces),
+        token_ids=np.concatenate([corpus.token_ids for corpus in corpora]),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        heldout=np.zeros(len(pieces), dtype=bool),
-        n_bytes=np.concatenate([c.n_bytes[chosen] for c, chosen in taken]),
+        heldout=np.concatenate([corpus.heldout for corpus in corpora]),
+        n_bytes=np.concatenate([corpus.n_bytes for corpus in corpora]),
         bos_token_id=corpora[0].bos_token_id,
     )
 

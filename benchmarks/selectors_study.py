@@ -1,0 +1,373 @@
+"""Selectors, compensations and their settings on one model: the tables and curves of benchmarks/README.md.
+
+    snakemake --cores all --configfile benchmarks/selectors_study.yaml --directory results/selectors \\
+        -- results/run_config.yaml results/gemma-3-270m/neurons/{en,fr,es,pt,bn,ur,hi,ar,zh}.h5
+    python benchmarks/selectors_study.py run --results results/selectors --seconds 420
+    python benchmarks/selectors_study.py tables
+
+One process per language measures, all on the GPU where there is one; each finished model is a line of a file,
+and another run goes on where one stopped. Losses are nats per token on held-out documents.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER = Path(__file__).resolve().parent / "results" / "selectors"
+LANGUAGES = ("en", "fr", "es", "pt", "bn", "ur", "hi", "ar", "zh")
+SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
+N_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One pruned model."""
+
+    selector: str = "second_order"
+    compensation: str = "ridge"
+    share: float = 0.7
+    budget: str = "equal"
+    documents: int = 600
+    ridge: float | None = None
+    selection_ridge: float = 1.0
+    group: int = 16
+    first_token: bool = False
+    relative: bool = False
+    to_dense: bool = False
+    distil: str = ""
+    learning_rate: float = 1e-4
+    epochs: int = 4
+    others: int = 0
+
+    @property
+    def key(self) -> str:
+        """What differs from the defaults."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return json.dumps(changed, sort_keys=True)
+
+
+DENSE = Case("dense", "none", 1.0)
+COMPENSATED = ("second_order", "wanda_sp", "flap", "output_norm", "frequency")
+PLAIN = (
+    "lape", "specificity", "probability", "magnitude", "output_norm", "weight_norm", "wanda_sp", "flap",
+    "frequency", "output_experts", "second_order", "random", "least",
+)  # fmt: skip
+BEST = Case()
+
+
+def parts() -> dict[str, list[Case]]:
+    """Cases by part, the most telling first."""
+    fit = [
+        BEST,
+        replace(BEST, first_token=True),
+        replace(BEST, relative=True),
+        replace(BEST, first_token=True, relative=True),
+        replace(BEST, to_dense=True),
+        replace(BEST, first_token=True, relative=True, to_dense=True),
+        replace(BEST, budget="equal_error"),
+        replace(BEST, budget="equal_error", first_token=True, relative=True),
+        replace(BEST, budget="activation_level"),
+        replace(BEST, budget="equal_error", first_token=True, relative=True, to_dense=True),
+    ]
+    distil = [
+        replace(BEST, distil=loss, learning_rate=rate, epochs=n)
+        for loss, rate, n in (
+            ("hidden", 1e-4, 4),
+            ("logits", 1e-4, 4),
+            ("logits", 3e-4, 4),
+            ("logits", 3e-5, 4),
+        )
+    ]
+    return {
+        "fit": fit,
+        "distil": distil,
+        "others": [replace(BEST, others=n) for n in (20, 75)],
+        "documents": [replace(BEST, documents=n) for n in (100, 200, 400, 890)],
+        "ridge": [replace(BEST, ridge=r, selection_ridge=r) for r in (0.03, 0.3, 1.0, 3.0)],
+        "first token": [
+            replace(BEST, ridge=r, selection_ridge=r, first_token=True, relative=True) for r in (0.03, 0.3)
+        ],
+        "group": [replace(BEST, group=n) for n in (1, 4, 64, 256)],
+        "frontier": [
+            Case(selector, "ridge", share) for share in (0.7, 0.5, 0.9, 0.6, 0.8) for selector in COMPENSATED
+        ],
+        "bias": [Case("flap", "bias", share) for share in SHARES],
+        "plain": [Case(selector, "none", share) for share in SHARES for selector in PLAIN],
+    }
+
+
+class Study:
+    """One language of one model."""
+
+    def __init__(self, results: Path, model: str, language: str) -> None:
+        from babelscope.experts.partition import read_partition
+        from babelscope.model.compute import Compute
+        from babelscope.model.info import read_model_info
+        from babelscope.model.load import load_model
+        from babelscope.pruning.selectors import Evidence, ExpertFrequencies, read_neuron_norms
+        from babelscope.recording.counts import read_activations
+        from babelscope.recording.neurons import read_neurons
+        from babelscope.study.configuration import read_yaml
+        from babelscope.text.tokens import read_tokens
+
+        os.chdir(results)
+        folder = Path("results") / model
+        definition = read_yaml(folder.parent / "run_config.yaml")["model_definitions"][model]
+        info = read_model_info(folder / "model.json", {model: definition})
+        self.load = lambda: load_model(info, Compute(dtype="float32", tokens_per_batch=8192))
+        self.model, self.dense = self.load(), None
+        self.corpus = read_tokens(folder / "tokens" / f"{language}.h5", model, language)
+        partition = read_partition(folder / "experts.h5", info)
+        asked = {"model": model, "language": language, "partition": partition}
+        frequency = read_activations(folder / "activations" / f"{language}.h5", **asked).frequency
+        neurons = {
+            code: read_neurons(folder / "neurons" / f"{code}.h5", model=model, language=code)
+            for code in LANGUAGES
+        }
+        own = neurons.pop(language)
+        experts = ExpertFrequencies(frequency, partition.labels)
+        self.evidence = Evidence(own, list(neurons.values()), read_neuron_norms(info), experts=experts)
+        self._removals: dict[Any, Any] = {}
+        files = {code: folder / "tokens" / f"{code}.h5" for code in LANGUAGES if code != language}
+        self.read_others = lambda: [read_tokens(path, model, code) for code, path in files.items()]
+
+    def measure(self, case: Case) -> dict[str, Any]:
+        """Prune, compensate, evaluate."""
+        from babelscope.pruning.heldout import evaluate_documents
+
+        start = time.monotonic()
+        row: dict[str, Any] = {}
+        with self.model.restored():
+            if case.selector != "dense":
+                row = self._prune(case)
+            row["seconds"] = round(time.monotonic() - start, 1)
+            losses = evaluate_documents(self.model, self.corpus, self.corpus.heldout_idx)
+        nll = [round(float(value), 3) for value in losses.nll]
+        return {
+            "nll": losses.mean_nll,
+            **row,
+            "n_predicted": losses.n_predicted.tolist(),
+            "documents_nll": nll,
+        }
+
+    def _prune(self, case: Case) -> dict[str, Any]:
+        from babelscope.pruning.budgets import BUDGETS, select_neurons
+        from babelscope.pruning.compensation import FitSettings, prune_and_compensate
+        from babelscope.pruning.cut import prune
+        from babelscope.pruning.distil import DistilSettings, distil
+        from babelscope.pruning.second_order import choose_second_order
+
+        corpus, profile = self._documents(case)
+        settings = FitSettings(case.first_token, case.relative, case.to_dense, case.ridge)
+        evidence = self.evidence
+        if "removals" in BUDGETS[case.budget].needs or (case.selector, case.compensation) == (
+            "second_order",
+            "none",
+        ):
+            evidence = replace(evidence, removals=self._removed(profile, settings))
+        if case.selector == "second_order" and case.compensation == "ridge":
+            sizes = BUDGETS[case.budget].sizes(evidence, case.share)
+            neurons: Any = choose_second_order(sizes, case.selection_ridge, case.group)
+        else:
+            keep = select_neurons(evidence, case.selector, case.share, case.budget)
+            neurons = [np.flatnonzero(row) for row in keep]
+        if case.compensation == "none":
+            prune(self.model.layers, neurons)
+            return {}
+        if case.compensation == "bias":
+            self._with_bias(profile, neurons)
+            return {}
+        fits = prune_and_compensate(self.model, corpus, profile, neurons, settings=settings)
+        row: dict[str, Any] = {
+            "ridges": [fit.ridge for fit in fits],
+            "unexplained": [round(fit.unexplained, 3) for fit in fits],
+            "sizes": [layer.d_ff for layer in self.model.layers],
+        }
+        if case.distil:
+            self.dense = self.dense or self.load()
+            asked = DistilSettings(case.epochs, case.learning_rate, case.distil)
+            self.model.tokens_per_batch = self.dense.tokens_per_batch = 512
+            row["distilled"] = distil(self.model, self.dense, self.corpus, profile, asked)
+            self.model.tokens_per_batch = 8192
+        return row
+
+    def _documents(self, case: Case) -> tuple[Any, np.ndarray]:
+        """Corpus and documents to fit to; those for validation are of the own language."""
+        from babelscope.pruning.walk import VALIDATION_SHARE
+        from babelscope.text.tokens import join_corpora
+
+        profile = self.corpus.profile_idx[: case.documents]
+        if not case.others:
+            return self.corpus, profile
+        taken = [corpus.take(corpus.profile_idx[: case.others]) for corpus in self.read_others()]
+        joined = join_corpora([self.corpus.take(profile), *taken])
+        order = np.empty(len(joined.heldout), dtype=np.int64)
+        validation = np.arange(len(order)) % VALIDATION_SHARE == 0
+        order[validation] = np.arange(validation.sum())
+        order[~validation] = np.arange(validation.sum(), len(order))
+        return joined, order
+
+    def _removed(self, profile: np.ndarray, settings: Any) -> Any:
+        from babelscope.pruning.second_order import measure_removals
+
+        key = (len(profile), settings.first_token, settings.relative)
+        if key not in self._removals:
+            self._removals[key] = measure_removals(self.model, self.corpus, profile, settings)
+        return self._removals[key]
+
+    def _with_bias(self, profile: np.ndarray, neurons: Sequence[np.ndarray]) -> None:
+        import torch
+
+        from babelscope.pruning.columns import COMPENSATIONS, apply_edits
+        from babelscope.pruning.moments import gather_moments
+        from babelscope.pruning.walk import LayerWalk
+
+        with torch.inference_mode():
+            walk = LayerWalk(self.model, self.corpus, profile)
+            for layer, idx in zip(self.model.layers, neurons, strict=True):
+                edit = COMPENSATIONS["bias"](gather_moments(walk).whole, idx, layer.down.weight)
+                apply_edits([layer], [edit])
+                walk.step()
+
+
+def work(args: argparse.Namespace) -> None:
+    """Measure one language until the time is over."""
+    import torch
+
+    torch.set_num_threads(args.threads)
+    file = args.out / f"{args.model}_{args.worker}.jsonl"
+    args.out.mkdir(parents=True, exist_ok=True)
+    done = {json.loads(line)["key"] for line in file.read_text().splitlines()} if file.exists() else set()
+    study = Study(args.results, args.model, args.worker)
+    for part, cases in [("dense", [DENSE]), *parts().items()]:
+        if args.parts and part not in args.parts and part != "dense":
+            continue
+        for case in cases:
+            if case.key in done:
+                continue
+            if time.time() > args.until:
+                print(f"{args.worker}: time is over at {part}", flush=True)
+                return
+            try:
+                found = study.measure(case)
+            except (torch.OutOfMemoryError, torch.linalg.LinAlgError) as error:
+                print(f"{args.worker} {part} {case.key}: {error}", flush=True)
+                continue
+            row = {"key": case.key, "part": part, "language": args.worker, **asdict(case), **found}
+            with file.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+            done.add(case.key)
+            print(
+                f"{args.worker} {part:10s} {found['nll']:.3f} {found['seconds']:6.1f} s {case.key}",
+                flush=True,
+            )
+
+
+def run(args: argparse.Namespace) -> None:
+    """One process per language."""
+    until = time.time() + args.seconds
+    threads = max(1, (os.cpu_count() or 2) // min(args.jobs, len(args.languages)))
+    waiting, running = list(args.languages), []
+    while waiting or running:
+        while waiting and len(running) < args.jobs:
+            command = [sys.executable, __file__, "run", "--worker", waiting.pop(0), "--until", str(until)]
+            command += [
+                "--threads",
+                str(threads),
+                "--model",
+                args.model,
+                "--results",
+                str(args.results.resolve()),
+            ]
+            command += ["--out", str(args.out.resolve()), "--parts", *args.parts]
+            running.append(subprocess.Popen(command))
+        running = [process for process in running if process.poll() is None]
+        time.sleep(0.5)
+
+
+def read_rows(out: Path, model: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Rows by key and language."""
+    rows: dict[str, dict[str, dict[str, Any]]] = {}
+    for file in sorted(out.glob(f"{model}_*.jsonl")):
+        for line in file.read_text().splitlines():
+            row = json.loads(line)
+            rows.setdefault(row["key"], {})[row["language"]] = row
+    return rows
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any], seed: int = 0) -> tuple[float, float, float]:
+    """Mean over languages of one loss less another, with a paired 95 % interval over documents."""
+    rng, resampled, values = np.random.default_rng(seed), [], []
+    for language in sorted(set(one) & set(other)):
+        gap = np.array(one[language]["documents_nll"]) - np.array(other[language]["documents_nll"])
+        n = np.array(one[language]["n_predicted"])
+        draws = rng.integers(len(gap), size=(N_RESAMPLES, len(gap)))
+        resampled.append(gap[draws].sum(axis=1) / n[draws].sum(axis=1))
+        values.append(gap.sum() / n.sum())
+    low, high = np.quantile(np.mean(resampled, axis=0), [0.025, 0.975])
+    return float(np.mean(values)), float(low), float(high)
+
+
+def tables(args: argparse.Namespace) -> None:
+    """Print all tables as Markdown."""
+    rows = read_rows(args.out, args.model)
+    every = parts()
+    dense = rows[DENSE.key]
+
+    def lines(cases: Sequence[Case], base: Case | None) -> Iterator[str]:
+        for case in cases:
+            found = rows.get(case.key, {})
+            if not found:
+                continue
+            nll = np.mean([row["nll"] for row in found.values()])
+            rise = difference(found, dense)
+            gap = difference(found, rows[base.key]) if base and base.key in rows else None
+            text = f"{gap[0]:+.3f} ({gap[1]:+.3f} to {gap[2]:+.3f})" if gap else ""
+            seconds = np.mean([row["seconds"] for row in found.values()])
+            name = case.key if case.key != "{}" else "second order, ridge"
+            yield f"| {name} | {len(found)} | {nll:.3f} | {rise[0]:+.3f} | {text} | {seconds:.0f} |"
+
+    mean = np.mean([row["nll"] for row in dense.values()])
+    print(f"dense: {mean:.3f} nats per token, {len(dense)} languages\n")
+    for part, cases in every.items():
+        print(f"### {part}\n\n| case | languages | nll | above dense | less that of second order | s |")
+        print("|---|---|---|---|---|---|")
+        for share in dict.fromkeys(case.share for case in cases):
+            base = replace(BEST, share=share)
+            print("\n".join(lines([case for case in cases if case.share == share], base)))
+        print()
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["run", "tables"])
+    parser.add_argument("--results", type=Path, default=Path("results/selectors"), help="folder of the study")
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--model", default="gemma-3-270m")
+    parser.add_argument("--languages", nargs="+", default=list(LANGUAGES))
+    parser.add_argument("--parts", nargs="*", default=[])
+    parser.add_argument("--seconds", type=float, default=420)
+    parser.add_argument("--jobs", type=int, default=9, help="languages at a time")
+    parser.add_argument("--worker", default="")
+    parser.add_argument("--until", type=float, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    {"run": work if args.worker else run, "tables": tables}[args.what](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The causal test of selectors: what a language, and what all others, lose with and without the chosen units.
+
+The dense model's hidden states pass the layers once. Out of one Gram matrix per layer come the second-order
+order and every compensation; each variant is then one pass over the held-out documents of all languages.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from babelscope.model.compute import Compute
+from babelscope.model.info import ModelInfo
+from babelscope.model.load import StudyModel, load_model
+from babelscope.pruning.choice import draw_generator, keep_best
+from babelscope.pruning.columns import COMPENSATIONS, Edit, apply_edits
+from babelscope.pruning.heldout import evaluate_documents
+from babelscope.pruning.losses import DocumentLosses
+from babelscope.pruning.moments import gather_moments
+from babelscope.pruning.second_order import eliminate
+from babelscope.pruning.selectors import SELECTORS, Evidence
+from babelscope.pruning.walk import LayerWalk
+from babelscope.study.progress import progress
+from babelscope.text.tokens import TokenizedCorpus, join_corpora
+
+SECOND_ORDER = "second_order"
+KEPT, REMOVED = "kept", "removed"
+
+
+@dataclass(frozen=True)
+class CausalSettings:
+    """What is tested.
+
+    Attributes
+    ----------
+    selectors : rows of ``SELECTORS``; none: all.
+    shares : of each layer's neurons to keep.
+    removed_shares : of each layer's neurons to remove, the rest being kept.
+    n_profile : profile documents that moments are taken from.
+    n_heldout, n_others : held-out documents of the language, and of each other language.
+    n_draws : random draws of the same number per layer.
+    seed : of the draws; each language has its own.
+    """
+
+    selectors: Sequence[str]
+    shares: Sequence[float]
+    removed_shares: Sequence[float]
+    n_profile: int
+    n_heldout: int
+    n_others: int
+    n_draws: int
+    seed: int
+
+    @property
+    def names(self) -> list[str]:
+        """The selectors that are tested, controls last."""
+        chosen = [name for name in SELECTORS if name in self.selectors] if self.selectors else list(SELECTORS)
+        return [name for name in chosen if name != "random"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to change the model.
+
+    Attributes
+    ----------
+    selector, draw : a row of ``SELECTORS``; number of the draw, None where nothing is drawn.
+    units : ``kept`` (all others go) or ``removed`` (all others stay).
+    share : of each layer's neurons that are selected.
+    compensation : a row of ``COMPENSATIONS``.
+    """
+
+    selector: str
+    draw: int | None
+    units: str
+    share: float
+    compensation: str
+
+    def kept(self, scores: np.ndarray) -> np.ndarray:
+        """Neurons of a layer that stay, int64, ascending, out of scores (d_ff,)."""
+        selected = keep_best(scores, round(self.share * len(scores)))
+        return np.flatnonzero(selected if self.units == KEPT else ~selected)
+
+
+def list_variants(settings: CausalSettings) -> list[Variant]:
+    """Every selector and draw, kept at every share plainly and compensated, and removed plainly."""
+    found = []
+    chosen: list[tuple[str, int | None]] = [(name, None) for name in settings.names]
+    for selector, draw in chosen + [("random", number) for number in range(settings.n_draws)]:
+        ways = [name for name in COMPENSATIONS if name != "bias" or SELECTORS[selector].bias]
+        for share in settings.shares:
+            found += [Variant(selector, draw, KEPT, share, way) for way in ways]
+        found += [Variant(selector, draw, REMOVED, share, "none") for share in settings.removed_shares]
+    return found
+
+
+def run_causal_test(
+    info: ModelInfo,
+    compute: Compute,
+    corpora: Mapping[str, TokenizedCorpus],
+    language: str,
+    evidence: Evidence,
+    settings: CausalSettings,
+) -> dict[str, Any]:
+    """Held-out losses of all languages under every variant of one language's units.
+
+    Parameters
+    ----------
+    info, compute : the prepared model, and how it computes.
+    corpora : documents by language, the one whose units are selected among them.
+    language : whose units are selected.
+    evidence : of that language; what second-order elimination says is added.
+    settings : what is tested.
+
+    Returns
+    -------
+    ``n_predicted``, ``n_bytes`` and ``dense`` (total nats under the dense model): by language of the text one
+    value per document. ``cells``: for each variant its attributes, and ``nll`` like ``dense``.
+    """
+    model = load_model(info, compute)
+    heldout = _Heldout(model, corpora, language, settings)
+    variants = list_variants(settings)
+    dense = heldout.losses()
+    result: dict[str, Any] = {
+        "n_predicted": heldout.by_text(dense.n_predicted),
+        "n_bytes": heldout.by_text(dense.n_bytes),
+        "dense": heldout.by_text(dense.nll),
+        "cells": [],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        shelf = Shelf(Path(folder))
+        with progress(info.n_layers, "layers", "selecting") as bar:
+            scores = _scores(evidence, language, settings)
+            for number in _edit_layers(model, corpora[language], variants, scores, settings, shelf):
+                bar.update(number)
+        with progress(len(variants), "models", "testing selectors") as bar:
+            for number, variant in enumerate(variants):
+                with model.restored():
+                    for layer in range(info.n_layers):
+                        apply_edits(model.layers[layer : layer + 1], [shelf.take(number, layer)])
+                    nll = heldout.by_text(heldout.losses().nll)
+                result["cells"].append({**vars(variant), "nll": nll})
+                bar.update(1)
+    return result
+
+
+class _Heldout:
+    """Held-out documents of all languages as one corpus: own ones, and some of each other language."""
+
+    def __init__(
+        self,
+        model: StudyModel,
+        corpora: Mapping[str, TokenizedCorpus],
+        language: str,
+        settings: CausalSettings,
+    ) -> None:
+        self.model, self.rows, taken, first = model, {}, [], 0
+        for code, corpus in corpora.items():
+            n = settings.n_heldout if code == language else settings.n_others
+            taken.append(corpus.take(corpus.heldout_idx[:n]))
+            self.rows[code] = slice(first, first := first + len(taken[-1].heldout))
+        self.corpus = join_corpora(taken)
+
+    def losses(self) -> DocumentLosses:
+        """Of the model as it is."""
+        return evaluate_documents(self.model, self.corpus, np.arange(len(self.corpus.heldout)))
+
+    def by_text(self, values: np.ndarray) -> dict[str, list[Any]]:
+        """Values of documents by language."""
+        return {code: values[rows].tolist() for code, rows in self.rows.items()}
+
+
+def _scores(
+    evidence: Evidence, language: str, settings: CausalSettings
+) -> dict[tuple[str, int | None], np.ndarray]:
+    """Scores of every selector and draw, (n_layers, d_ff); elimination has its own, layer by layer."""
+    shape = evidence.norms.down.shape
+    found: dict[tuple[str, int | None], np.ndarray] = {
+        (name, None): SELECTORS[name].score(evidence) for name in settings.names if name != SECOND_ORDER
+    }
+    for number in range(settings.n_draws):
+        rng = draw_generator(settings.seed, language, "selectors", number)
+        found["random", number] = rng.random(shape)
+    return found
+
+
+def _edit_layers(
+    model: StudyModel,
+    corpus: TokenizedCorpus,
+    variants: Sequence[Variant],
+    scores: dict[tuple[str, int | None], np.ndarray],
+    settings: CausalSettings,
+    shelf: Shelf,
+) -> Iterator[int]:
+    """Put the edits of every variant on the shelf, layer by layer of the dense model; yields 1 for each."""
+    with torch.inference_mode():
+        walk = LayerWalk(model, corpus, corpus.profile_idx[: settings.n_profile])
+        for layer, ffn in enumerate(model.layers):
+            moments, weight = gather_moments(walk).whole, ffn.down.weight
+            rows = {key: table[layer] for key, table in scores.items()}
+            if SECOND_ORDER in settings.names:
+                rows[SECOND_ORDER, None] = eliminate(moments.gram, weight, ffn.d_ff).rank(ffn.d_ff)
+            for number, variant in enumerate(variants):
+                kept = variant.kept(rows[variant.selector, variant.draw])
+                shelf.put(number, layer, COMPENSATIONS[variant.compensation](moments, kept, weight))
+            walk.step()
+            yield 1
+
+
+class Shelf:
+    """Edits of many variants in a folder: those of a large model do not fit into the host's memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, variant: int, layer: int, edit: Edit) -> None:
+        """Write the edit of one layer."""
+        tensors = {"kept": torch.from_numpy(edit.kept), "columns": edit.columns, "bias": edit.bias}
+        present = {name: value.cpu().contiguous() for name, value in tensors.items() if value is not None}
+        save_file(present, self._path(variant, layer))
+
+    def take(self, variant: int, layer: int) -> Edit:
+        """Read it, once: the file is gone afterwards."""
+        path = self._path(variant, layer)
+        found = load_file(path)
+        path.unlink()
+        return Edit(found["kept"].numpy(), found.get("columns"), found.get("bias"))
+
+    def _path(self, variant: int, layer: int) -> Path:
+        return self.folder / f"{variant}_{layer}.safetensors"

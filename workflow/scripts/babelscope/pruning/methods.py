@@ -1,0 +1,66 @@
+"""Whole pruning methods: how a layer's neurons are chosen out of its moments, for ``prune_and_compensate``.
+
+To add one, add a row to ``METHODS``. No torch is loaded until a method is used.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from babelscope.pruning.choice import CHOICES
+
+if TYPE_CHECKING:
+    import torch
+
+    from babelscope.pruning.compensation import Choose
+    from babelscope.pruning.moments import Moments
+
+
+def second_order(sizes: Sequence[int]) -> Choose:
+    """Greedy elimination, see ``second_order``; with the ridge this is SlimGPT + GRAIL's place in tables."""
+    from babelscope.pruning.second_order import choose_second_order
+
+    return choose_second_order(sizes)
+
+
+def wanda_sp(sizes: Sequence[int]) -> Choose:
+    """``sum_j |down[j, i]| * sqrt(mean_t h_t**2)`` (An et al. 2024, arXiv 2312.11983)."""
+    return _by_score(
+        sizes,
+        lambda moments, down: down.abs().sum(dim=0) * (moments.gram.diagonal() / moments.n_tokens).sqrt(),
+    )
+
+
+def flap(sizes: Sequence[int]) -> Choose:
+    """``var_t h_t * ||down[:, i]||_2**2`` (An et al. 2024, arXiv 2312.11983)."""
+
+    def score(moments: Moments, down: torch.Tensor) -> torch.Tensor:
+        mean = moments.total / moments.n_tokens
+        return (moments.gram.diagonal() / moments.n_tokens - mean.square()) * down.square().sum(dim=0)
+
+    return _by_score(sizes, score)
+
+
+def _by_score(sizes: Sequence[int], score: Callable[[Moments, torch.Tensor], torch.Tensor]) -> Choose:
+    """Keep the largest scores of each layer."""
+
+    def choose(number: int, moments: Moments, weight: torch.Tensor) -> np.ndarray:
+        scores = score(moments, weight.to(moments.gram.device).double()).cpu().numpy()
+        return np.sort(np.argsort(-scores, kind="stable")[: sizes[number]])
+
+    return choose
+
+
+# Rows of ``CHOICES`` choose experts, those of ``METHODS`` neurons.
+METHODS: dict[str, Any] = {
+    "second_order": second_order,
+    "wanda_sp": wanda_sp,
+    "flap": flap,
+}
+
+# What ``pruning.method`` may be; rows that are added to either are seen.
+ALL_METHODS: ChainMap[str, Any] = ChainMap(METHODS, CHOICES)

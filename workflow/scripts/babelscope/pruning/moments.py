@@ -1,0 +1,206 @@
+"""Second moments of a layer's activations, and the ridge problem of any choice of neurons out of them.
+
+One Gram matrix per layer serves every selector and every size: which columns are kept only says which of its
+rows and columns are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from babelscope.pruning.walk import CaughtBatch, LayerWalk
+
+# Columns of a Gram matrix that are computed at a time; the triangle above them is left out.
+_TILE = 512
+
+
+@dataclass
+class Moments:
+    """Sums over tokens of one layer's activations h.
+
+    Attributes
+    ----------
+    gram : float64 (d_ff, d_ff), sum of ``h h'``.
+    total : float64 (d_ff,), sum of ``h``.
+    n_tokens : tokens.
+    said : float64 (d_ff, d_model), sum of ``h y'`` with the dense model's output y; None: y is what the
+        layer itself says.
+    said_squared : float64 (), sum of ``|y|^2``.
+    """
+
+    gram: torch.Tensor
+    total: torch.Tensor
+    n_tokens: int = 0
+    said: torch.Tensor | None = None
+    said_squared: torch.Tensor | None = None
+
+    @classmethod
+    def zeros(cls, d_ff: int, device: torch.device | str = "cpu") -> Moments:
+        """Of no token."""
+        gram = torch.zeros((d_ff, d_ff), dtype=torch.float64, device=device)
+        return cls(gram, torch.zeros(d_ff, dtype=torch.float64, device=device))
+
+    @staticmethod
+    def tiles(rows: torch.Tensor) -> list[torch.Tensor]:
+        """What tokens, float32 (n_tokens, d_ff), add to the Gram matrix on and below its diagonal."""
+        starts = range(0, rows.shape[1], _TILE)
+        return [rows[:, start : start + _TILE].T @ rows[:, : start + _TILE] for start in starts]
+
+    def add(
+        self, rows: torch.Tensor, tiles: Sequence[torch.Tensor], said: torch.Tensor | None = None
+    ) -> None:
+        """Add tokens and their ``tiles``, made before: what runs out of memory then has added nothing.
+
+        ``said``, float32 (n_tokens, d_model), is the dense model's output for the same tokens.
+        """
+        if said is not None:
+            product, squared = (rows.T @ said).double(), said.double().square().sum()
+            self.said = product if self.said is None else self.said + product
+            self.said_squared = squared if self.said_squared is None else self.said_squared + squared
+        for number, tile in enumerate(tiles):
+            start = number * _TILE
+            self.gram[start : start + _TILE, : tile.shape[1]] += tile
+        self.total += rows.sum(dim=0, dtype=torch.float64)
+        self.n_tokens += len(rows)
+
+    def mirror(self) -> None:
+        """Complete the Gram matrix above its diagonal, after the last tokens."""
+        for start in range(0, len(self.gram), _TILE):
+            self.gram[:start, start : start + _TILE] = self.gram[start : start + _TILE, :start].T
+
+    def __add__(self, other: Moments) -> Moments:
+        """The moments of the tokens of both."""
+        n_tokens = self.n_tokens + other.n_tokens
+        found = Moments(self.gram + other.gram, self.total + other.total, n_tokens)
+        for name in ("said", "said_squared"):
+            one, two = getattr(self, name), getattr(other, name)
+            setattr(found, name, None if one is None or two is None else one + two)
+        return found
+
+    def to(self, device: torch.device | str) -> Moments:
+        """The same on a device."""
+        moved = (part if part is None else part.to(device) for part in (self.said, self.said_squared))
+        return Moments(self.gram.to(device), self.total.to(device), self.n_tokens, *moved)
+
+
+@dataclass
+class LayerMoments:
+    """Moments of one layer: of the documents that columns are fitted to, and of those for validation."""
+
+    fit: Moments
+    validation: Moments
+
+    @property
+    def whole(self) -> Moments:
+        """Of all documents."""
+        return self.fit + self.validation
+
+    def to(self, device: torch.device | str) -> LayerMoments:
+        """The same on a device."""
+        return LayerMoments(self.fit.to(device), self.validation.to(device))
+
+
+@dataclass(frozen=True)
+class MomentSettings:
+    """Which tokens count, and how much.
+
+    Attributes
+    ----------
+    first_token : whether the token that is put before each document counts. Its activations are the same in
+        every document and in some layers hundreds of times as large as others; attention relies on them.
+    relative : whether every token counts by the inverse square of what the layer says about it, so that its
+        relative error counts: normalisation comes next in many families, and outputs differ by orders of
+        magnitude.
+    """
+
+    first_token: bool = False
+    relative: bool = False
+
+
+def gather_moments(walk: LayerWalk, settings: MomentSettings = MomentSettings()) -> LayerMoments:
+    """Moments of the layer that is next on a walk, where its down projection lies.
+
+    Where the walk has ``listen``ed, they hold the dense model's output as well.
+    """
+    down = walk.layer.down.weight
+    parts = [Moments.zeros(down.shape[1], down.device) for _ in range(2)]
+
+    def see(batch: CaughtBatch, activations: torch.Tensor) -> None:
+        new = []
+        for chosen in (~batch.validation, batch.validation):
+            real = torch.from_numpy(batch.real & chosen[:, None])
+            rows = activations[real.to(activations.device)].float().to(down.device)
+            said = None if batch.said is None else batch.said[real].float().to(down.device)
+            if settings.relative:
+                output = rows @ down.float().T if said is None else said
+                scale = 1 / output.norm(dim=1, keepdim=True).clamp_min(1e-6)
+                rows, said = rows * scale, None if said is None else said * scale
+            new.append((rows, Moments.tiles(rows), said))
+        for total, added in zip(parts, new, strict=True):
+            total.add(*added)
+
+    walk.look(see)
+    for part in parts:
+        part.mirror()
+    return LayerMoments(*parts)
+
+
+def penalties(gram: torch.Tensor) -> torch.Tensor:
+    """Penalty of every column, float64 (n,): the geometric mean of its own and the mean second moment.
+
+    Between ridge on raw activations (GRAIL) and on standardised ones, and better than either. A neuron that
+    never fires has no moment of its own and gets a millionth of the mean.
+    """
+    own = gram.diagonal()
+    mean = own.mean().clamp_min(1e-30)
+    return (own.clamp_min(1e-6 * mean) * mean).sqrt()
+
+
+@dataclass(frozen=True)
+class RidgeProblem:
+    """The least-squares problem of one choice of neurons.
+
+    Attributes
+    ----------
+    gram : float64 (n_kept, n_kept), moments of the kept activations.
+    target : float64 (n_kept, d_model), their moments with the output that removal loses.
+    lost : float64 (), sum of squares of that output.
+    """
+
+    gram: torch.Tensor
+    target: torch.Tensor
+    lost: torch.Tensor
+
+    @classmethod
+    def of(cls, moments: Moments, kept: np.ndarray, weight: torch.Tensor) -> RidgeProblem:
+        """Of the neurons ``kept``, int64 (n_kept,), and a down projection (d_model, d_ff)."""
+        idx = torch.from_numpy(np.asarray(kept, dtype=np.int64)).to(moments.gram.device)
+        gone = torch.ones(len(moments.gram), dtype=torch.bool, device=idx.device).index_fill(0, idx, False)
+        if moments.said is not None and moments.said_squared is not None:
+            kept_gram, own = moments.gram[idx][:, idx], weight.to(idx.device)[:, idx].double().T
+            said, explained = moments.said[idx], kept_gram @ own
+            lost = moments.said_squared - (own * (2 * said - explained)).sum()
+            return cls(kept_gram, said - explained, lost)
+        columns = weight.to(idx.device)[:, gone].double().T  # (n_removed, d_model)
+        rows = moments.gram[gone]  # (n_removed, d_ff)
+        lost = (columns * (rows[:, gone] @ columns)).sum()
+        return cls(moments.gram[idx][:, idx], rows[:, idx].T @ columns, lost)
+
+    def __add__(self, other: RidgeProblem) -> RidgeProblem:
+        """The problem of the tokens of both."""
+        return RidgeProblem(self.gram + other.gram, self.target + other.target, self.lost + other.lost)
+
+    def solve(self, ridge: float) -> torch.Tensor:
+        """Corrections of the kept columns, float64 (n_kept, d_model)."""
+        ridged = self.gram.clone()
+        ridged.diagonal().add_(ridge * penalties(self.gram))
+        return torch.cholesky_solve(self.target, torch.linalg.cholesky(ridged))
+
+    def unexplained(self, correction: torch.Tensor) -> float:
+        """Squared error of the output with this correction, relative to plain removal."""
+        explained = 2 * (correction * self.target).sum() - (correction * (self.gram @ correction)).sum()
+        return float(1 - explained / self.lost.clamp_min(1e-30))

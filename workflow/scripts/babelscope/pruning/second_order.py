@@ -1,0 +1,135 @@
+"""Second-order selection: neurons go in the order in which the layer's output misses them least.
+
+The increase of a layer's squared output error, once the columns that stay are corrected, follows from the
+Gram matrix G of its activations alone (optimal brain surgeon, Hassibi and Stork 1993): without neuron i it is
+
+    |w_i|^2 / [inverse of (G + P)]_ii,
+
+with w_i the column of the down projection as corrected so far and P the ridge's penalties. SlimGPT (Ling et
+al. 2024, arXiv 2412.18110) takes attention heads and neurons away by this, greedily and in groups. What
+differs here: a group is eliminated as one block, exactly; the ridge has a penalty for each column; and
+``compensation`` fits the columns once more at the end, with a ridge chosen on documents of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from babelscope.model.load import StudyModel
+from babelscope.pruning.moments import Moments, MomentSettings, gather_moments, penalties
+from babelscope.pruning.selectors import Removals
+from babelscope.pruning.walk import LayerWalk
+from babelscope.text.tokens import TokenizedCorpus
+
+GROUP = 16
+RIDGE = 1.0
+
+
+@dataclass(frozen=True)
+class Elimination:
+    """In which order the neurons of a layer go, and what it costs.
+
+    Attributes
+    ----------
+    order : int64 (n_removed,), neurons, the first to go first.
+    error : float64 (n_removed,), increase of the squared output error with each, as a share of the layer's
+        squared output; the greedy order makes it rise but for ties within a group.
+    """
+
+    order: torch.Tensor
+    error: torch.Tensor
+
+    def rank(self, d_ff: int) -> np.ndarray:
+        """Place of every neuron in the order, float64 (d_ff,); what stays is behind all."""
+        return self._by_neuron(np.arange(len(self.order), dtype=np.float64), d_ff, fill=d_ff)
+
+    def errors(self, d_ff: int) -> np.ndarray:
+        """``error`` by neuron, float64 (d_ff,); infinite for what stays."""
+        return self._by_neuron(self.error.cpu().numpy(), d_ff, fill=np.inf)
+
+    def _by_neuron(self, values: np.ndarray, d_ff: int, fill: float) -> np.ndarray:
+        found = np.full(d_ff, fill, dtype=np.float64)
+        found[self.order.cpu().numpy()] = values
+        return found
+
+
+def eliminate(
+    gram: torch.Tensor, weight: torch.Tensor, n_removed: int, ridge: float = RIDGE, group: int = GROUP
+) -> Elimination:
+    """Take neurons away, those that the output misses least first.
+
+    Parameters
+    ----------
+    gram : float64 (d_ff, d_ff), sum of ``h h'`` over tokens.
+    weight : (d_model, d_ff), the down projection.
+    n_removed : neurons to take away.
+    ridge : of the corrections, in units of ``penalties``; above 0.
+    group : neurons that go at once, between two updates of the inverse.
+
+    Returns
+    -------
+    The order is nested: the first n of it are what a smaller ``n_removed`` gives, but for the last group.
+    """
+    columns = weight.to(gram.device).double()  # (d_model, d_ff)
+    whole = (columns * (columns @ gram)).sum().clamp_min(1e-30)
+    inverse = gram.clone()
+    inverse.diagonal().add_(ridge * penalties(gram))
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(inverse))
+    gone = torch.zeros(len(gram), dtype=torch.bool, device=gram.device)
+    order = [torch.zeros(0, dtype=torch.int64, device=gram.device)]
+    error = [gram.new_zeros(0)]
+    while (left := n_removed - int(gone.sum())) > 0:
+        increase = columns.square().sum(dim=0) / inverse.diagonal().clamp_min(1e-300)
+        increase[gone] = torch.inf
+        least = torch.sort(increase, stable=True)
+        idx = least.indices[: min(group, left)]
+        order.append(idx)
+        error.append(least.values[: len(idx)] / whole)
+        rows = torch.linalg.solve(inverse[idx][:, idx], inverse[idx])  # (n, d_ff)
+        columns = columns - columns[:, idx] @ rows
+        inverse -= inverse[:, idx] @ rows
+        gone[idx] = True
+    return Elimination(torch.cat(order), torch.cat(error))
+
+
+def choose_second_order(
+    sizes: Sequence[int] | np.ndarray, ridge: float = RIDGE, group: int = GROUP
+) -> Callable[[int, Moments, torch.Tensor], np.ndarray]:
+    """What chooses neurons in ``compensation.prune_and_compensate``: ``sizes[l]`` of layer l stay."""
+
+    def choose(number: int, moments: Moments, weight: torch.Tensor) -> np.ndarray:
+        d_ff = weight.shape[1]
+        order = eliminate(moments.gram, weight, d_ff - int(sizes[number]), ridge, group).order
+        return np.setdiff1d(np.arange(d_ff), order.cpu().numpy())
+
+    return choose
+
+
+def measure_removals(
+    model: StudyModel,
+    corpus: TokenizedCorpus,
+    document_idx: np.ndarray,
+    settings: MomentSettings,
+) -> Removals:
+    """Eliminate all neurons of every layer of the dense model, for orders and budgets; the model stays.
+
+    Parameters
+    ----------
+    model : dense.
+    corpus, document_idx : profile documents.
+    settings : which tokens count.
+    """
+    rank, error = [], []
+    with torch.inference_mode():
+        walk = LayerWalk(model, corpus, document_idx, settings.first_token)
+        for layer in model.layers:
+            moments = gather_moments(walk, settings).whole
+            found = eliminate(moments.gram, layer.down.weight, layer.d_ff)
+            rank.append(found.rank(layer.d_ff))
+            error.append(found.errors(layer.d_ff))
+            walk.step()
+    return Removals(np.stack(rank), np.stack(error))
