@@ -18,7 +18,7 @@ from babelscope.model.info import describe_model
 from babelscope.model.load import StudyModel
 from babelscope.recording.counts import ActivationCounts, write_activations
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
-from babelscope.recording.shards import merge_shards
+from babelscope.recording.shards import ShardedLanguage
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.tokens import documents_digest
 
@@ -155,7 +155,8 @@ def test_shards_add_up_to_one_recording(tmp_path: Path):
         part = record_activations(model, corpus, idx, variants, RecordingSettings(2, 4)).counts["main"]
         digests = {"experts_sha256": partition.sha256, "documents_sha256": documents_digest(corpus, idx)}
         write_activations(path, part, **said, **digests, n_skipped_documents=0)
-    merged, _ = merge_shards(paths, corpus, 4, 2, 100, **said)
+    shards = ShardedLanguage(corpus, said["model"], said["language"], 4, 2, 100)
+    merged, _ = shards.merge_counts(paths, said["variant"])
     np.testing.assert_array_equal(merged.n_active, whole.n_active)
     np.testing.assert_allclose(merged.gate_weight, whole.gate_weight, rtol=1e-6)
     np.testing.assert_allclose(merged.router_entropy, whole.router_entropy, rtol=1e-6)
