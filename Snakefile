@@ -22,6 +22,7 @@ include: "rules/perplexity.smk"
 include: "rules/responses.smk"
 include: "rules/evidence.smk"
 include: "rules/claims.smk"
+include: "rules/corpora.smk"
 include: "rules/sweep.smk"
 include: "rules/routing.smk"
 
@@ -55,6 +56,7 @@ FULL_PARTS = {
     "ablation": ABLATION_FULL,
     "selectors": SELECTORS_FULL,
     "evidence": EVIDENCE_FULL,
+    "parallel": PARALLEL_FULL,
 }
 if ROUTED:
     FULL_PARTS = {"routing": ROUTING_FULL}
@@ -99,6 +101,9 @@ localrules:
     assemble_partition,
     compare_languages,
     count_sharing,
+    derive_corpus,
+    derive_tokens,
+    corpora,
     evidence,
     full,
     judge_claims,

@@ -74,6 +74,11 @@ rule record_activations:
     output:
         **recorded([*CONTROLS, *PARTITIONS], RECORDED),
         **NEURONS,
+        **(
+            {"types": "results/{model}/types/{lang}.h5"}
+            if RECORDING["token_types"]
+            else {}
+        ),
         main=f"results/{{model}}/activations/{RECORDED}",
     log:
         f"logs/{{model}}/record_activations/{RECORDED.removesuffix('.h5')}.log",

@@ -42,9 +42,9 @@ from babelscope.study.configuration import (
     read_yaml,
     refuse_duplicate_keys,
     replace_sources,
-    variant_name,
 )
 from babelscope.study.errors import BabelscopeError
+from babelscope.study.key_rules import variant_name
 from babelscope.study.languages import read_languages
 
 # Relative, so that a study that is moved with its workflow has the same inputs as before.
@@ -75,7 +75,7 @@ LANGUAGES = config["languages"]
 
 wildcard_constraints:
     model="[A-Za-z0-9][A-Za-z0-9._-]*",
-    lang="[A-Za-z0-9][A-Za-z0-9_-]*",
+    lang="[A-Za-z0-9][A-Za-z0-9_-]*(\\.[A-Za-z0-9_-]+)?",
     layer="[0-9][0-9]+",
     variant="[a-z_0-9]+",
     target="[A-Za-z0-9][A-Za-z0-9_-]*",

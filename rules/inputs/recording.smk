@@ -12,14 +12,17 @@ def recording_settings(wildcards):
     """Settings that decide the counts in addition to the documents."""
     keys = ("documents_per_block", "documents_per_segment", "max_blocks")
     keys += ("count_special_tokens", "on_nonfinite")
-    return {key: RECORDING[key] for key in keys}
+    settings = {key: RECORDING[key] for key in keys}
+    # left out where there are none, as before there were any
+    types = RECORDING["token_types"]
+    return {**settings, "token_types": types} if types else settings
 
 
 def shard_plan(wildcards):
     """All that decides the counts of a shard, as one line: the same however many documents come after it."""
     per_shard = RECORDING["documents_per_shard"]
     first = int(wildcards.shard) * per_shard
-    size = ("profile_documents", "allow_fewer", "sources")
+    size = ("profile_documents", "allow_fewer", "sources", "domains", "derive")
     plan = {
         "documents": [
             first,

@@ -9,9 +9,8 @@ from babelscope.text.documents import sample_documents, write_documents
 
 
 def main(job: Job) -> None:
-    documents = sample_documents(
-        job.wildcards.lang, job.params.source, seed=job.params.seed, **job.params.sampling
-    )
+    language = job.wildcards.lang.partition(".")[0]  # of a domain, en.news, too
+    documents = sample_documents(language, job.params.source, seed=job.params.seed, **job.params.sampling)
     write_documents(job.output[0], documents, job.wildcards.lang)
 
 

@@ -5,7 +5,8 @@ import pytest
 from tests.tiny import make_corpus
 
 from babelscope.experts.partition import ExpertPartition
-from babelscope.recording.counts import ActivationCounts, read_activations, read_recordings, write_activations
+from babelscope.recording.counts import ActivationCounts, read_activations, write_activations
+from babelscope.recording.together import read_recordings
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.tokens import documents_digest
 

@@ -146,7 +146,10 @@ def test_a_mistake_names_its_key_and_what_is_allowed(changes, message):
     ("source", "message"),
     [
         ({"hub": "a/b", "files": "x"}, r"need exactly one of package, files, hub; found \['files', 'hub'\]"),
-        ({"hub": "a/b"}, "need exactly one of: package with file; files; hub with revision"),
+        (
+            {"hub": "a/b"},
+            "need exactly one of: package with file; package with messages; files; hub with revision",
+        ),
         ({"package": "eld"}, "need exactly one of: package with file"),
         ({"text_column": "text"}, "need exactly one of: package with file"),
     ],

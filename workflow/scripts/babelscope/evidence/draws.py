@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -29,10 +30,18 @@ FREQUENCY_INTERVALS = Kind(
         "languages": LANGUAGES,
     },
 )
-_CHUNK_CELLS = 4_000_000  # frequencies held at a time: 32 MB
+CHUNK_CELLS = 4_000_000  # frequencies held at a time: 32 MB
 
 Statistic = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
 Counting = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+
+class AnyDraws(Protocol):
+    """Data and replicates of some languages: ``Draws``, or others that draw more than blocks."""
+
+    def observed(self) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def replicates(self) -> Iterator[tuple[np.ndarray, np.ndarray]]: ...
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,24 @@ class Draws:
     counts: Sequence[ActivationCounts]
     weights: Sequence[np.ndarray]
 
+    def observed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Frequencies of the data, float64 (1, n_languages, n_layers, n_experts), and tokens."""
+        frequency = np.stack([count.frequency for count in self.counts])[None]
+        return frequency, np.array([count.n_tokens.sum() for count in self.counts], dtype=np.float64)[None]
+
+    def replicates(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """``resample``."""
+        return resample(self)
+
 
 def language_rng(seed: int, code: str, purpose: str) -> np.random.Generator:
     """A generator that depends on nothing but the seed, the language and the purpose."""
     return np.random.default_rng([seed, *f"{code}\n{purpose}".encode()])
+
+
+def block_rng(seed: int, code: str, purpose: str, paired: bool) -> np.random.Generator:
+    """A generator that draws blocks of a language: of paired recordings the same for all languages."""
+    return language_rng(seed, "parallel documents" if paired else code, purpose)
 
 
 def check_blocks(counts: Sequence[ActivationCounts], codes: Sequence[str], n_least: int = 2) -> None:
@@ -74,7 +97,7 @@ def check_blocks(counts: Sequence[ActivationCounts], codes: Sequence[str], n_lea
 
 
 def draw(counts: Sequence[ActivationCounts], codes: Sequence[str], n_replicates: int, seed: int) -> Draws:
-    """Draw blocks of every language.
+    """Draw blocks of every language; of paired recordings the same blocks in all of them.
 
     Raises
     ------
@@ -83,7 +106,7 @@ def draw(counts: Sequence[ActivationCounts], codes: Sequence[str], n_replicates:
     """
     check_blocks(counts, codes)
     weights = [
-        draw_weights(len(count.n_tokens), n_replicates, language_rng(seed, code, "bootstrap"))
+        draw_weights(len(count.n_tokens), n_replicates, block_rng(seed, code, "bootstrap", count.paired))
         for code, count in zip(codes, counts, strict=True)
     ]
     return Draws(counts, weights)
@@ -100,7 +123,7 @@ def resample(draws: Draws) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """
     counts, n_replicates = draws.counts, len(draws.weights[0])
     shape = counts[0].n_active.shape[1:]
-    step = max(1, _CHUNK_CELLS // (len(counts) * int(np.prod(shape))))
+    step = max(1, CHUNK_CELLS // (len(counts) * int(np.prod(shape))))
     for start in range(0, n_replicates, step):
         rows = slice(start, min(start + step, n_replicates))
         frequency = np.empty((rows.stop - start, len(counts), *shape))
@@ -142,7 +165,7 @@ class Replicates:
         return found.widened(self.spread.get(name, 0.0)).clipped(lowest, highest)
 
 
-def bootstrap(draws: Draws, statistic: Statistic, counting: Counting | None = None) -> Replicates:
+def bootstrap(draws: AnyDraws, statistic: Statistic, counting: Counting | None = None) -> Replicates:
     """Any number of statistics, of the data and of replicates, in one pass.
 
     Parameters
@@ -153,13 +176,12 @@ def bootstrap(draws: Draws, statistic: Statistic, counting: Counting | None = No
     counting : the same for statistics that count experts beyond a threshold (``estimate_count``); takes
         ``frequency`` alone.
     """
-    frequency = np.stack([count.frequency for count in draws.counts])[None]
-    n_tokens = np.array([count.n_tokens.sum() for count in draws.counts], dtype=np.float64)[None]
+    frequency, n_tokens = draws.observed()
     count_of: Counting = counting or (lambda _: {})
     values = {**statistic(frequency, n_tokens), **count_of(frequency)}
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in values}
     noisier: dict[str, list[np.ndarray]] = {}
-    for chunk, tokens in resample(draws):
+    for chunk, tokens in draws.replicates():
         for name, array in {**statistic(chunk, tokens), **count_of(chunk)}.items():
             drawn[name].append(array)
         for name, array in count_of(frequency + np.sqrt(2) * (chunk - frequency)).items():
@@ -174,7 +196,8 @@ def bootstrap(draws: Draws, statistic: Statistic, counting: Counting | None = No
 def shuffle_languages(counts: Sequence[ActivationCounts], seed: int) -> list[ActivationCounts]:
     """Pool the blocks of all languages and deal them out at random: languages without a language.
 
-    Whatever the study still finds in these recordings is not about languages.
+    Whatever the study still finds in these recordings is not about languages. Blocks of paired recordings
+    are dealt out among the languages block by block, so that every language keeps the same content.
 
     Returns
     -------
@@ -182,9 +205,13 @@ def shuffle_languages(counts: Sequence[ActivationCounts], seed: int) -> list[Act
     """
     n_active = np.concatenate([count.n_active for count in counts])
     n_tokens = np.concatenate([count.n_tokens for count in counts])
-    order = np.random.default_rng([seed, len(n_tokens)]).permutation(len(n_tokens))
-    ends = np.cumsum([len(count.n_tokens) for count in counts])
-    parts = np.split(order, ends[:-1])
+    rng = np.random.default_rng([seed, len(n_tokens)])
+    if all(count.paired for count in counts):
+        whose = rng.permuted(np.tile(np.arange(len(counts)), (len(counts[0].n_tokens), 1)), axis=1)
+        parts = list(whose.T * len(whose) + np.arange(len(whose)))
+    else:
+        ends = np.cumsum([len(count.n_tokens) for count in counts])
+        parts = np.split(rng.permutation(len(n_tokens)), ends[:-1])
     first = replace(counts[0], gate_weight=None, router_entropy=None)
     return [replace(first, n_active=n_active[part], n_tokens=n_tokens[part]) for part in parts]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
-from babelscope.evidence.draws import check_blocks, language_rng
+from babelscope.evidence.draws import block_rng, check_blocks
 from babelscope.recording.counts import ActivationCounts
 
 # Noise a tenth of the distance to the nearest language adds half a percent to that distance.
@@ -70,7 +70,7 @@ def split_halves(
     for idx, (count, code) in enumerate(zip(counts, codes, strict=True)):
         filled = np.flatnonzero(count.n_tokens)
         size = blocks_per_half or len(filled) // 2
-        rng = language_rng(seed, code, f"halves {size}")
+        rng = block_rng(seed, code, f"halves {size}", count.paired)
         order = rng.permuted(np.tile(filled, (n_splits, 1)), axis=1)
         for half in (0, 1):
             member = np.zeros((n_splits, len(count.n_tokens)))

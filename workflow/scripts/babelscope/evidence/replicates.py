@@ -12,7 +12,7 @@ import numpy as np
 
 from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
 from babelscope.evidence.claim_statistics import RANGES, Setting, claim_counts, claim_statistics, find_roles
-from babelscope.evidence.draws import Draws, Replicates, bootstrap
+from babelscope.evidence.draws import AnyDraws, Replicates, bootstrap
 from babelscope.evidence.layers import gini, layer_shares, layer_statistics, mean_correlation
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
@@ -62,7 +62,7 @@ def study_settings(threshold: float, other_thresholds: Sequence[float]) -> dict[
 
 
 def replicate_claims(
-    draws: Draws,
+    draws: AnyDraws,
     languages: Sequence[Language],
     settings: Mapping[str, Setting],
     paper_table_3: np.ndarray | None = None,

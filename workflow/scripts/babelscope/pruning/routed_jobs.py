@@ -18,7 +18,7 @@ from babelscope.pruning.routed import expert_saliency, kept_size, remove_experts
 from babelscope.pruning.routed_choice import SALIENCY, RoutedStatistics, keep_for, routed_statistics
 from babelscope.pruning.routed_matrix import evaluate_routed
 from babelscope.pruning.routed_tables import ROUTED_PRUNING
-from babelscope.recording.counts import read_recordings
+from babelscope.recording.together import read_recordings
 from babelscope.text.tokens import TokenizedCorpus
 
 

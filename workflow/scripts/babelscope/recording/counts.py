@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ import numpy as np
 from babelscope.experts.partition import Partition
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import DatasetSpec, Kind
-from babelscope.study.errors import BabelscopeError, require
-from babelscope.text.tokens import Documents, documents_digest
+from babelscope.study.errors import require
+from babelscope.text.tokens import UNIT, Documents, documents_digest
 
 ACTIVATIONS = Kind(
     "activations",
@@ -39,6 +39,7 @@ ACTIVATIONS = Kind(
             low=0,
             optional=True,
         ),
+        "unit": replace(UNIT, dims=("block",)),
     },
     version=2,
 )
@@ -62,6 +63,10 @@ class ActivationCounts:
         With routed experts: sum of the router's weights over the tokens for which it chose the expert.
     router_entropy : float64 (n_blocks, n_layers) or None
         With routed experts: sum over tokens of the entropy of the router's scores, nats.
+    unit : int64 (n_blocks,) or None
+        Of parallel documents, each a block of its own: what its id stands for.
+    paired : bool
+        True where the blocks of other languages hold translations of the same documents, in this order.
 
     Raises
     ------
@@ -76,6 +81,8 @@ class ActivationCounts:
     n_experts_by_layer: tuple[int, ...] = ()
     gate_weight: np.ndarray | None = None
     router_entropy: np.ndarray | None = None
+    unit: np.ndarray | None = None
+    paired: bool = False
 
     def __post_init__(self) -> None:
         require(
@@ -161,6 +168,8 @@ def write_activations(
     attrs : further attributes.
     """
     datasets = {"n_active": counts.n_active, "n_tokens": counts.n_tokens}
+    if counts.unit is not None:
+        datasets["unit"] = counts.unit
     attrs |= {"language": language, "variant": variant, "top_k": counts.top_k}
     if counts.n_experts_by_layer:
         attrs |= {"n_experts_by_layer": list(counts.n_experts_by_layer), "n_layers_moe": counts.n_layers_moe}
@@ -197,49 +206,11 @@ def read_activations(
     if corpus is not None:
         asked["documents_sha256"] = documents_digest(corpus, corpus.profile_idx)
     datasets, attrs = read_h5(path, ACTIVATIONS, **asked)
-    return _counts_of(datasets, attrs)
+    return as_counts(datasets, attrs)
 
 
-def read_recordings(
-    paths: Sequence[str | Path],
-    model: str,
-    languages: Sequence[str],
-    variant: str = "main",
-    documents: Sequence[str] | None = None,
-) -> list[ActivationCounts]:
-    """Read the counts of several languages, one file each, in the order of ``languages``.
-
-    Dense layers between those with routed experts are left out.
-
-    Parameters
-    ----------
-    documents : for each language ``documents_digest`` of the documents that the counts must be of; None: any.
-
-    Raises
-    ------
-    BabelscopeError
-        Where a file is wrong or not the one asked for, or two were made with other weights, other experts or
-        another ``top_k``; the message names both.
-    """
-    counts: list[ActivationCounts] = []
-    first: dict[str, Any] = {}
-    made_of: Sequence[str | None] = documents or [None] * len(languages)
-    for path, language, digest in zip(paths, languages, made_of, strict=True):
-        asked = {"model": model, "language": language, "variant": variant, "documents_sha256": digest}
-        datasets, attrs = read_h5(path, ACTIVATIONS, **asked)
-        own = {name: attrs.get(name) for name in ("weights_sha256", "experts_sha256", "top_k")}
-        first = first or own
-        for name, value in own.items():
-            if value != first[name]:
-                raise BabelscopeError(
-                    f"{path}: made with {name} = {value!r}, {paths[0]} with {first[name]!r}; delete the "
-                    f"older one and run again: rule {ACTIVATIONS.rule} remakes it"
-                )
-        counts.append(_counts_of(datasets, attrs).without_dense_layers())
-    return counts
-
-
-def _counts_of(datasets: dict[str, np.ndarray], attrs: dict[str, Any]) -> ActivationCounts:
+def as_counts(datasets: Mapping[str, Any], attrs: Mapping[str, Any]) -> ActivationCounts:
+    """Counts out of the content of their file."""
     return ActivationCounts(
         top_k=attrs["top_k"], n_experts_by_layer=tuple(attrs.get("n_experts_by_layer", ())), **datasets
     )

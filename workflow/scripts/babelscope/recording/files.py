@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from babelscope.model.info import ModelInfo
 from babelscope.recording.counts import write_activations
 from babelscope.recording.neurons import write_neuron_shard, write_neurons
 from babelscope.recording.record import RecordingSettings, Variant, record_language
+from babelscope.recording.token_types import write_types
 from babelscope.text.token_file import TokenFile
+from babelscope.text.tokenise import token_texts
 from babelscope.text.tokens import documents_digest
 
 
@@ -46,7 +49,8 @@ def record_to_files(
     corpus, document_idx : documents of the language, and which of them.
     variants : partitions and numbers of active experts.
     outputs : path of ``activations/{lang}.h5`` by name of the variant; under ``neurons`` or ``neuron_shard``
-        that of the statistics of neurons. The counts of an unfinished job are kept beside the main one.
+        that of the statistics of neurons, under ``types`` that of counts by token. The counts of an
+        unfinished job are kept beside the main one.
     language, resume_key : code of the language; what else decides the counts.
 
     Raises
@@ -54,7 +58,11 @@ def record_to_files(
     BabelscopeError
         As ``record_activations``.
     """
-    settings = RecordingSettings(**recording)
+    asked = RecordingSettings(**recording)
+    # parallel documents are kept apart: which of them the other languages have is not known here
+    settings = asked if "types" in outputs else replace(asked, token_types=0)
+    if corpus.unit is not None:
+        settings = replace(settings, documents_per_block=1, max_blocks=max(1, len(document_idx)))
     chosen = [variant for variant in variants if variant.name in outputs]
     first = Path(outputs.get("main") or outputs[chosen[0].name])
     neurons = "neurons" in outputs or "neuron_shard" in outputs
@@ -73,14 +81,24 @@ def record_to_files(
     said |= {"documents_sha256": documents_digest(corpus, document_idx)}
     said |= {"weights_sha256": info.weights_sha256}
     said |= {"n_skipped_documents": len(found.skipped_documents)}
+    blocks: dict[str, Any] = {
+        "documents_per_block": asked.documents_per_block,
+        "max_blocks": asked.max_blocks,
+    }
+    unit = None if corpus.unit is None else corpus.unit[document_idx]
     for variant in chosen:
         write_activations(
             outputs[variant.name],
-            found.counts[variant.name],
+            replace(found.counts[variant.name], unit=unit),
             variant=variant.name,
             experts_sha256=variant.partition.sha256,
             **said,
+            **blocks,
         )
+    if found.types is not None and "types" in outputs:
+        text = token_texts(info, found.types.token_id[:-1])
+        experts = chosen[0].partition.sha256
+        write_types(outputs["types"], found.types, text, chosen[0].top_k, experts_sha256=experts, **said)
     if found.neurons is not None:
         if "neurons" in outputs:
             write_neurons(outputs["neurons"], found.neurons, **said)

@@ -28,6 +28,7 @@ from babelscope.recording.resume import RunningCounts, recording_key
 from babelscope.recording.router_tap import RouterTap
 from babelscope.recording.segment import Segment
 from babelscope.recording.tap import ExpertTap
+from babelscope.recording.token_types import TypeCounts, frequent_tokens
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import progress
 from babelscope.text.tokens import Documents
@@ -62,6 +63,7 @@ class RecordingSettings:
     count_special_tokens : whether BOS counts as a token.
     on_nonfinite : ``stop`` or ``skip`` documents with NaN or infinite activations.
     max_blocks : blocks at most; with more documents, block ``i`` is added to block ``i % max_blocks``.
+    token_types : most frequent tokens whose counts, of the first variant, are kept apart; 0: none.
     """
 
     documents_per_block: int = 20
@@ -69,6 +71,7 @@ class RecordingSettings:
     count_special_tokens: bool = False
     on_nonfinite: str = "stop"
     max_blocks: int = 100
+    token_types: int = 0
 
     def __post_init__(self) -> None:
         if self.documents_per_block < 1 or self.documents_per_segment % self.documents_per_block:
@@ -90,11 +93,12 @@ class RecordingSettings:
 
 @dataclass(frozen=True)
 class Recording:
-    """Counts of every variant in the order given, documents left out, and sums of neurons if asked for."""
+    """Counts of every variant in the order given, documents left out, sums of neurons and counts by token."""
 
     counts: dict[str, ActivationCounts]
     skipped_documents: list[int]
     neurons: NeuronTotals | None = None
+    types: TypeCounts | None = None
 
 
 def make_variants(
@@ -213,6 +217,9 @@ def record_activations(
     n_neuron_blocks = settings.n_neuron_blocks(n_documents)
     if neurons:
         counts.neurons = NeuronTotals.zeros(n_neuron_blocks, len(model.layers), model.layers[0].d_ff)
+    if settings.token_types:
+        kept_apart = frequent_tokens(corpus, document_idx, settings.token_types)
+        counts.types = TypeCounts.zeros(kept_apart, *counts.n_active[0].shape[1:])
     if resume_file is not None:
         key = _key(corpus, document_idx, variants, settings, f"{neurons} {resume_key}")
         counts = RunningCounts.load(resume_file, key) or counts
@@ -238,7 +245,7 @@ def record_activations(
     else:
         finished = counts.finished([v.top_k for v in variants])
     named = dict(zip([v.name for v in variants], finished, strict=True))
-    return Recording(named, sorted(counts.skipped), counts.neurons)
+    return Recording(named, sorted(counts.skipped), counts.neurons, counts.types)
 
 
 def make_tap(model: StudyModel, variants: Sequence[Variant]) -> ExpertTap | RouterTap:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from babelscope.recording.counts import ActivationCounts, read_recordings
+from babelscope.recording.counts import ActivationCounts
+from babelscope.recording.together import read_recordings
 from babelscope.study.job import Job
 from babelscope.text.token_file import open_tokens
 from babelscope.text.tokens import documents_digest

@@ -14,6 +14,7 @@ import numpy as np
 from babelscope.files.whole import whole_file
 from babelscope.recording.counts import ActivationCounts
 from babelscope.recording.neurons import NeuronTotals
+from babelscope.recording.token_types import TypeCounts
 from babelscope.study.progress import logger
 from babelscope.text.tokens import Documents, documents_digest
 
@@ -38,6 +39,7 @@ class RunningCounts:
     n_seen : tokens the model has seen for all of them, special tokens included.
     skipped : indices of documents left out.
     neurons : sums of neurons, where they are recorded.
+    types : counts by token of the first variant, where they are recorded.
     """
 
     n_active: list[np.ndarray]
@@ -47,6 +49,7 @@ class RunningCounts:
     n_seen: int = 0
     skipped: list[int] = field(default_factory=list)
     neurons: NeuronTotals | None = None
+    types: TypeCounts | None = None
 
     @classmethod
     def zeros(cls, n_blocks: int, shapes: Sequence[tuple[int, ...]]) -> RunningCounts:
@@ -93,6 +96,8 @@ class RunningCounts:
         state |= {"n_tokens": self.n_tokens, "done": self.done, "skipped": self.skipped}
         if self.neurons is not None:
             state |= {f"neurons_{name}": array for name, array in vars(self.neurons).items()}
+        if self.types is not None:
+            state |= {f"types_{name}": array for name, array in vars(self.types).items()}
         with whole_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **state)
 
@@ -106,6 +111,7 @@ class RunningCounts:
                 n_variants = sum(name.startswith("n_active_") for name in file.files)
                 n_documents, n_seen = (int(n) for n in file["numbers"])
                 parts = {f.name: file.get(f"neurons_{f.name}") for f in fields(NeuronTotals)}
+                types = {f.name: file.get(f"types_{f.name}") for f in fields(TypeCounts)}
                 found = cls(
                     [file[f"n_active_{i}"] for i in range(n_variants)],
                     file["n_tokens"],
@@ -114,6 +120,7 @@ class RunningCounts:
                     n_seen,
                     [int(idx) for idx in file["skipped"]],
                     None if parts["n_tokens"] is None else NeuronTotals(**parts),
+                    None if types["n_tokens"] is None else TypeCounts(**types),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from babelscope.recording.neuron_tap import NeuronSums, NeuronTap
 from babelscope.recording.resume import RunningCounts
 from babelscope.recording.router_tap import RouterTap
 from babelscope.recording.tap import ExpertTap
+from babelscope.recording.type_sums import TypeSums, type_membership
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.batches import Batch, make_batches
 from babelscope.text.fitting import fits, halve_budget
@@ -21,6 +22,17 @@ from babelscope.text.tokens import Documents
 
 if TYPE_CHECKING:
     from babelscope.recording.record import RecordingSettings, Variant
+
+
+class Counted(NamedTuple):
+    """What one batch counts: bad (document, layer), row (document,), and by block of the batch the rest."""
+
+    bad: torch.Tensor
+    row: torch.Tensor
+    block: torch.Tensor
+    n_tokens: torch.Tensor
+    n_active: list[torch.Tensor]
+    types: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None
 
 
 class Segment:
@@ -49,6 +61,9 @@ class Segment:
         self.neuron_tap, self.neurons = neuron_tap, None
         if neuron_tap is not None:
             self.neurons = NeuronSums(neuron_tap)
+        self.types = None
+        if counts.types is not None:
+            self.types = TypeSums(counts.types.token_id, cells[0], device)
         self.bad = torch.zeros(shape, dtype=torch.bool, device=device)  # (document, layer)
         self.n_seen = 0
 
@@ -83,12 +98,14 @@ class Segment:
 
     def _record_batch(self, batch: Batch) -> None:
         """Add the counts of one batch; where the GPU runs out of memory, nothing is added."""
-        bad, row, n_tokens, n_active = self._count(batch)
+        bad, row, block, n_tokens, n_active, types = self._count(batch)
         some_good = self.neurons is not None and self._leave_out(batch, bad)
         self.bad[row] = bad
-        self.n_tokens += n_tokens
+        self.n_tokens.index_add_(0, block, n_tokens)
         for total, new in zip(self.n_active, n_active, strict=True):
-            total += new
+            total.index_add_(0, block, new)
+        if self.types is not None and types is not None:
+            self.types.add(*types)
         if self.neurons is not None and some_good:
             self.neurons.add()
 
@@ -104,11 +121,13 @@ class Segment:
             self._count(batch.take(good))
         return bool(good.any())
 
-    def _count(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    def _count(self, batch: Batch) -> Counted:
         device = self.tap.device
         token_ids = to_device(batch.token_ids, device)
-        facts = np.stack([batch.n_real, batch.document_idx, self.block[batch.document_idx]])
-        n_real, row, block = to_device(facts, device)
+        # counts are made for the blocks of the batch alone: there can be as many blocks as documents
+        present, own_row = np.unique(self.block[batch.document_idx], return_inverse=True)
+        facts = np.stack([batch.n_real, batch.document_idx, self.block[batch.document_idx], own_row])
+        n_real, row, block, own_row = to_device(facts, device)
         position = torch.arange(batch.token_ids.shape[1], device=device)
         real = position < n_real[:, None]  # (document, position)
         counted = real if self.settings.count_special_tokens else real & (position >= batch.n_special)
@@ -117,10 +136,22 @@ class Segment:
         nan = self.tap.run(token_ids).unflatten(0, batch.token_ids.shape)  # (document, position, layer)
         bad = (nan & real[:, :, None]).any(dim=1)  # (document, layer)
         counted = counted & ~bad.any(dim=1, keepdim=True)
-        own = block == torch.arange(len(self.n_tokens), device=device)[:, None]  # (block, document)
+        own = own_row == torch.arange(len(present), device=device)[:, None]  # (block, document)
         membership = (own[:, :, None] & counted).flatten(1).float()  # (block, token)
-        n_active = self.tap.count(self.variants, membership)
-        return bad, row, membership.sum(dim=1).round().to(torch.int64), n_active
+        blocks, n_rows, more = to_device(present, device), len(present), None
+        if self.types is not None:
+            assert isinstance(self.tap, ExpertTap)
+            of_types, own = self.types.rows(batch.token_ids, batch.n_special)
+            more = type_membership(to_device(own, device), len(of_types), counted.flatten())
+            n_active = self.tap.count(self.variants, membership, more)
+        else:
+            n_active = self.tap.count(self.variants, membership)
+        n_tokens, types = membership.sum(dim=1).round().to(torch.int64), None
+        if more is not None:
+            of_more = more.sum(dim=1).round().to(torch.int64)
+            types = (to_device(of_types, device), of_more, n_active[0][n_rows:])
+            n_active[0] = n_active[0][:n_rows]
+        return Counted(bad, row, blocks, n_tokens, n_active, types)
 
     def flush(self) -> None:
         """Add the counts on the host; the only time that the host waits for the device."""
@@ -136,6 +167,8 @@ class Segment:
         if counts.neurons is not None and self.neurons is not None:
             assert isinstance(self.tap, ExpertTap)
             counts.neurons.add(self.neurons.take(self.tap.orders))
+        if counts.types is not None and self.types is not None:
+            counts.types.add(*self.types.take())
         counts.done = self.done.copy()
         counts.n_seen += self.n_seen
         counts.skipped += [int(idx) for idx in self.document_idx[bad.any(axis=1)]]

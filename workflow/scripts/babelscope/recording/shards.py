@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +84,17 @@ class ShardedLanguage:
             shared = shared or own
             shard.require_same(own, shared)
             total = total or RunningCounts.zeros(self._n_blocks, [table.shape[1:] for table in tables])
-            total.add(tables, shard.datasets["n_tokens"], shard.first_document // self.documents_per_block)
+            total.add(tables, shard.datasets["n_tokens"], shard.first_document // self._per_block)
             n_skipped += shard.attrs["n_skipped_documents"]
         assert total is not None
         routed = tuple(shared["n_experts_by_layer"])
         top_k = shared["top_k"]
         counts = total.finished_routers(top_k, routed) if routed else total.finished([top_k])[0]
+        if self.corpus.unit is not None:
+            counts = replace(counts, unit=self.corpus.unit[self.corpus.profile_idx])
         digests = {name: shared[name] for name in ("experts_sha256", "weights_sha256")}
-        return counts, {**self._said(n_skipped), "variant": variant, **digests}
+        asked = {"documents_per_block": self.documents_per_block, "max_blocks": self.max_blocks}
+        return counts, {**self._said(n_skipped), "variant": variant, **digests, **asked}
 
     def merge_neurons(self, paths: Sequence[str | Path]) -> tuple[NeuronTotals, dict[str, Any]]:
         """Add the sums of neurons of all shards, bit by bit as one job would have.
@@ -111,7 +114,7 @@ class ShardedLanguage:
             shard.require_same(
                 {"(layers, neurons)": shape}, {"(layers, neurons)": total.n_positive.shape[1:]}
             )
-            total.add(new, shard.first_document // self.documents_per_block)
+            total.add(new, shard.first_document // self._per_block)
             n_skipped += shard.attrs["n_skipped_documents"]
         assert total is not None
         return total, self._said(n_skipped)
@@ -134,7 +137,14 @@ class ShardedLanguage:
 
     @property
     def _n_blocks(self) -> int:
-        return min(self.max_blocks, -(-len(self.corpus.profile_idx) // self.documents_per_block))
+        n_documents = len(self.corpus.profile_idx)
+        most = n_documents if self.corpus.unit is not None else self.max_blocks
+        return min(most, -(-n_documents // self._per_block))
+
+    @property
+    def _per_block(self) -> int:
+        """Documents of a block; parallel ones are kept apart."""
+        return self.documents_per_block if self.corpus.unit is None else 1
 
     def _said(self, n_skipped: int) -> dict[str, Any]:
         """Attributes of the file of all shards that each shard has, too."""

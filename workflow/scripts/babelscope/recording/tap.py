@@ -157,11 +157,22 @@ class ExpertTap:
         """
         return self._z
 
-    def count(self, variants: Sequence[Variant], membership: torch.Tensor) -> list[torch.Tensor]:
-        """``count_active`` of the last batch for every variant; each must be one that this tap scores."""
+    def count(
+        self, variants: Sequence[Variant], membership: torch.Tensor, more: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """``count_active`` of the last batch for every variant; each must be one that this tap scores.
+
+        The first variant is counted for the rows of ``more``, too: they follow those of ``membership``.
+        """
         scored = zip(self.partitions, self.scores, self._z, strict=True)
         tables = {(id(p), score): table.flatten(1) for p, score, table in scored}
-        return [count_active(tables[id(v.partition), v.score], v.top_k, membership) for v in variants]
+        rows = [membership] * len(variants)
+        if more is not None:
+            rows[0] = torch.cat([membership, more])
+        return [
+            count_active(tables[id(v.partition), v.score], v.top_k, own)
+            for v, own in zip(variants, rows, strict=True)
+        ]
 
     def release(self) -> None:
         """Give the memory of the z-scores back; the last result of ``run`` is no longer valid."""

@@ -37,6 +37,11 @@ class Estimate:
         low, high = self.corrected - np.hypot(below, half), self.corrected + np.hypot(above, half)
         return Estimate(self.value, self.corrected, low, high)
 
+    def stretched(self, factor: float) -> Estimate:
+        """The same with both sides of the interval this many times as wide."""
+        low, high = (self.corrected + factor * (end - self.corrected) for end in (self.low, self.high))
+        return Estimate(self.value, self.corrected, low, high)
+
     def root(self) -> Estimate:
         """Estimate of the square root of a statistic that is not negative."""
         return Estimate(*(np.sqrt(part) for part in (self.value, self.corrected, self.low, self.high)))

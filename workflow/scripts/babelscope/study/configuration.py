@@ -5,12 +5,9 @@ Needs the standard library, PyYAML and jsonschema alone, which Snakemake brings:
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +17,8 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
 from babelscope.study.errors import BabelscopeError
+from babelscope.study.key_rules import RULES, SOURCE_KINDS, suggest
 
-SOURCE_KINDS = ("package", "files", "hub")
-MODEL_SOURCE_KINDS = ("hub", "path", "package")
 _NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9"
 # An integer is one in Python too: 600.0 and 1e20 are refused. A number is finite.
 _TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
@@ -88,9 +84,9 @@ def replace_sources(config: dict[str, Any], embedded: Mapping[str, Any]) -> None
     """Let a corpus source of an overlay replace the embedded one whole, in place.
 
     Snakemake merges configurations key by key, which would mix local files with the packaged text. Keys of
-    an embedded source go where the overlay gives a source of another kind (``package``, ``files``, ``hub``);
-    embedded sources of single languages go with the embedded default, and where the language is not studied;
-    a source set to null goes.
+    an embedded source go where the overlay gives a source of another kind (``package``, ``files``, ``hub``)
+    or another package; embedded sources of single languages go with the embedded default, and where the
+    language is not studied; a source set to null goes.
 
     Parameters
     ----------
@@ -105,7 +101,7 @@ def replace_sources(config: dict[str, Any], embedded: Mapping[str, Any]) -> None
     replaced = set()
     for name, original in originals.items():
         entry = sources.get(name)
-        if isinstance(entry, dict) and any(kind in entry and kind not in original for kind in SOURCE_KINDS):
+        if isinstance(entry, dict) and _is_another(entry, original):
             replaced.add(name)
             for key in [key for key, value in original.items() if entry.get(key) == value]:
                 del entry[key]
@@ -116,6 +112,12 @@ def replace_sources(config: dict[str, Any], embedded: Mapping[str, Any]) -> None
         dropped = "default" in replaced and name != "default"
         if sources.get(name) == original and (dropped or name in unused):
             del sources[name]
+
+
+def _is_another(entry: Mapping[str, Any], original: Mapping[str, Any]) -> bool:
+    """Whether keys that were merged over an embedded source make it another one."""
+    other_package = "package" in original and entry.get("package") != original["package"]
+    return other_package or any(kind in entry and kind not in original for kind in SOURCE_KINDS)
 
 
 def check_config(config: Mapping[str, Any], schema_file: str | Path, known_languages: Iterable[str]) -> None:
@@ -136,132 +138,13 @@ def check_config(config: Mapping[str, Any], schema_file: str | Path, known_langu
         if code not in known:
             raise BabelscopeError(
                 f"configuration: languages: {code!r} is not in resources/languages.tsv"
-                f"{_suggest(code, known)}; "
+                f"{suggest(code, known)}; "
                 "add a line there for a language of your own"
             )
     settings = _with_defaults(config, schema)
     for rule in RULES:
         for message in rule(settings):
             raise BabelscopeError(f"configuration: {message}")
-
-
-def variant_name(top_fraction: float) -> str:
-    """Name of the variant with a share of active experts: ``top_5`` for 0.05, ``top_2_5`` for 0.025."""
-    return f"top_{100 * top_fraction:g}".replace(".", "_")
-
-
-def _rule_models(config: Mapping[str, Any]) -> Iterator[str]:
-    """Every entry of `models` is a name in `model_definitions`."""
-    for model in config["models"]:
-        if model not in config["model_definitions"]:
-            hint = _suggest(model, config["model_definitions"])
-            yield f"models: {model!r} has no entry in model_definitions{hint}"
-
-
-def _rule_one_kind(config: Mapping[str, Any]) -> Iterator[str]:
-    """A source of text or of a model is of exactly one kind."""
-    sources = {f"corpus.sources.{name}": (s, SOURCE_KINDS) for name, s in config["corpus"]["sources"].items()}
-    for name, model in config["model_definitions"].items():
-        sources[f"model_definitions.{name}.source"] = (model["source"], MODEL_SOURCE_KINDS)
-    for where, (source, kinds) in sources.items():
-        found = [kind for kind in kinds if kind in source]
-        if len(found) != 1:
-            yield f"{where}: need exactly one of {', '.join(kinds)}; found {found or 'none'}"
-
-
-def _rule_sources(config: Mapping[str, Any]) -> Iterator[str]:
-    """An entry of `corpus.sources` is `default` or a language of `languages`.
-
-    A `default` with `files` has `{lang}` in its pattern or a `language_column`: without, all languages would
-    get the same text.
-    """
-    languages = config["languages"]
-    for name, source in config["corpus"]["sources"].items():
-        where = f"corpus.sources.{name}"
-        if name != "default" and name not in languages:
-            hint = _suggest(name, ["default", *languages])
-            yield f"{where}: {name!r} is neither default nor in languages{hint}"
-        pattern = source.get("files", "")
-        same = name == "default" and pattern and "{lang}" not in pattern and "language_column" not in source
-        if same:
-            yield (
-                f"{where}.files: {pattern!r} gives every language the same text; put {{lang}} where the "
-                "language code stands (text/{lang}.txt), or name a language_column"
-            )
-
-
-def _rule_braces(config: Mapping[str, Any]) -> Iterator[str]:
-    """`files` and `config` of a source hold no braces but `{lang}`, `responses.annotations` but `{model}`."""
-    patterns = {"responses.annotations": (config["responses"]["annotations"], "{model}")}
-    for name, source in config["corpus"]["sources"].items():
-        for key in ("files", "config"):
-            patterns[f"corpus.sources.{name}.{key}"] = (source.get(key, ""), "{lang}")
-    for where, (pattern, allowed) in patterns.items():
-        if re.search("[{}]", pattern.replace(allowed, "")):
-            yield f"{where}: {pattern!r} is not allowed; need no braces but those of {allowed}"
-
-
-def _rule_characters(config: Mapping[str, Any]) -> Iterator[str]:
-    """`corpus.min_characters` is at most `corpus.max_characters`."""
-    low, high = config["corpus"]["min_characters"], config["corpus"]["max_characters"]
-    if low > high:
-        yield f"corpus.min_characters ({low}) must be at most corpus.max_characters ({high})"
-
-
-def _rule_unions(config: Mapping[str, Any]) -> Iterator[str]:
-    """`pruning.unions` joins languages of `languages`, under names that no language has."""
-    for name, members in config["pruning"]["unions"].items():
-        outside = [code for code in members if code not in config["languages"]]
-        if outside or name in config["languages"]:
-            reason = f"{outside} not in languages" if outside else "the name is that of a language"
-            yield f"pruning.unions: {name!r}: {reason}"
-
-
-def _rule_documents(config: Mapping[str, Any]) -> Iterator[str]:
-    """Documents of a block divide those of a segment, and those of a segment divide those of a shard."""
-    parts = ("block", "segment", "shard")
-    sizes = {part: config["recording"][f"documents_per_{part}"] for part in parts}
-    for small, large in pairwise(parts):
-        if sizes[large] % sizes[small]:
-            yield (
-                f"recording.documents_per_{large} ({sizes[large]}) must be a multiple of "
-                f"recording.documents_per_{small} ({sizes[small]})"
-            )
-
-
-def _rule_fractions(config: Mapping[str, Any]) -> Iterator[str]:
-    """Shares of active experts differ in six digits, which name files; the smallest leaves one active."""
-    recording, sweep = config["recording"], config["evidence"]["sweep"]
-    named: dict[str, float] = {}
-    key = "evidence.sweep.top_fractions"
-    for fraction in sweep["top_fractions"]:
-        name = variant_name(fraction)
-        if named.setdefault(name, fraction) != fraction:
-            yield f"{key}: {named[name]!r} and {fraction!r} would both be the variant {name}"
-        if not re.fullmatch("[a-z_0-9]+", name):
-            yield f"{key}: {fraction!r} is not allowed; need at least 0.000001"
-    smallest = min([recording["top_fraction"], *named.values()])
-    n_experts = min([config["experts"]["n_experts"], *sweep["n_experts"]])
-    for model in config["models"]:
-        n_layers = config["model_definitions"][model]["n_layers"]
-        if round(smallest * n_layers * n_experts) < 1:
-            yield (
-                f"top_fraction {smallest!r} of {n_layers} layers of {n_experts} experts of {model!r} "
-                "leaves no expert active; need a larger share or more experts"
-            )
-
-
-# In the order in which they are checked; the first lines say in config/README.md what each asks for.
-RULES: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
-    _rule_models,
-    _rule_one_kind,
-    _rule_sources,
-    _rule_braces,
-    _rule_characters,
-    _rule_unions,
-    _rule_documents,
-    _rule_fractions,
-)
 
 
 def _with_defaults(config: Any, schema: Mapping[str, Any]) -> Any:
@@ -303,7 +186,7 @@ def _explain(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
         allowed = list(error.schema.get("properties", {}))
         unknown = [key for key in error.instance if key not in allowed]
-        hints = "".join(_suggest(key, allowed) for key in unknown[:1])
+        hints = "".join(suggest(key, allowed) for key in unknown[:1])
         return f"{where}: unknown key {', '.join(map(repr, unknown))}{hints}; allowed: {', '.join(allowed)}"
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
@@ -339,8 +222,3 @@ def _explain(error: ValidationError) -> str:
             "a whole number without a point" if error.validator_value == "integer" else "a finite number"
         )
     return f"{where}: {value} is not allowed; need {allowed_text}"
-
-
-def _suggest(word: str, allowed: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(word), list(allowed), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

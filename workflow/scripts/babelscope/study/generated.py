@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from babelscope.study.configuration import RULES
+from babelscope.study.key_rules import RULES
 from babelscope.study.setting_types import rows
 from babelscope.study.settings import MEASURES, Study
 

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from babelscope.study.setting_types import Device, Section, Text, optional, whole_number
+from babelscope.study.setting_types import (
+    Code,
+    Device,
+    OneOf,
+    Section,
+    Text,
+    Unique,
+    optional,
+    whole_number,
+)
+
+DERIVATIONS = "babelscope.text.derive:DERIVATIONS"
 
 
 class CorpusSource(Section):
@@ -17,6 +28,7 @@ class CorpusSource(Section):
             "minProperties": 1,
             "oneOf": [
                 {"required": ["package", "file"]},
+                {"required": ["package", "messages"]},
                 {"required": ["files"]},
                 {"required": ["hub", "revision"]},
             ],
@@ -25,6 +37,20 @@ class CorpusSource(Section):
 
     package: Text = optional("Installed PyPI package that brought the file.")
     file: Text = optional("End of the path of the packaged file.")
+    messages: Text = optional(
+        "Pattern of the ends of paths of the package's message catalogues (mo, json), with {locale} where "
+        "the locale stands.",
+    )
+    locales: dict[Code, Text] = optional(
+        "Locale of each language in the package, where it is not the language code."
+    )
+    source_locale: Text = optional(
+        "Locale that messages were translated from, en where it is left out; those that read the same in it "
+        "are not translated and passed over."
+    )
+    min_original: Annotated[int, Field(ge=1, le=1_000_000)] = optional(
+        "Messages of fewer characters in the source locale are passed over: the same ones in every language."
+    )
     files: Text = optional(
         "Path pattern of local files (txt, jsonl, csv, tsv, parquet); {lang} stands for the language code.",
     )
@@ -37,11 +63,46 @@ class CorpusSource(Section):
     language_column: Text = optional(
         "Column with the language code; rows of other languages are passed over."
     )
+    parallel: bool = optional(
+        "Documents with the same id are translations of each other: they go into the same split and block in "
+        "every language."
+    )
+    id_column: Text = optional(
+        "Column with the id of a parallel document; left out: messages have ids, rows of files their numbers."
+    )
     columns: list[Text] = optional("Names of the columns of a tab-separated file without a header.")
     script: Literal["Hans", "Hant"] = optional(
         "Chinese documents to take: in simplified (Hans) or in traditional characters (Hant); all where it "
         "is left out."
     )
+
+
+class Domain(Section):
+    """A second corpus of languages: of another topic, register or medium."""
+
+    languages: Annotated[list[Code], Field(min_length=1), Unique] = optional(
+        "Languages that have it; all where it is left out."
+    )
+    sources: dict[str, CorpusSource] = Field(
+        description="As corpus.sources: the entry default, and entries by language code that take its place.",
+        json_schema_extra={"required": ["default"]},
+    )
+
+
+class Derived(Section):
+    """A pseudo-language made from the documents of each language."""
+
+    how: Annotated[str, OneOf(DERIVATIONS)] = Field(description="What is done to the documents.")
+    languages: Annotated[list[Code], Field(min_length=1), Unique] = optional(
+        "Languages that it is made of; all where it is left out."
+    )
+    n_tokens: int = Field(
+        12,
+        ge=1,
+        le=100_000,
+        description="Of equal_tokens: tokens of every document; shorter ones are left out.",
+    )
+    other: Code = optional("Of shared_tokens and unshared_tokens: the language that tokens are shared with.")
 
 
 class ModelSource(Section):
@@ -129,4 +190,10 @@ class Corpus(Section):
         description="The entry default, and entries by language code that take its place; null drops "
         "an embedded one.",
         json_schema_extra={"required": ["default"]},
+    )
+    domains: dict[Code, Domain] = Field(
+        {}, description="Second corpora by name; {lang}.{name} is recorded as a language of its own."
+    )
+    derive: dict[Code, Derived] = Field(
+        {}, description="Pseudo-languages by name, {lang}.{name}, for instance hi.romanised."
     )

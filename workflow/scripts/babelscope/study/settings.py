@@ -87,6 +87,13 @@ class Recording(Section):
     documents_per_shard: int = Field(
         0, ge=0, le=10_000_000, description="Documents of one job; 0: one job per language."
     )
+    token_types: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Most frequent tokens of a language whose counts are kept apart, for classes of tokens; "
+        "0: none.",
+    )
     on_nonfinite: Literal["stop", "skip"] = Field(
         "stop",
         description="What to do about NaN or infinite activations; skip leaves such documents out "

@@ -16,6 +16,8 @@ from babelscope.files.kind import Kind
 from babelscope.files.record import read_lines, write_lines
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger
+from babelscope.text.messages import read_messages
+from babelscope.text.parallel import HELDOUT_EVERY, ordered_units
 from babelscope.text.screening import NearCopies, as_read, is_written_in
 from babelscope.text.sources import read_files, read_hub
 
@@ -29,6 +31,7 @@ CORPUS = Kind(
         "id": "where the document came from",
         "text": "the document",
         "split": "profile or heldout",
+        "unit": "of a parallel document, what its id stands for; the same in every language",
         "language": "code of the language",
         "seal": "first digits of the SHA-256 of all lines",
     },
@@ -37,11 +40,15 @@ CORPUS = Kind(
 
 @dataclass(frozen=True)
 class Document:
-    """One document: ``id`` says where it came from, ``split`` is ``profile`` or ``heldout``."""
+    """One document: ``id`` says where it came from, ``split`` is ``profile`` or ``heldout``.
+
+    ``unit`` is a number that translations of a parallel document share (``unit_of``); None of others.
+    """
 
     id: str
     text: str
     split: str
+    unit: int | None = None
 
 
 def sample_documents(
@@ -56,6 +63,8 @@ def sample_documents(
     seed: int,
 ) -> list[Document]:
     """Draw held-out and profile documents; no text is in both, or twice in one.
+
+    Of a parallel source the ids alone decide order and split, so that translations go together.
 
     A document that is nearly a held-out one (``NearCopies``) becomes a profile document only where there are
     not enough others, after all of these, and a warning says how many.
@@ -78,32 +87,40 @@ def sample_documents(
     BabelscopeError
         Where the source is missing or damaged, or has too few documents.
     """
-    stream: Iterable[tuple[str, str]]
-    if "hub" in source:
-        stream = read_hub(source, language, seed)
+    limits = (min_characters, max_characters, source.get("script", ""))
+    stream = _stream(source, language, seed)
+    if source.get("parallel"):
+        first, rest = ordered_units(stream, seed)
+        units = {name: unit for unit, name, _ in (*first, *rest)}
+        usable = _usable([one[1:] for one in first], *limits)
+        heldout = list(itertools.islice(usable, heldout_documents))
+        others = _usable([one[1:] for one in rest], *limits, [text for _, text in heldout])
     else:
-        stream = _ranked(read_files(source, language), seed)
-    wanted = heldout_documents + profile_documents
-    usable = _usable(stream, min_characters, max_characters, source.get("script", ""))
-    chosen = list(itertools.islice(usable, heldout_documents))
-    chosen += itertools.islice(
-        _copies_last(usable, [text for _, text in chosen], language), profile_documents
-    )
-    if len(chosen) < wanted and not (allow_fewer and len(chosen) > heldout_documents):
+        units = {}
+        others = _usable(stream if "hub" in source else _ranked(stream, seed), *limits)
+        heldout = list(itertools.islice(others, heldout_documents))
+    near = _copies_last(others, [text for _, text in heldout], language)
+    profile = list(itertools.islice(near, profile_documents))
+    enough = len(heldout) == heldout_documents and len(profile) == profile_documents
+    if not enough and not (allow_fewer and len(heldout) == heldout_documents and profile):
+        n_found, n_wanted = len(heldout) + len(profile), heldout_documents + profile_documents
+        share = f", and one id in {HELDOUT_EVERY} can be held out: {len(heldout)}" if units else ""
         raise BabelscopeError(
-            f"language {language}: {len(chosen)} documents of at least {min_characters} characters, "
-            f"need {heldout_documents} held-out + {profile_documents} profile = {wanted}; ask for fewer "
+            f"language {language}: {n_found} documents of at least {min_characters} characters{share}, "
+            f"need {heldout_documents} held-out + {profile_documents} profile = {n_wanted}; ask for fewer "
             "(corpus.profile_documents), add text, or set corpus.allow_fewer: true"
         )
     return [
-        Document(name, text, HELDOUT if number < heldout_documents else PROFILE)
-        for number, (name, text) in enumerate(chosen)
+        *(Document(name, text, HELDOUT, units.get(name)) for name, text in heldout),
+        *(Document(name, text, PROFILE, units.get(name)) for name, text in profile),
     ]
 
 
 def write_documents(path: str | Path, documents: Iterable[Document], language: str) -> None:
     """Write ``results/corpora/{lang}.jsonl``, one document per line."""
-    write_lines(path, CORPUS, (asdict(document) for document in documents), language=language)
+    rows = (asdict(document) for document in documents)
+    said = ({name: value for name, value in row.items() if value is not None} for row in rows)
+    write_lines(path, CORPUS, said, language=language)
 
 
 def read_documents(path: str | Path, language: str) -> list[Document]:
@@ -128,17 +145,30 @@ def read_documents(path: str | Path, language: str) -> list[Document]:
     return documents
 
 
-def _usable(stream: Iterable[tuple[str, str]], low: int, high: int, script: str) -> Iterator[tuple[str, str]]:
-    """Documents that are long enough, cut, in the script if one is named, each text once."""
-    seen: set[bytes] = set()
+def _stream(source: Mapping[str, Any], language: str, seed: int) -> Iterator[tuple[str, str]]:
+    """Ids and texts of a source; those of the hub in a seeded order."""
+    if "hub" in source:
+        return read_hub(source, language, seed)
+    return read_messages(source, language) if "messages" in source else read_files(source, language)
+
+
+def _usable(
+    stream: Iterable[tuple[str, str]], low: int, high: int, script: str, without: Iterable[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Documents that are long enough, cut, in the script if one is named; each text once, none of some."""
+    seen = {_digest(text) for text in without}
     for name, text in stream:
         text = text.strip()[:high].rstrip()
         if len(text) < low or (script and not is_written_in(text, script)):
             continue
-        digest = hashlib.sha256(as_read(text).encode("utf-8", "surrogatepass")).digest()
+        digest = _digest(text)
         if digest not in seen:
             seen.add(digest)
             yield name, text
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(as_read(text).encode("utf-8", "surrogatepass")).digest()
 
 
 def _copies_last(

@@ -49,7 +49,11 @@ def read_hub(source: Mapping[str, Any], language: str, seed: int | None) -> Iter
             buffer = {"buffer_size": 10_000} if source.get("streaming", True) else {}
             stream = stream.shuffle(seed=seed, **buffer)
         for number, row in enumerate(stream):
-            yield f"{name}/{config}:{row.get('id', number)}", _text(row, source, f"{where}, row {number}")
+            text = _text(row, source, f"{where}, row {number}")
+            if source.get("parallel"):
+                yield _row_id(row, source, number, f"{where}, row {number}"), text
+            else:
+                yield f"{name}/{config}:{row.get('id', number)}", text
     except BabelscopeError:
         raise
     except (datasets.exceptions.DatasetNotFoundError, errors.RepositoryNotFoundError) as error:
@@ -77,7 +81,9 @@ def read_files(source: Mapping[str, Any], language: str) -> Iterator[tuple[str, 
     """Documents of local or packaged files, through `datasets`, with ids ``file:row``."""
     import datasets
 
+    n_before = 0
     for path in _paths(source, language):
+        number = 0
         suffix = ending_of(path)
         builder = "csv" if "columns" in source else _BUILDERS[suffix]
         if builder != "parquet":
@@ -105,7 +111,10 @@ def read_files(source: Mapping[str, Any], language: str) -> Iterator[tuple[str, 
                     wanted = source.get("language_column")
                     if wanted is not None and _column(row, wanted, where) != language:
                         continue
-                    yield f"{path.name}:{number}", _text(row, source, where)
+                    name = f"{path.name}:{number}"
+                    if source.get("parallel"):
+                        name = _row_id(row, source, n_before + number, where)
+                    yield name, _text(row, source, where)
             except BabelscopeError:
                 raise
             except (datasets.exceptions.DatasetGenerationError, ValueError, OSError) as error:
@@ -113,6 +122,20 @@ def read_files(source: Mapping[str, Any], language: str) -> Iterator[tuple[str, 
                 raise BabelscopeError(
                     f"{path}: cannot be read as {builder} ({error.__cause__ or error})"
                 ) from error
+        n_before += number
+
+
+def _row_id(row: Mapping[str, Any], source: Mapping[str, Any], number: int, where: str) -> str:
+    """Id of a parallel document: its column, or its number in all files of the language."""
+    column = source.get("id_column")
+    if column is None:
+        return str(number)
+    if column not in row or not isinstance(row[column], (str, int)) or row[column] == "":
+        raise BabelscopeError(
+            f"{where}: need an id, text or a whole number, in column {column!r} (id_column); there are "
+            f"{sorted(row)}"
+        )
+    return str(row[column])
 
 
 def ending_of(path: Path) -> str:

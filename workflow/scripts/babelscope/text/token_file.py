@@ -20,13 +20,14 @@ class TokenFile:
 
     Attributes
     ----------
-    offsets, heldout, n_bytes, bos_token_id : as in ``TokenizedCorpus``.
+    offsets, heldout, n_bytes, bos_token_id, unit : as in ``TokenizedCorpus``.
     """
 
     offsets: np.ndarray
     heldout: np.ndarray
     n_bytes: np.ndarray
     bos_token_id: int
+    unit: np.ndarray | None
     _tokens: Any
 
     @property
@@ -44,6 +45,7 @@ class TokenFile:
             heldout=self.heldout[first : last + 1],
             n_bytes=self.n_bytes[first : last + 1],
             bos_token_id=self.bos_token_id,
+            unit=None if self.unit is None else self.unit[first : last + 1],
         )
         return window.take(document_idx - first)
 
@@ -57,5 +59,6 @@ def open_tokens(path: str | Path, model: str, language: str) -> Iterator[TokenFi
             heldout=file["heldout"][()],
             n_bytes=file["n_bytes"][()],
             bos_token_id=int(file.attrs["bos_token_id"]),
+            unit=file["unit"][()] if "unit" in file else None,
             _tokens=file["token_ids"],
         )

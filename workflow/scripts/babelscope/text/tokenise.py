@@ -46,6 +46,22 @@ def load_encoder(info: ModelInfo) -> Encoder:
     return encode_slow
 
 
+def token_texts(info: ModelInfo, token_ids: Sequence[int] | np.ndarray) -> list[str]:
+    """What single tokens stand for, with a space in front where the token begins a word.
+
+    Parts of a character, which some tokenizers have, are the replacement character.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(Path(info.path) / "tokenizer.json"))
+    texts = []
+    for token_id in token_ids:
+        text = tokenizer.decode([int(token_id)], skip_special_tokens=False)
+        spaced = (tokenizer.id_to_token(int(token_id)) or "").startswith("\u2581")
+        texts.append(" " + text.lstrip(" ") if spaced else text)
+    return texts
+
+
 def tokenize_documents(
     documents: Sequence[Document], encode: Encoder, max_tokens: int, bos_token_id: int
 ) -> TokenizedCorpus:
@@ -74,12 +90,14 @@ def tokenize_documents(
         token_ids.append(ids[:max_tokens])
         n_bytes.append(max(1, len(covered.encode("utf-8"))))
     lengths = [len(ids) for ids in token_ids]
+    units = [document.unit for document in documents]
     return TokenizedCorpus(
         token_ids=np.concatenate([np.asarray(ids, dtype=np.int32) for ids in token_ids]),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         heldout=np.array([document.split == HELDOUT for document in documents]),
         n_bytes=np.asarray(n_bytes, dtype=np.int32),
         bos_token_id=bos_token_id,
+        unit=None if None in units else np.array(units, dtype=np.int64),
     )
 
 

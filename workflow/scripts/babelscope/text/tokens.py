@@ -14,6 +14,8 @@ from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import DatasetSpec, Kind
 from babelscope.study.errors import require
 
+# The same number in two languages: translations of each other.
+UNIT = DatasetSpec("int64", ("document",), "what a parallel document's id stands for", low=0, optional=True)
 TOKENS = Kind(
     "tokens",
     "tokens/{lang}.h5",
@@ -26,6 +28,7 @@ TOKENS = Kind(
         "offsets": DatasetSpec("int64", ("document_edge",), "first token of each document", low=0),
         "heldout": DatasetSpec("bool", ("document",), "true: kept for evaluation"),
         "n_bytes": DatasetSpec("int32", ("document",), "UTF-8 bytes that the tokens stand for", low=1),
+        "unit": UNIT,
     },
 )
 # Documents read from their file at a time.
@@ -40,6 +43,9 @@ class Documents(Protocol):
 
     @property
     def bos_token_id(self) -> int: ...
+
+    @property
+    def unit(self) -> np.ndarray | None: ...
 
     @property
     def profile_idx(self) -> np.ndarray: ...
@@ -63,6 +69,8 @@ class TokenizedCorpus:
         UTF-8 bytes of the text that the document's tokens stand for.
     bos_token_id : int
         Put before every document when the model runs; -1 where the tokenizer has none.
+    unit : int64 (n_documents,) or None
+        Of a parallel corpus: documents of two languages with the same number are translations.
     """
 
     token_ids: np.ndarray
@@ -70,6 +78,7 @@ class TokenizedCorpus:
     heldout: np.ndarray
     n_bytes: np.ndarray
     bos_token_id: int = -1
+    unit: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n_documents = len(self.heldout)
@@ -98,6 +107,7 @@ class TokenizedCorpus:
             heldout=self.heldout[document_idx],
             n_bytes=self.n_bytes[document_idx],
             bos_token_id=self.bos_token_id,
+            unit=None if self.unit is None else self.unit[document_idx],
         )
 
     @property
@@ -154,7 +164,8 @@ def write_tokens(
     path: str | Path, corpus: TokenizedCorpus, model: str, language: str, max_tokens: int
 ) -> None:
     """Write ``tokens/{lang}.h5``."""
-    datasets = {name: getattr(corpus, name) for name in ("token_ids", "offsets", "heldout", "n_bytes")}
+    datasets = {name: getattr(corpus, name) for name in TOKENS.datasets}
+    datasets = {name: array for name, array in datasets.items() if array is not None}
     attrs = {"language": language, "max_tokens": max_tokens, "bos_token_id": corpus.bos_token_id}
     write_h5(path, TOKENS, datasets, model=model, **attrs)
 
