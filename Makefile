@@ -77,6 +77,7 @@ bench-power: $(STAMP) ## planted truth: size and power of the tests, false verdi
 	$(BIN)/python benchmarks/power.py tests --studies 500 --model results/$(MODEL)/model.json --config config/families.yaml
 	$(BIN)/python benchmarks/power.py verdicts --studies 200 --model results/$(MODEL)/model.json
 	$(BIN)/python benchmarks/power.py experts --studies 5
+	$(BIN)/python benchmarks/domains.py --studies 200
 
 bench: bench-clustering bench-recording ## run all benchmarks of the CPU
 
