@@ -16,6 +16,7 @@ from babelscope.model.checkpoint import check_checkpoint
 from babelscope.model.families import FAMILIES, ROUTED_FAMILIES
 from babelscope.model.info import describe_model
 from babelscope.model.load import StudyModel
+from babelscope.model.weights import read_rows
 from babelscope.recording.counts import ActivationCounts, write_activations
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.recording.shards import ShardedLanguage
@@ -172,10 +173,13 @@ def test_layers_may_have_different_numbers_of_experts():
     assert found.n_active[:, 1, 5:].sum() == 0 and found.n_active[:, 1].sum() == 3 * found.n_tokens.sum()
 
 
-def test_a_dense_model_has_no_routed_experts(tmp_path: Path):
+def test_dense_models_have_no_routed_experts_and_routed_ones_are_not_cut(tmp_path: Path):
     info = describe_model("tiny", save_model(tmp_path / "model", "llama"))
     with pytest.raises(BabelscopeError, match=r"model tiny.*family llama has no routed experts"):
         find_routed_experts(info)
+    info = describe_model("tiny", save_model(tmp_path / "routed", "mixtral"))
+    with pytest.raises(BabelscopeError, match=r"family mixtral has routed experts: use experts\.method"):
+        read_rows(info.path, info.family, 0)
     info = describe_model("tiny", save_model(tmp_path / "all_dense", "qwen2_moe", mlp_only_layers=[0, 1, 2]))
     with pytest.raises(BabelscopeError, match="family qwen2_moe: no layer has a router"):
         find_routed_experts(info)

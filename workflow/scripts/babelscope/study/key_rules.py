@@ -156,7 +156,12 @@ def _rule_token_types(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _rule_fractions(config: Mapping[str, Any]) -> Iterator[str]:
-    """Shares of active experts differ in six digits, which name files; the smallest leaves one active."""
+    """Shares of active experts differ in six digits, which name files; the smallest leaves one active.
+
+    Routers say themselves how many experts are active.
+    """
+    if config["experts"]["method"] == "router":
+        return
     recording, sweep = config["recording"], config["evidence"]["sweep"]
     named: dict[str, float] = {}
     key = "evidence.sweep.top_fractions"
