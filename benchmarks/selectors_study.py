@@ -42,8 +42,8 @@ class Case:
     ridge: float | None = None
     selection_ridge: float = 1.0
     group: int = 16
-    first_token: bool = False
-    relative: bool = False
+    first_token: bool = True
+    relative: bool = True
     to_dense: bool = False
     distil: str = ""
     learning_rate: float = 1e-4
@@ -66,19 +66,29 @@ PLAIN = (
 BEST = Case()
 
 
+def _published(case: Case) -> Case:
+    """With all tokens alike and without the first, as the literature fits."""
+    return replace(case, first_token=False, relative=False)
+
+
+def _at(share: float) -> list[Case]:
+    """What is compared at one size: selectors compensated, those of the literature as published."""
+    ours = [Case(selector, "ridge", share) for selector in COMPENSATED]
+    theirs = [_published(Case(selector, "ridge", share)) for selector in ("second_order", "wanda_sp", "flap")]
+    return [*ours, *theirs, _published(Case("flap", "bias", share))]
+
+
 def parts() -> dict[str, list[Case]]:
     """Cases by part, the most telling first."""
     fit = [
         BEST,
-        replace(BEST, first_token=True),
-        replace(BEST, relative=True),
-        replace(BEST, first_token=True, relative=True),
-        replace(BEST, to_dense=True),
-        replace(BEST, first_token=True, relative=True, to_dense=True),
         replace(BEST, budget="equal_error"),
-        replace(BEST, budget="equal_error", first_token=True, relative=True),
+        _published(BEST),
+        replace(BEST, to_dense=True),
+        replace(BEST, relative=False),
+        replace(BEST, first_token=False),
         replace(BEST, budget="activation_level"),
-        replace(BEST, budget="equal_error", first_token=True, relative=True, to_dense=True),
+        replace(BEST, budget="equal_error", to_dense=True),
     ]
     distil = [
         replace(BEST, distil=loss, learning_rate=rate, epochs=n)
@@ -95,14 +105,9 @@ def parts() -> dict[str, list[Case]]:
         "others": [replace(BEST, others=n) for n in (20, 75)],
         "documents": [replace(BEST, documents=n) for n in (100, 200, 400, 890)],
         "ridge": [replace(BEST, ridge=r, selection_ridge=r) for r in (0.03, 0.3, 1.0, 3.0)],
-        "first token": [
-            replace(BEST, ridge=r, selection_ridge=r, first_token=True, relative=True) for r in (0.03, 0.3)
-        ],
+        "ridge as published": [_published(replace(BEST, ridge=r, selection_ridge=r)) for r in (0.03, 0.3)],
         "group": [replace(BEST, group=n) for n in (1, 4, 64, 256)],
-        "frontier": [
-            Case(selector, "ridge", share) for share in (0.7, 0.5, 0.9, 0.6, 0.8) for selector in COMPENSATED
-        ],
-        "bias": [Case("flap", "bias", share) for share in SHARES],
+        "frontier": [case for share in (0.7, 0.5, 0.9, 0.6, 0.8) for case in _at(share)],
         "plain": [Case(selector, "none", share) for share in SHARES for selector in PLAIN],
     }
 
@@ -236,7 +241,9 @@ class Study:
         with torch.inference_mode():
             walk = LayerWalk(self.model, self.corpus, profile)
             for layer, idx in zip(self.model.layers, neurons, strict=True):
-                edit = COMPENSATIONS["bias"](gather_moments(walk).whole, idx, layer.down.weight)
+                moments = gather_moments(walk).whole
+                mean = (moments.total / moments.n_tokens).cpu().numpy()
+                edit = COMPENSATIONS["bias"](moments, mean, idx, layer.down.weight)
                 apply_edits([layer], [edit])
                 walk.step()
 

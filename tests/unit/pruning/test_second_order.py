@@ -132,7 +132,7 @@ def test_compensations_say_less_and_less_of_the_error():
     moments, dense = moments_of(rows), rows @ weight().T
     left = {}
     for name, compensate in COMPENSATIONS.items():
-        edit = compensate(moments, kept, down)
+        edit = compensate(moments, rows.double().mean(dim=0).numpy(), kept, down)
         columns = down[:, kept] if edit.columns is None else edit.columns
         said = rows[:, kept] @ columns.T + (0 if edit.bias is None else edit.bias)
         left[name] = float((dense - said).square().sum())

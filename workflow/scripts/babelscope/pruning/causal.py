@@ -23,7 +23,7 @@ from babelscope.pruning.choice import draw_generator, keep_best
 from babelscope.pruning.columns import COMPENSATIONS, Edit, apply_edits
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.losses import DocumentLosses
-from babelscope.pruning.moments import gather_moments
+from babelscope.pruning.moments import MomentSettings, gather_moments
 from babelscope.pruning.second_order import eliminate
 from babelscope.pruning.selectors import SELECTORS, Evidence
 from babelscope.pruning.walk import LayerWalk
@@ -32,6 +32,8 @@ from babelscope.text.tokens import TokenizedCorpus, join_corpora
 
 SECOND_ORDER = "second_order"
 KEPT, REMOVED = "kept", "removed"
+# The same for all selectors: what serves compensation best.
+TOKENS = MomentSettings(first_token=True, relative=True)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,9 @@ def run_causal_test(
         shelf = Shelf(Path(folder))
         with progress(info.n_layers, "layers", "selecting") as bar:
             scores = _scores(evidence, language, settings)
-            for number in _edit_layers(model, corpora[language], variants, scores, settings, shelf):
+            for number in _edit_layers(
+                model, corpora[language], variants, scores, evidence.own.mean, settings, shelf
+            ):
                 bar.update(number)
         with progress(len(variants), "models", "testing selectors") as bar:
             for number, variant in enumerate(variants):
@@ -196,20 +200,24 @@ def _edit_layers(
     corpus: TokenizedCorpus,
     variants: Sequence[Variant],
     scores: dict[tuple[str, int | None], np.ndarray],
+    mean: np.ndarray,
     settings: CausalSettings,
     shelf: Shelf,
 ) -> Iterator[int]:
     """Put the edits of every variant on the shelf, layer by layer of the dense model; yields 1 for each."""
     with torch.inference_mode():
-        walk = LayerWalk(model, corpus, corpus.profile_idx[: settings.n_profile])
+        documents = corpus.profile_idx[: settings.n_profile]
+        walk = LayerWalk(model, corpus, documents, TOKENS.first_token)
         for layer, ffn in enumerate(model.layers):
-            moments, weight = gather_moments(walk).whole, ffn.down.weight
+            moments, weight = gather_moments(walk, TOKENS).whole, ffn.down.weight
             rows = {key: table[layer] for key, table in scores.items()}
             if SECOND_ORDER in settings.names:
                 rows[SECOND_ORDER, None] = eliminate(moments.gram, weight, ffn.d_ff).rank(ffn.d_ff)
             for number, variant in enumerate(variants):
                 kept = variant.kept(rows[variant.selector, variant.draw])
-                shelf.put(number, layer, COMPENSATIONS[variant.compensation](moments, kept, weight))
+                shelf.put(
+                    number, layer, COMPENSATIONS[variant.compensation](moments, mean[layer], kept, weight)
+                )
             walk.step()
             yield 1
 

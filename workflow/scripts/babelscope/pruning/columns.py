@@ -34,29 +34,28 @@ class Edit:
     bias: torch.Tensor | None = None
 
 
-def plain(moments: Moments | None, kept: np.ndarray, weight: torch.Tensor) -> Edit:
+def plain(moments: Moments, mean: np.ndarray, kept: np.ndarray, weight: torch.Tensor) -> Edit:
     """The kept columns as they were."""
     return Edit(kept)
 
 
-def with_bias(moments: Moments | None, kept: np.ndarray, weight: torch.Tensor) -> Edit:
+def with_bias(moments: Moments, mean: np.ndarray, kept: np.ndarray, weight: torch.Tensor) -> Edit:
     """The mean of what the removed neurons said becomes a bias, as in FLAP (arXiv 2312.11983)."""
-    assert moments is not None
-    mean = moments.total / max(moments.n_tokens, 1)
-    gone = torch.ones_like(mean, dtype=torch.bool)
-    gone[torch.from_numpy(kept)] = False
-    return Edit(kept, bias=(weight.to(mean.device)[:, gone].double() @ mean[gone]).to(weight.dtype))
+    said = torch.from_numpy(mean).to(weight.device, torch.float64)
+    said[torch.from_numpy(kept).to(weight.device)] = 0.0
+    return Edit(kept, bias=(weight.double() @ said).to(weight.dtype))
 
 
-def with_ridge(moments: Moments | None, kept: np.ndarray, weight: torch.Tensor) -> Edit:
+def with_ridge(moments: Moments, mean: np.ndarray, kept: np.ndarray, weight: torch.Tensor) -> Edit:
     """Ridge least squares with a fixed ridge; see ``compensation``, which chooses one for each layer."""
-    assert moments is not None
     correction = RidgeProblem.of(moments, kept, weight).solve(RIDGE)
     own = weight[:, torch.from_numpy(kept).to(weight.device)].double()
     return Edit(kept, (own + correction.T.to(own.device)).to(weight.dtype))
 
 
-COMPENSATIONS: dict[str, Callable[[Moments | None, np.ndarray, torch.Tensor], Edit]] = {
+# Out of a layer's moments, the mean of its activations (d_ff,), the neurons that stay, the down projection.
+Compensate = Callable[[Moments, np.ndarray, np.ndarray, torch.Tensor], Edit]
+COMPENSATIONS: dict[str, Compensate] = {
     "none": plain,
     "bias": with_bias,
     "ridge": with_ridge,

@@ -14,7 +14,7 @@ from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import load_model
 from babelscope.pruning.choice import choose_experts, keep_union
-from babelscope.pruning.compensation import Choose, LayerFit, prune_and_compensate
+from babelscope.pruning.compensation import Choose, FitSettings, LayerFit, prune_and_compensate
 from babelscope.pruning.control_tables import CONTROLS, draws_of
 from babelscope.pruning.controls import ControlSettings, choose_controls, control_names
 from babelscope.pruning.cut import count_parameters, kept_neurons, prune
@@ -71,7 +71,12 @@ class Choice:
         """What chooses the neurons of each layer; None for a method that chooses experts."""
         if not self.of_neurons:
             return None
-        return METHODS[self.method]([round(self.share * info.d_ff)] * info.n_layers)
+        return METHODS[self.method].choose([round(self.share * info.d_ff)] * info.n_layers)
+
+    @property
+    def settings(self) -> FitSettings:
+        """How columns are fitted."""
+        return METHODS[self.method].settings if self.of_neurons else FitSettings()
 
 
 def plan_pruning(
@@ -100,7 +105,7 @@ def plan_pruning(
     model = load_model(info, compute)
     n_real = len(corpus.token_ids) + len(corpus.heldout) * int(corpus.bos_token_id >= 0)
     with progress(n_real * info.n_layers, "token-layers", "compensating") as bar:
-        fits = prune_and_compensate(model, corpus, corpus.profile_idx, neurons, bar.update)
+        fits = prune_and_compensate(model, corpus, corpus.profile_idx, neurons, bar.update, choice.settings)
     keep = np.zeros((info.n_layers, info.d_ff), dtype=bool)
     for row, fit in zip(keep, fits, strict=True):
         row[fit.kept] = True

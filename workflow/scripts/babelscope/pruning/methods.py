@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,35 @@ from babelscope.pruning.choice import CHOICES
 if TYPE_CHECKING:
     import torch
 
-    from babelscope.pruning.compensation import Choose
+    from babelscope.pruning.compensation import Choose, FitSettings
     from babelscope.pruning.moments import Moments
 
 
+@dataclass(frozen=True)
+class Method:
+    """One way to choose and correct neurons, layer by layer through the pruned model.
+
+    Attributes
+    ----------
+    choose : from the number of neurons that each layer keeps to what chooses them.
+    first_token, relative : which tokens count, and how much; see ``moments.MomentSettings``. Neither is part of
+        the published methods.
+    """
+
+    choose: Callable[[Sequence[int]], Choose]
+    first_token: bool = False
+    relative: bool = False
+
+    @property
+    def settings(self) -> FitSettings:
+        """For ``prune_and_compensate``."""
+        from babelscope.pruning.compensation import FitSettings
+
+        return FitSettings(self.first_token, self.relative)
+
+
 def second_order(sizes: Sequence[int]) -> Choose:
-    """Greedy elimination, see ``second_order``; with the ridge this is SlimGPT + GRAIL's place in tables."""
+    """Greedy elimination, see ``second_order``; tokens count by their relative error, the first among them."""
     from babelscope.pruning.second_order import choose_second_order
 
     return choose_second_order(sizes)
@@ -56,10 +80,10 @@ def _by_score(sizes: Sequence[int], score: Callable[[Moments, torch.Tensor], tor
 
 
 # Rows of ``CHOICES`` choose experts, those of ``METHODS`` neurons.
-METHODS: dict[str, Any] = {
-    "second_order": second_order,
-    "wanda_sp": wanda_sp,
-    "flap": flap,
+METHODS: dict[str, Method] = {
+    "second_order": Method(second_order, first_token=True, relative=True),
+    "wanda_sp": Method(wanda_sp),
+    "flap": Method(flap),
 }
 
 # What ``pruning.method`` may be; rows that are added to either are seen.

@@ -83,8 +83,9 @@ def measure_perplexity(
             else:
                 dense = count_parameters(model)
                 with model.restored():
-                    choose = METHODS[method]([round(share * info.d_ff)] * info.n_layers)
-                    prune_and_compensate(model, fitted, chosen, choose)
+                    choose = METHODS[method].choose([round(share * info.d_ff)] * info.n_layers)
+                    settled = METHODS[method].settings
+                    prune_and_compensate(model, fitted, chosen, choose, settings=settled)
                     left = count_parameters(model)
                     row = _measure(model, measured, settings, method, removed)
                 row["parameters_removed"] = 1 - left.total / dense.total
