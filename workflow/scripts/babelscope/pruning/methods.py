@@ -28,8 +28,8 @@ class Method:
     Attributes
     ----------
     choose : from the number of neurons that each layer keeps to what chooses them.
-    first_token, relative : which tokens count, and how much; see ``moments.MomentSettings``. Neither is part of
-        the published methods.
+    first_token, relative : which tokens count, and how much; see ``moments.MomentSettings``. Neither is part
+        of the published methods.
     """
 
     choose: Callable[[Sequence[int]], Choose]
@@ -45,7 +45,7 @@ class Method:
 
 
 def second_order(sizes: Sequence[int]) -> Choose:
-    """Greedy elimination, see ``second_order``; tokens count by their relative error, the first among them."""
+    """Greedy elimination, see ``second_order``; the first token and relative errors count."""
     from babelscope.pruning.second_order import choose_second_order
 
     return choose_second_order(sizes)
