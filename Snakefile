@@ -25,6 +25,7 @@ include: "rules/claims.smk"
 include: "rules/corpora.smk"
 include: "rules/sweep.smk"
 include: "rules/routing.smk"
+include: "rules/explorer.smk"
 
 
 FIGURES = [
@@ -71,6 +72,7 @@ rule all:
         OF_THE_METHOD,
         collect("results/{model}/figures/{figure}.png", model=MODELS, figure=FIGURES),
         EVIDENCE_TARGETS,
+        EXPLORER_TARGETS,
 
 
 rule evidence:
@@ -127,6 +129,8 @@ localrules:
     tabulate_selectors,
     write_annotation_page,
     write_claims_page,
+    write_contexts,
+    write_explorer,
 
 
 rule save_config:

@@ -1,7 +1,7 @@
 """Which experts each language's tokens activate.
 
 Needs: model.json, tokens/{lang}.h5, experts.h5, control partitions. Makes: activations/{lang}.h5 and
-variants/{variant}/activations/{lang}.h5 and neurons/{lang}.h5 under results/{model}/, all out of one forward
+variants/{variant}/activations/{lang}.h5, neurons/{lang}.h5, peaks/{lang}.h5 under results/{model}/, all out of one forward
 pass; in shards activations/{lang}/shard_{shard}.h5 (and .json, what decides it) and the like where
 recording.documents_per_shard asks for them; check.json.
 """
@@ -16,17 +16,18 @@ from babelscope.recording.shard_names import shard_names
 
 RECORDING = config["recording"]
 SHARDED = RECORDING["documents_per_shard"] > 0
+RECORDED_CONTEXTS = {
+    f"{name}_tokens": config["contexts"][key]
+    for name, key in {"best": "top", "random": "random"}.items()
+}
 RECORDED = "{lang}/shard_{shard}.h5" if SHARDED else "{lang}.h5"
-# Neurons inside routed experts are not recorded.
-NEURONS = (
-    {}
-    if ROUTED
-    else {
-        (
-            "neuron_shard" if SHARDED else "neurons"
-        ): f"results/{{model}}/neurons/{RECORDED}"
-    }
-)
+# Neurons inside routed experts are not recorded, nor single tokens.
+OF_UNITS = {
+    (
+        f"{name}_shard" if SHARDED else f"{name}s"
+    ): f"results/{{model}}/{name}s/{RECORDED}"
+    for name in ([] if ROUTED else ["neuron", "peak"])
+}
 
 
 if SHARDED:
@@ -73,12 +74,12 @@ rule record_activations:
         ),
     output:
         **recorded([*CONTROLS, *PARTITIONS], RECORDED),
-        **NEURONS,
         **(
             {"types": "results/{model}/types/{lang}.h5"}
             if RECORDING["token_types"]
             else {}
         ),
+        **OF_UNITS,
         main=f"results/{{model}}/activations/{RECORDED}",
     log:
         f"logs/{{model}}/record_activations/{RECORDED.removesuffix('.h5')}.log",
@@ -94,7 +95,7 @@ rule record_activations:
         runtime=growing(60),
     params:
         compute=compute_settings,
-        recording=recording_settings,
+        recording=lambda wildcards: recording_settings(wildcards) | RECORDED_CONTEXTS,
         top_fraction=RECORDING["top_fraction"],
         partitions=[*CONTROLS, *PARTITIONS],
         documents_per_shard=RECORDING["documents_per_shard"],
@@ -128,9 +129,17 @@ if SHARDED:
                     "results/{{model}}/neurons/{{lang}}/shard_{shard}.h5", shard=SHARDS
                 ),
             ),
+            peaks=branch(
+                ROUTED,
+                then=[],
+                otherwise=collect(
+                    "results/{{model}}/peaks/{{lang}}/shard_{shard}.h5", shard=SHARDS
+                ),
+            ),
         output:
             **recorded([*CONTROLS, *PARTITIONS], "{lang}.h5"),
             **({} if ROUTED else {"neurons": "results/{model}/neurons/{lang}.h5"}),
+            **({} if ROUTED else {"peaks": "results/{model}/peaks/{lang}.h5"}),
             main="results/{model}/activations/{lang}.h5",
         log:
             "logs/{model}/merge_shards/{lang}.log",

@@ -31,7 +31,10 @@ def shard_plan(wildcards):
         "source": corpus_source(wildcards),
         "sampling": {k: v for k, v in config["corpus"].items() if k not in size},
         "seed": config["seed"],
-        "recording": [RECORDING["top_fraction"], recording_settings(wildcards)],
+        "recording": [
+            RECORDING["top_fraction"],
+            recording_settings(wildcards) | RECORDED_CONTEXTS,
+        ],
         "compute": compute_settings(wildcards),
         "code": [
             code_of(rule_name)

@@ -28,6 +28,7 @@ from babelscope.evidence.replicates import read_replicates
 from babelscope.evidence.robustness import VERDICTS
 from babelscope.experts.layer_file import assemble_layers
 from babelscope.experts.partition import read_partition
+from babelscope.explorer.contexts import CONTEXTS, read_contexts
 from babelscope.files import hdf5, record
 from babelscope.files.record import read_lines, read_record, write_lines
 from babelscope.files.whole import write_json
@@ -37,6 +38,7 @@ from babelscope.pruning.pruned_model import read_plan
 from babelscope.pruning.tables import EXPERT_CLASSES, PRUNING, read_speed
 from babelscope.recording.counts import read_activations
 from babelscope.recording.neurons import read_neurons
+from babelscope.recording.peaks import read_peaks
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.documents import CORPUS, read_documents
 from babelscope.text.tokens import read_tokens
@@ -71,6 +73,10 @@ class Reader:
             read_activations(path, **said)
         elif place[1] == "neurons":
             read_neurons(path, **said)
+        elif place[1] == "peaks":
+            read_peaks(path, **said)
+        elif place[1] == "contexts":
+            read_contexts(path, **said)
         elif place[1] == "pruned":
             choice = {"method": "threshold", "threshold": 0.05, "share": 0.6}
             list(read_plan(path, self.info, path.stem, **choice).down)
@@ -125,8 +131,10 @@ def of_an_older_version(path: Path) -> bytes:
         del value["seal"]
         write_json(path, {**value, "seal": record._digest(value)})
     elif path.suffix == ".jsonl":
-        older = replace(CORPUS, version=CORPUS.version - 1)
-        write_lines(path, older, read_lines(path, CORPUS), language=path.stem)
+        kind = CONTEXTS if path.parent.name == "contexts" else CORPUS
+        said = {"language": path.stem, "model": "tiny"}
+        said = {name: said[name] for name in kind.says}
+        write_lines(path, replace(kind, version=kind.version - 1), read_lines(path, kind), **said)
     else:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata()

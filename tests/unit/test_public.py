@@ -23,6 +23,8 @@ READERS = {
     "sharing": "read_sharing",
     "similarity": "read_similarity",
     "tokens": "read_tokens",
+    "peaks": "read_peaks",
+    "contexts": "read_contexts",
     "corpus": "read_documents",
     "responses": "read_responses",
 }
@@ -46,6 +48,6 @@ def test_importing_the_package_loads_nothing_else():
 
 def test_every_kind_of_file_has_a_public_reader():
     kinds = {kind.name for kind in find_kinds() if not kind.path.endswith(".json")}  # those: read_json
-    kinds -= {"neuron_shard"}  # read by the rule that joins them alone
+    kinds -= {"neuron_shard", "peak_shard"}  # read by the rule that joins them alone
     assert kinds == set(READERS), "a new kind of file needs a reader in babelscope/__init__.py"
     assert set(READERS.values()) <= set(babelscope.__all__)

@@ -21,6 +21,8 @@ READ_THE_THRESHOLD = {
     "export_pruned",
     "index_experts",
     "judge_recordings",
+    "write_contexts",
+    "write_explorer",
 }
 # Rules whose figures come with a table of their own.
 PLOT_AND_TABULATE = {"tabulate_matrix", "tabulate_frontier"}

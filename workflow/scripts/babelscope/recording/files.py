@@ -14,6 +14,7 @@ from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.recording.counts import write_activations
 from babelscope.recording.neurons import write_neuron_shard, write_neurons
+from babelscope.recording.peaks import PEAK_SHARD, PEAKS, write_peaks
 from babelscope.recording.record import RecordingSettings, Variant, record_language
 from babelscope.recording.token_types import write_types
 from babelscope.text.token_file import TokenFile
@@ -49,8 +50,8 @@ def record_to_files(
     corpus, document_idx : documents of the language, and which of them.
     variants : partitions and numbers of active experts.
     outputs : path of ``activations/{lang}.h5`` by name of the variant; under ``neurons`` or ``neuron_shard``
-        that of the statistics of neurons, under ``types`` that of counts by token. The counts of an
-        unfinished job are kept beside the main one.
+        that of the statistics of neurons, under ``types`` that of counts by token, under ``peaks`` or
+        ``peak_shard`` that of the best tokens. The counts of an unfinished job are kept beside the main one.
     language, resume_key : code of the language; what else decides the counts.
 
     Raises
@@ -76,6 +77,7 @@ def record_to_files(
         first,
         resume_key + info.weights_sha256,
         neurons,
+        bool({PEAKS.name, PEAK_SHARD.name} & set(outputs)),
     )
     said: dict[str, Any] = {"model": info.name, "language": language}
     said |= {"documents_sha256": documents_digest(corpus, document_idx)}
@@ -104,3 +106,7 @@ def record_to_files(
             write_neurons(outputs["neurons"], found.neurons, **said)
         else:
             write_neuron_shard(outputs["neuron_shard"], found.neurons, **said)
+    if found.peaks is not None:
+        kind = PEAKS if PEAKS.name in outputs else PEAK_SHARD
+        sha256 = chosen[0].partition.sha256
+        write_peaks(outputs[kind.name], kind, found.peaks, experts_sha256=sha256, **said)

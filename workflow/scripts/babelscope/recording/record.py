@@ -24,6 +24,8 @@ from babelscope.model.load import StudyModel, load_model
 from babelscope.recording.counts import ActivationCounts, count_top_k
 from babelscope.recording.neuron_tap import NeuronTap
 from babelscope.recording.neurons import NEURON_BLOCKS, NeuronTotals
+from babelscope.recording.peak_tap import PeakTap
+from babelscope.recording.peaks import Peaks, random_tokens
 from babelscope.recording.resume import RunningCounts, recording_key
 from babelscope.recording.router_tap import RouterTap
 from babelscope.recording.segment import Segment
@@ -62,6 +64,7 @@ class RecordingSettings:
     documents_per_segment : documents that are sorted by length together; a multiple of the block.
     count_special_tokens : whether BOS counts as a token.
     on_nonfinite : ``stop`` or ``skip`` documents with NaN or infinite activations.
+    best_tokens, random_tokens : tokens kept of every unit, and of the language, where peaks are recorded.
     max_blocks : blocks at most; with more documents, block ``i`` is added to block ``i % max_blocks``.
     token_types : most frequent tokens whose counts, of the first variant, are kept apart; 0: none.
     """
@@ -72,6 +75,8 @@ class RecordingSettings:
     on_nonfinite: str = "stop"
     max_blocks: int = 100
     token_types: int = 0
+    best_tokens: int = 6
+    random_tokens: int = 24
 
     def __post_init__(self) -> None:
         if self.documents_per_block < 1 or self.documents_per_segment % self.documents_per_block:
@@ -93,12 +98,13 @@ class RecordingSettings:
 
 @dataclass(frozen=True)
 class Recording:
-    """Counts of every variant in the order given, documents left out, sums of neurons and counts by token."""
+    """Counts of every variant in the order given, documents left out, and what else was asked for."""
 
     counts: dict[str, ActivationCounts]
     skipped_documents: list[int]
     neurons: NeuronTotals | None = None
     types: TypeCounts | None = None
+    peaks: Peaks | None = None
 
 
 def make_variants(
@@ -143,6 +149,7 @@ def record_language(
     output: str | Path,
     resume_key: str = "",
     neurons: bool = False,
+    peaks: bool = False,
 ) -> Recording:
     """Load a model and record documents of one language.
 
@@ -150,7 +157,7 @@ def record_language(
     ----------
     info, compute : the prepared model, and how it computes.
     corpus, document_idx : documents of the language, and which of them.
-    variants, settings, neurons : see ``record_activations``.
+    variants, settings, neurons, peaks : see ``record_activations``.
     output : the main output; the counts of an unfinished job are kept beside it.
     resume_key : what else decides the counts, for instance a digest of the code.
     """
@@ -168,6 +175,7 @@ def record_language(
             resume_key=f"{info} {compute.decisive} {resume_key}",
             on_progress=bar.update,
             neurons=neurons,
+            peaks=peaks,
         )
 
 
@@ -183,6 +191,7 @@ def record_activations(
     save_seconds: float = 30.0,
     on_progress: Callable[[int], object] = lambda n_tokens: None,
     neurons: bool = False,
+    peaks: bool = False,
 ) -> Recording:
     """Count, for every block of documents and every expert, the tokens for which the expert is active.
 
@@ -199,6 +208,7 @@ def record_activations(
     save_seconds : counts are saved after each segment, and when this time has passed.
     on_progress : called with the number of tokens done.
     neurons : whether to add up the activations of every neuron in the same pass.
+    peaks : whether to keep the best tokens of every neuron, and of every expert of the first variant.
 
     Returns
     -------
@@ -220,8 +230,11 @@ def record_activations(
     if settings.token_types:
         kept_apart = frequent_tokens(corpus, document_idx, settings.token_types)
         counts.types = TypeCounts.zeros(kept_apart, *counts.n_active[0].shape[1:])
+    if peaks:
+        sizes = (len(model.layers), variants[0].partition.n_experts, model.layers[0].d_ff)
+        counts.peaks = Peaks.empty(settings.best_tokens, settings.random_tokens, *sizes)
     if resume_file is not None:
-        key = _key(corpus, document_idx, variants, settings, f"{neurons} {resume_key}")
+        key = _key(corpus, document_idx, variants, settings, f"{neurons} {peaks} {resume_key}")
         counts = RunningCounts.load(resume_file, key) or counts
         on_progress(counts.n_seen)
 
@@ -231,21 +244,28 @@ def record_activations(
 
     with tap, ExitStack() as stack:
         neuron_tap = stack.enter_context(NeuronTap(model, n_neuron_blocks)) if neurons else None
+        peak_tap = None
+        if peaks:
+            kept, main = (settings.best_tokens, settings.random_tokens), variants[0]
+            peak_tap = stack.enter_context(PeakTap(model, *kept, main.partition.n_experts, main.top_k))
+            lengths = np.diff(corpus.offsets)[document_idx]
+            peak_tap.choose(*random_tokens(document_idx, lengths, settings.random_tokens))
         while counts.n_documents < n_documents:
             idx = document_idx[counts.n_documents :][: settings.documents_per_segment]
-            segment = Segment(tap, corpus, idx, variants, settings, counts, neuron_tap)
+            segment = Segment(tap, corpus, idx, variants, settings, counts, neuron_tap, peak_tap)
             segment.record(save, save_seconds, on_progress)
             if counts.n_documents < n_documents:
                 save()
     if resume_file is not None:
         resume_file.unlink(missing_ok=True)
-    main = variants[0].partition
-    if isinstance(main, RoutedExperts):
-        finished = [counts.finished_routers(main.top_k, main.n_experts_by_layer)]
+    routed = variants[0].partition
+    if isinstance(routed, RoutedExperts):
+        finished = [counts.finished_routers(routed.top_k, routed.n_experts_by_layer)]
     else:
         finished = counts.finished([v.top_k for v in variants])
     named = dict(zip([v.name for v in variants], finished, strict=True))
-    return Recording(named, sorted(counts.skipped), counts.neurons, counts.types)
+    named_parts = (counts.neurons, counts.types, counts.peaks)
+    return Recording(named, sorted(counts.skipped), *named_parts)
 
 
 def make_tap(model: StudyModel, variants: Sequence[Variant]) -> ExpertTap | RouterTap:

@@ -14,6 +14,7 @@ import numpy as np
 from babelscope.files.whole import whole_file
 from babelscope.recording.counts import ActivationCounts
 from babelscope.recording.neurons import NeuronTotals
+from babelscope.recording.peaks import Peaks
 from babelscope.recording.token_types import TypeCounts
 from babelscope.study.progress import logger
 from babelscope.text.tokens import Documents, documents_digest
@@ -40,6 +41,7 @@ class RunningCounts:
     skipped : indices of documents left out.
     neurons : sums of neurons, where they are recorded.
     types : counts by token of the first variant, where they are recorded.
+    peaks : best tokens of all units, where they are recorded.
     """
 
     n_active: list[np.ndarray]
@@ -50,6 +52,7 @@ class RunningCounts:
     skipped: list[int] = field(default_factory=list)
     neurons: NeuronTotals | None = None
     types: TypeCounts | None = None
+    peaks: Peaks | None = None
 
     @classmethod
     def zeros(cls, n_blocks: int, shapes: Sequence[tuple[int, ...]]) -> RunningCounts:
@@ -98,6 +101,9 @@ class RunningCounts:
             state |= {f"neurons_{name}": array for name, array in vars(self.neurons).items()}
         if self.types is not None:
             state |= {f"types_{name}": array for name, array in vars(self.types).items()}
+        if self.peaks is not None:
+            state |= {"peaks_n_random": self.peaks.n_random}
+            state |= {f"peaks_{name}": array for name, array in self.peaks.arrays().items()}
         with whole_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **state)
 
@@ -121,6 +127,7 @@ class RunningCounts:
                     [int(idx) for idx in file["skipped"]],
                     None if parts["n_tokens"] is None else NeuronTotals(**parts),
                     None if types["n_tokens"] is None else TypeCounts(**types),
+                    _saved_peaks(file),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
@@ -132,6 +139,13 @@ class RunningCounts:
 def to_units(*sums: np.ndarray) -> list[np.ndarray]:
     """Sums in float64 as whole multiples of ``UNIT``, int64."""
     return [np.round(values / UNIT).astype(np.int64) for values in sums]
+
+
+def _saved_peaks(file: Any) -> Peaks | None:
+    if "peaks_n_random" not in file.files:
+        return None
+    arrays = {name.removeprefix("peaks_"): file[name] for name in file.files if name.startswith("peaks_")}
+    return Peaks.from_arrays(arrays, int(arrays.pop("n_random")))
 
 
 def recording_key(corpus: Documents, document_idx: np.ndarray, *parts: Any) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from babelscope.model.load import to_device
 from babelscope.recording.neuron_tap import NeuronSums, NeuronTap
+from babelscope.recording.peak_tap import PeakTap
 from babelscope.recording.resume import RunningCounts
 from babelscope.recording.router_tap import RouterTap
 from babelscope.recording.tap import ExpertTap
@@ -47,6 +48,7 @@ class Segment:
         settings: RecordingSettings,
         counts: RunningCounts,
         neuron_tap: NeuronTap | None,
+        peak_tap: PeakTap | None,
     ) -> None:
         self.tap, self.corpus, self.document_idx = tap, corpus.take(document_idx), document_idx
         self.variants, self.settings, self.counts = variants, settings, counts
@@ -64,6 +66,7 @@ class Segment:
         self.types = None
         if counts.types is not None:
             self.types = TypeSums(counts.types.token_id, cells[0], device)
+        self.peak_tap = peak_tap
         self.bad = torch.zeros(shape, dtype=torch.bool, device=device)  # (document, layer)
         self.n_seen = 0
 
@@ -88,8 +91,9 @@ class Segment:
                     saved = time.monotonic()
             if not all_fit:
                 self.tap.release()
-                if self.neuron_tap is not None:
-                    self.neuron_tap.release()
+                for own in (self.neuron_tap, self.peak_tap):
+                    if own is not None:
+                        own.release()
                 longest = int(np.diff(self.corpus.offsets)[~self.done].max())
                 model.tokens_per_batch = halve_budget(model.tokens_per_batch, longest)
         self.flush()
@@ -99,7 +103,7 @@ class Segment:
     def _record_batch(self, batch: Batch) -> None:
         """Add the counts of one batch; where the GPU runs out of memory, nothing is added."""
         bad, row, block, n_tokens, n_active, types = self._count(batch)
-        some_good = self.neurons is not None and self._leave_out(batch, bad)
+        some_good = bool(self.neurons or self.peak_tap) and self._leave_out(batch, bad)
         self.bad[row] = bad
         self.n_tokens.index_add_(0, block, n_tokens)
         for total, new in zip(self.n_active, n_active, strict=True):
@@ -108,9 +112,11 @@ class Segment:
             self.types.add(*types)
         if self.neurons is not None and some_good:
             self.neurons.add()
+        if self.peak_tap is not None and some_good:
+            self.peak_tap.add()
 
     def _leave_out(self, batch: Batch, bad: torch.Tensor) -> bool:
-        """Take documents with NaN or infinite activations out of the sums of neurons; False: none is left.
+        """Take documents with NaN or infinite activations out of what neurons do; False: none is left.
 
         That a document is bad shows when the sums of earlier layers are made: the others run again alone.
         """
@@ -133,7 +139,12 @@ class Segment:
         counted = real if self.settings.count_special_tokens else real & (position >= batch.n_special)
         if self.neuron_tap is not None:
             self.neuron_tap.start(counted, (self.first_block + block) % self.neuron_tap.n_blocks)
+        if self.peak_tap is not None:
+            self.peak_tap.start(counted, self.document_idx[batch.document_idx], batch.n_special)
         nan = self.tap.run(token_ids).unflatten(0, batch.token_ids.shape)  # (document, position, layer)
+        if self.peak_tap is not None:
+            assert isinstance(self.tap, ExpertTap)
+            self.peak_tap.see(self.tap.z[0])
         bad = (nan & real[:, :, None]).any(dim=1)  # (document, layer)
         counted = counted & ~bad.any(dim=1, keepdim=True)
         own = own_row == torch.arange(len(present), device=device)[:, None]  # (block, document)
@@ -169,6 +180,9 @@ class Segment:
             counts.neurons.add(self.neurons.take(self.tap.orders))
         if counts.types is not None and self.types is not None:
             counts.types.add(*self.types.take())
+        if counts.peaks is not None and self.peak_tap is not None:
+            assert isinstance(self.tap, ExpertTap)
+            counts.peaks = counts.peaks.merged(self.peak_tap.take(self.tap.orders))
         counts.done = self.done.copy()
         counts.n_seen += self.n_seen
         counts.skipped += [int(idx) for idx in self.document_idx[bad.any(axis=1)]]

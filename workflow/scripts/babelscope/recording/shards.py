@@ -13,6 +13,7 @@ from babelscope.files.hdf5 import read_h5
 from babelscope.files.kind import Kind
 from babelscope.recording.counts import ACTIVATIONS, ActivationCounts, write_activations
 from babelscope.recording.neurons import NEURON_BLOCKS, NEURON_SHARD, NeuronTotals, write_neurons
+from babelscope.recording.peaks import PEAK_SHARD, PEAKS, Peaks, peaks_of, write_peaks
 from babelscope.recording.resume import RunningCounts, to_units
 from babelscope.recording.shard_names import shard_names
 from babelscope.study.errors import BabelscopeError, require
@@ -119,18 +120,46 @@ class ShardedLanguage:
         assert total is not None
         return total, self._said(n_skipped)
 
+    def merge_peaks(self, paths: Sequence[str | Path]) -> tuple[Peaks, dict[str, Any]]:
+        """Put the best tokens of all shards together, bit by bit as one job would have found them.
+
+        Parameters, errors : as ``merge_counts``.
+
+        Returns
+        -------
+        The tokens, and the attributes of their file.
+        """
+        total: Peaks | None = None
+        shared: dict[str, Any] = {}
+        n_skipped = 0
+        for shard in self._read(paths, PEAK_SHARD):
+            new = peaks_of(shard.datasets, int(shard.attrs["n_random"]))
+            own = {
+                "experts_sha256": shard.attrs["experts_sha256"],
+                "(best, layers, neurons)": new.neuron.key.shape,
+            }
+            shared = shared or own
+            shard.require_same(own, shared)
+            total = new if total is None else total.merged(new)
+            n_skipped += shard.attrs["n_skipped_documents"]
+        assert total is not None
+        return total, {**self._said(n_skipped), "experts_sha256": shared["experts_sha256"]}
+
     def merge_to_files(self, inputs: Any, outputs: Mapping[str, str]) -> None:
         """Merge the shards of every output and write it.
 
         Parameters
         ----------
-        inputs : paths of the shards by name of the output: a variant, or ``neurons``.
+        inputs : paths of the shards by name of the output: a variant, ``neurons`` or ``peaks``.
         outputs : paths by that name.
         """
         for name, path in outputs.items():
             if name == "neurons":
                 sums, attrs = self.merge_neurons(inputs[name])
                 write_neurons(path, sums, **attrs)
+            elif name == "peaks":
+                tokens, attrs = self.merge_peaks(inputs[name])
+                write_peaks(path, PEAKS, tokens, **attrs)
             else:
                 counts, attrs = self.merge_counts(inputs[name], name)
                 write_activations(path, counts, **attrs)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from babelscope.study.unit_names import rule_units
+
 SOURCE_KINDS = ("package", "files", "hub")
 MODEL_SOURCE_KINDS = ("hub", "path", "package")
 
@@ -195,6 +197,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     _rule_documents,
     _rule_token_types,
     _rule_fractions,
+    rule_units,
 )
 
 

@@ -15,6 +15,7 @@ Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 ProperFraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Code = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
 ModelName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+UnitName = Annotated[str, StringConstraints(pattern="^L[0-9]{1,4}[EN][0-9]{1,6}$")]
 # Names of files stand in what Snakemake prints: no control characters.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 Device = Annotated[str, StringConstraints(pattern="^(auto|cpu|cuda(:[0-9]+)?)$")]

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from babelscope.study.explorer_settings import Contexts, Explorer
 from babelscope.study.input_settings import Corpus, CorpusSource, ModelDefinition
 from babelscope.study.setting_types import (
     Code,
@@ -314,6 +315,8 @@ class Study(Section):
     corpus: Corpus = Field(description=Corpus.__doc__)
     experts: Experts = Field(Experts(), description=Experts.__doc__)
     recording: Recording = Field(Recording(), description=Recording.__doc__)
+    contexts: Contexts = Field(Contexts(), description=Contexts.__doc__)
+    explorer: Explorer = Field(Explorer(), description=Explorer.__doc__)
     sharing: Sharing = Field(Sharing(), description=Sharing.__doc__)
     pruning: Pruning = Field(Pruning(), description=Pruning.__doc__)
     selectors: Selectors = Field(Selectors(), description=Selectors.__doc__)

@@ -1,0 +1,364 @@
+"""The explorer in a real browser, from disk: what a person sees, clicks and types."""
+
+import csv
+import json
+import shutil
+import xml.etree.ElementTree as ElementTree
+from importlib import metadata
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from tests.explorer_pages import HOSTILE, make_contexts, make_data, write_page
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="chromium and chromedriver are not installed"
+)
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--window-size=1280,900", "--force-device-scale-factor=1",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory, downloads):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    data = make_data()
+    return write_page(tmp_path_factory.mktemp("page") / "explorer.html", data, make_contexts(data))
+
+
+@pytest.fixture(autouse=True)
+def fresh(driver):
+    driver.set_window_size(1280, 900)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    yield
+    for entry in driver.get_log("browser"):
+        assert entry["level"] != "SEVERE", entry
+
+
+def open_page(driver, path, hash_=""):
+    driver.get("about:blank")
+    for log in ("performance", "browser"):
+        driver.get_log(log)
+    driver.get(Path(path).as_uri() + hash_)
+    WebDriverWait(driver, 20).until(
+        lambda d: d.execute_script("return document.documentElement.dataset.ready") == "true"
+    )
+
+
+def find(driver, css):
+    return driver.find_element("css selector", css)
+
+
+def texts(driver, css):
+    return driver.execute_script(
+        "return Array.from(document.querySelectorAll(arguments[0]), e => e.textContent)", css
+    )
+
+
+def names(driver):
+    return texts(driver, "#list tbody a")
+
+
+def set_range(driver, name, value):
+    driver.execute_script(
+        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+        "e.dispatchEvent(new Event('input', { bubbles: true }))",
+        name,
+        value,
+    )
+
+
+def downloaded(driver, downloads, button):
+    def whole():
+        # Chromium reserves the name with an empty file before it moves the download there
+        return {p for p in downloads.iterdir() if p.suffix in (".csv", ".svg") and p.stat().st_size}
+
+    before = whole()
+    find(driver, button).click()  # a click of a person: others may hand out one file alone
+    return WebDriverWait(driver, 20).until(lambda _: whole() - before).pop()
+
+
+def axe_source():
+    """axe-core, as the package ships it; the package itself would need Playwright."""
+    try:
+        files = metadata.files("axe-playwright-python") or []
+    except metadata.PackageNotFoundError:
+        pytest.skip("axe-playwright-python, which ships axe-core, is not installed")
+    return next(file for file in files if file.name == "axe.min.js").read_text(encoding="utf-8")
+
+
+def test_a_click_on_the_map_opens_the_expert_under_it(driver, page):
+    open_page(driver, page)
+    canvas = find(driver, "#map")
+    size = canvas.size
+    # the middle of layer 1, expert 6: from the middle of 3 layers x 8 experts
+    ActionChains(driver).move_to_element_with_offset(
+        canvas, int(2.5 * size["width"] / 8), 0
+    ).click().perform()
+    assert find(driver, "#unit-title").text == "Expert L1E6"
+    assert "unit=L1E6" in driver.current_url
+    assert driver.switch_to.active_element.get_attribute("id") == "unit-title"
+
+
+def test_the_map_is_walked_by_keys_and_says_where_it_is(driver, page):
+    open_page(driver, page)
+    find(driver, "#map").send_keys(Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert find(driver, "#map-status").text.startswith("L1E2 (")
+    find(driver, "#map").send_keys(Keys.END, Keys.ENTER)
+    assert find(driver, "#unit-title").text == "Expert L1E7"
+
+
+def test_colours_follow_language_sharing_and_order(driver, page):
+    open_page(driver, page)
+    pixels = "return document.getElementById('map').toDataURL()"
+    seen = [driver.execute_script(pixels)]
+    for name, value in (
+        ("colour", "sharing"),
+        ("colour", "language"),
+        ("language", "hi"),
+        ("order", "value"),
+    ):
+        Select(find(driver, f"#{name}")).select_by_value(value)
+        seen.append(driver.execute_script(pixels))
+    assert len(set(seen)) == len(seen)
+    assert find(driver, "#map-title").text == "Frequency in Hindi"
+
+
+def test_units_are_searched_filtered_and_sorted(driver, page):
+    open_page(driver, page)
+    assert find(driver, "#count").text == "26 units"  # 24 experts and the neurons with contexts
+    find(driver, "#search").send_keys("hausx")
+    assert names(driver) == []
+    find(driver, "#search").clear()
+    find(driver, "#search").send_keys("hauser")
+    assert len(names(driver)) == 6 and texts(driver, "#list .found") == ["Häuser"] * 6
+    find(driver, "#reset").click()
+    Select(find(driver, "#layer")).select_by_value("2")
+    Select(find(driver, "#kind")).select_by_value("expert")
+    assert len(names(driver)) == 8 and all(name.startswith("L2E") for name in names(driver))
+    find(driver, 'button[data-sort="unit"]').click()
+    find(driver, 'button[data-sort="unit"]').click()
+    assert names(driver) == [f"L2E{n}" for n in range(8)]
+    heading = driver.find_element("xpath", "//button[@data-sort='unit']/..")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    set_range(driver, "least", 0.1)
+    assert 0 < len(names(driver)) < 8
+    find(driver, "#reset").click()
+    find(driver, "#with-contexts").click()
+    assert len(names(driver)) == 6
+    Select(find(driver, "#language")).select_by_value("ar")
+    assert set(texts(driver, "#list tbody td:nth-child(3)")) <= {"Arabic", "ar"}
+
+
+def test_keys_search_walk_and_close(driver, page):
+    open_page(driver, page)
+    body = find(driver, "body")
+    body.send_keys("/")
+    assert driver.switch_to.active_element.get_attribute("id") == "search"
+    driver.execute_script("document.activeElement.blur()")
+    order = names(driver)
+    find(driver, "#list tbody a").send_keys(Keys.ENTER)
+    assert find(driver, "#unit-title").text.endswith(order[0])
+    find(driver, "#unit-title").send_keys("j")
+    assert find(driver, "#unit-title").text.endswith(order[1])
+    find(driver, "#unit-title").send_keys("k")
+    assert find(driver, "#unit-title").text.endswith(order[0])
+    find(driver, "#unit-title").send_keys(Keys.ESCAPE)
+    assert not find(driver, "#unit").is_displayed() and "unit=" not in driver.current_url
+
+
+def test_a_link_opens_what_it_was_copied_from_and_back_goes_back(driver, page):
+    open_page(driver, page, "#unit=L1E7&colour=language&language=ar&measure=kl&depth=2&text=L1E7")
+    assert find(driver, "#unit-title").text == "Expert L1E7"
+    assert Select(find(driver, "#language")).first_selected_option.text == "Arabic (ar)"
+    assert find(driver, "#depth-name").text == "layer 2" and names(driver) == ["L1E7"]
+    find(driver, "#copy").click()
+    WebDriverWait(driver, 5).until(
+        lambda d: (
+            find(d, "#copied").text == "The link is copied."
+            or find(d, "#address").get_attribute("value") == d.current_url
+        )
+    )
+    neuron = find(driver, "#unit-body .numbers a[href*='N']")
+    driver.execute_script("arguments[0].click()", neuron)
+    WebDriverWait(driver, 5).until(lambda d: find(d, "#unit-title").text.startswith("Neuron L1N"))
+    driver.back()
+    WebDriverWait(driver, 5).until(lambda d: find(d, "#unit-title").text == "Expert L1E7")
+    open_page(driver, page, "#unit=L99E1&colour=nonsense")
+    assert not find(driver, "#unit").is_displayed(), "a link to what the model does not have shows nothing"
+
+
+def test_contexts_stand_side_by_side_in_their_own_direction_with_the_token_marked(driver, page):
+    open_page(driver, page, "#unit=L1E7")
+    columns = driver.find_elements("css selector", ".column")
+    assert sorted(column.get_attribute("data-code") for column in columns) == ["ar", "en", "hi"]
+    assert len({column.rect["y"] for column in columns}) == 1
+    for code, direction in (("ar", "rtl"), ("en", "ltr")):
+        text = find(driver, f".column[data-code={code}] .text")
+        assert text.get_attribute("dir") == direction and text.get_attribute("lang") == code
+    assert find(driver, ".column[data-code=ar] mark").text == "البيت"
+    assert len(driver.find_elements("css selector", ".column[data-code=ar] li")) == 9
+
+
+def test_hostile_documents_are_shown_harmlessly(driver, tmp_path):
+    data = make_data()
+    path = write_page(tmp_path / "hostile.html", data, make_contexts(data, hostile=True))
+    open_page(driver, path, "#unit=L1E7")
+    assert driver.execute_script("return window.broken") is None
+    assert not driver.find_elements("css selector", ".text img, .text script, .text b, .text a")
+    shown = find(driver, ".column[data-code=en] .text").get_attribute("textContent")
+    assert "</script><script>window.broken = 1</script>" in shown and "javascript:alert(1)" in shown
+    assert {"RLO", "PDF", "ZWSP", "LS"} <= set(texts(driver, ".column[data-code=en] .unusual"))
+    assert not {"\u202e", "\u200b", "\u2028"} & set(shown) and "\u202e" in HOSTILE
+    find(driver, "#search").send_keys("<b>")
+    assert len(names(driver)) == 6 and not driver.find_elements("css selector", "#list b")
+
+
+def test_similarity_is_a_heatmap_with_a_tree_and_a_slider_over_layers(driver, page):
+    open_page(driver, page)
+    data = json.loads(driver.execute_script("return document.getElementById('data').textContent"))
+    assert len(driver.find_elements("css selector", "#similarity .cell")) == 9
+    assert len(driver.find_elements("css selector", "#similarity .tree path")) == 2
+    Select(find(driver, "#measure")).select_by_value("euclidean")
+    find(driver, "#depth").send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert find(driver, "#depth-name").text == "layer 1"
+    found = data["similarity"]["euclidean"]
+    order = found["trees"][1]["order"]
+    cell = driver.find_elements("css selector", "#similarity .cell")[1]
+    ActionChains(driver).move_to_element(cell).click().perform()
+    value = found["layers"][1][order[0]][order[1]]
+    status = find(driver, "#pair-status").text
+    assert all(data["languages"][place]["name"] in status for place in order[:2])
+    assert f"layer 1: {value:.6g} (" in status
+    driver.execute_script("document.getElementById('similarity-numbers').open = true")
+    assert f"{found['layers'][1][0][1]:.6g}" in texts(driver, "#similarity-table td")
+
+
+def test_what_is_selected_is_exported(driver, page, downloads):
+    open_page(driver, page, "#unit=L1E7&layer=1&kind=expert&sort=unit&descending=0")
+    with open(downloaded(driver, downloads, "#list-csv"), encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["unit"] for row in rows] == [f"L1E{n}" for n in range(8)] and "frequency_ar" in rows[0]
+    with open(downloaded(driver, downloads, "#contexts-csv"), encoding="utf-8", newline="") as file:
+        assert "البيت" in {row["token"] for row in csv.DictReader(file)}
+    for button in ("#chart-svg", "#map-svg", "#similarity-svg"):
+        root = ElementTree.parse(downloaded(driver, downloads, button)).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg" and len(list(root.iter())) > 20
+    with open(downloaded(driver, downloads, "#chart-csv"), encoding="utf-8", newline="") as file:
+        assert [row["language"] for row in csv.DictReader(file)] == ["en", "hi", "ar"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_is_wider_than_the_window_and_axe_finds_nothing_serious(driver, page, width, scheme):
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    open_page(driver, page, "#unit=L1E7&measure=kl")
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    driver.execute_script(axe_source())
+    found = driver.execute_async_script("axe.run(document).then(arguments[arguments.length - 1])")
+    serious = [
+        (rule["id"], [node["html"] for node in rule["nodes"]][:3])
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_the_theme_can_be_turned_over(driver, page):
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    )
+    open_page(driver, page)
+    colour = "return getComputedStyle(document.body).backgroundColor"
+    dark = driver.execute_script(colour)
+    find(driver, "#theme").click()
+    light = driver.execute_script(colour)
+    find(driver, "#theme").click()
+    assert dark != light and driver.execute_script(colour) == dark
+
+
+def test_the_page_asks_the_network_for_nothing(driver, page):
+    open_page(driver, page, "#unit=L1E7")
+    asked = [
+        json.loads(entry["message"])["message"]["params"]["request"]["url"]
+        for entry in driver.get_log("performance")
+        if '"Network.requestWillBeSent"' in entry["message"]
+    ]
+    assert asked and {url.split("#")[0] for url in asked} == {page.as_uri()}
+
+
+def test_numbers_on_the_page_are_those_of_the_files(driver, finished_study):
+    folder = finished_study / "results" / "tiny"
+    open_page(driver, folder / "explorer.html")
+    with h5py.File(folder / "frequency.h5") as file:
+        frequency, codes = file["frequency"][()], [code.decode() for code in file["languages"][()]]
+    with open(folder / "evidence" / "specific_experts.csv", encoding="utf-8") as file:
+        specific = list(csv.DictReader(file))
+    shown = {(0, 0), (1, 5), *((int(row["layer"]), int(row["expert"])) for row in specific[:3])}
+    for layer, expert in shown:
+        open_page(driver, folder / "explorer.html", f"#unit=L{layer}E{expert}")
+        cells = texts(driver, "#frequency-numbers tbody td:nth-child(2)")
+        np.testing.assert_allclose([float(cell) for cell in cells], frequency[:, layer, expert], rtol=5e-6)
+        named = [row for row in specific if (int(row["layer"]), int(row["expert"])) == (layer, expert)]
+        for row in named:
+            facts = texts(driver, ".facts dd")
+            assert any(fact.startswith(f"{float(row['difference']):.6g} (95 %: ") for fact in facts)
+            assert any(fact.startswith(f"number {row['rank']} of ") for fact in facts)
+    with open(folder / "pruning.csv", encoding="utf-8") as file:
+        rows = [list(row.values()) for row in csv.DictReader(file)]
+    assert [row[0] for row in rows] == codes
+    cells = texts(driver, "#pruning tbody th, #pruning tbody td")
+    assert cells == [cell for row in rows for cell in row]
+
+
+def test_a_study_of_7b_and_24_languages_stays_responsive(driver, tmp_path):
+    codes = "en de fr es pt it ru uk pl bn hi ur ar fa he tr fi hu zh ja ko vi th id".split()  # noqa: SIM905
+    data = make_data(32, 256, 11_008, codes)
+    path = write_page(tmp_path / "large.html", data, make_contexts(data, 380))
+    assert path.stat().st_size < 30e6
+    open_page(driver, path)
+    marks = driver.execute_script(
+        "return Object.fromEntries(performance.getEntriesByType('mark').map(m => [m.name, m.startTime]))"
+    )
+    assert marks["first-chart"] < 2000
+    timed = (
+        "const done = arguments[arguments.length - 1], started = performance.now();"
+        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+        "e.dispatchEvent(new Event(arguments[2], { bubbles: true }));"
+        "requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - started)))"
+    )
+    for name, value, event in (
+        ("colour", "sharing", "change"), ("search", "häus", "input"), ("search", "", "input"),
+        ("depth", "9", "input"), ("order", "value", "change"),
+    ):  # fmt: skip
+        assert driver.execute_async_script(timed, name, value, event) < 1000, name
