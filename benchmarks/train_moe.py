@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results/moe_model"))
     parser.add_argument("--sentences", type=Path, help="sentences.txt of eld; left out: the installed one")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument(
         "--keep", type=int, nargs="*", default=[0, 100, 300, 1000], help="checkpoints to keep"
     )
