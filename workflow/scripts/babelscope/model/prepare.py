@@ -49,6 +49,8 @@ def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str 
         folder = Path(source["path"])
         if not (folder / "config.json").exists():
             raise BabelscopeError(f"model_definitions.{name}.source.path: no config.json in {folder}")
+        if not any(file for ending in ("*.safetensors", *_PICKLED) for file in folder.glob(ending)):
+            raise BabelscopeError(f"{folder}: no weights in it, need *.safetensors")
         folder = _as_safetensors(folder, weights_folder, allow_pickle)
         return _described(name, folder, origin=origin_of(source), **common)
     if "hub" in source:
@@ -99,8 +101,6 @@ def _as_safetensors(folder: Path, weights_folder: Path, allow_pickle: bool) -> P
     """Return a folder with safetensors; convert pickled weights once, where the user allows it."""
     if any(folder.glob("*.safetensors")):
         return folder
-    if not any(file for ending in _PICKLED for file in folder.glob(ending)):
-        raise BabelscopeError(f"{folder}: no weights in it, need *.safetensors")
     if not allow_pickle:
         raise BabelscopeError(
             f"{folder}: no *.safetensors file. Pickled weights can run code when loaded; "
