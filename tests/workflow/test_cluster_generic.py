@@ -31,6 +31,7 @@ MODEL_RULES = {
     "compensate",
     "evaluate_ablations",
     "evaluate_pruning",
+    "evaluate_selectors",
     "measure_pruning_speed",
     "evaluate_matrix",
     "trace_frontier",
@@ -94,9 +95,10 @@ def test_a_submit_command_finds_what_one_machine_finds(fresh, finished_study, tm
     )
     failed = there / "failed.log"
     assert done.returncode == 0, done.stdout[-3000:] + (failed.read_text()[-3000:] if failed.exists() else "")
-    # two languages: one recording each, one pruning each; layers, tokens, evidence and timing once
+    # two languages: one recording each, one pruning each; four other partitions; layers, tokens, evidence and
+    # timing once
     asked = (there / "asked.txt").read_text(encoding="utf-8").split("\n")[:-1]
-    assert len(asked) == 8
+    assert len(asked) == 12
     assert all(re.fullmatch(r"\d+ \d+", line) for line in asked), asked
     assert_same_results(there, finished_study, some=True)
 
@@ -108,7 +110,7 @@ def test_the_profile_of_another_executor_is_short():
 
 def test_every_rule_that_runs_the_model_declares_its_gpus(fresh):
     two = gpus(dry_run(fresh, BABELSCOPE_GPUS="GPU-aa,GPU-bb"))
-    assert two == {**dict.fromkeys(MODEL_RULES, 1), "cluster_layer": 0}
+    assert two == {**dict.fromkeys(MODEL_RULES, 1), "cluster_layer": 0, "make_control_partition": 0}
     none = gpus(dry_run(fresh, BABELSCOPE_GPUS=""))
     assert none == dict.fromkeys(two, 0)
 

@@ -219,7 +219,8 @@ def summarised_annotation(study):
 
 def test_what_full_adds_and_an_exported_model(study):
     change_config(study, {"responses": {"prompts": 4, "new_tokens": 6}})
-    names = ("responses", "pruning_matrix", "evidence/frontier_claims", "ablation", "selectors", "perplexity")
+    names = ["responses", "pruning_matrix", "pruning_frontier", "evidence/frontier_claims", "ablation"]
+    names += ["selectors", "perplexity"]
     tables = [f"results/tiny/{name}.csv" for name in names]
     few = {"heldout_documents": 3, "other_documents": 2, "profile_documents": 10, "draws": 1}
     texts = {"calibration": {"files": "text/en.txt"}, "text": {"files": "text/hi.txt"}}
