@@ -81,6 +81,7 @@ rule evaluate_pruning:
             "n_compensated": config["pruning"]["compensated_draws"],
             "n_documents": config["pruning"]["compensation_documents"],
             "seed": config["seed"],
+            "n_heldout": config["pruning"]["control_documents"],
         },
         code=code_of("evaluate_pruning"),
     script:

@@ -9,6 +9,7 @@ from tests.tiny import N_TOKENS, make_corpus, save_model
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.compute import Compute
 from babelscope.model.info import describe_model
+from babelscope.pruning.control_tables import control_gains
 from babelscope.pruning.controls import ControlSettings
 from babelscope.pruning.evaluate import Choice, evaluate_language, plan_pruning
 from babelscope.pruning.frontier import RANDOM_METHODS, frontier_methods, trace_frontier
@@ -71,6 +72,20 @@ def test_a_language_has_its_rises_its_baselines_and_as_many_controls_as_asked_fo
     assert row["p_random_beats_chosen"] == np.mean(np.array(losses) < row["nll_pruned"])
     for name in ("output_norm", "output_norm_compensated", "least_frequent_compensated"):
         assert row[f"nll_{name}"] == pytest.approx(sum(row["documents"][name]) / row["n_predicted"])
+
+
+def test_a_control_that_reads_the_first_documents_adds_its_difference_on_these_to_the_loss_of_all(tiny):
+    all_of_them, row = evaluate(tiny), evaluate(tiny, n_heldout=1)
+    documents = row["documents"]
+    assert documents["random_1"] == pytest.approx(all_of_them["documents"]["random_1"][:1])
+    assert documents["pruned"] == all_of_them["documents"]["pruned"]
+    losses = [
+        row["nll_pruned"]
+        + (documents[f"random_{n}"][0] - documents["pruned"][0]) / documents["n_predicted"][0]
+        for n in range(2)
+    ]
+    assert row["nll_random_mean"] == pytest.approx(np.mean(losses))
+    assert control_gains([row], "random")[0] == pytest.approx(np.array(losses) - row["nll_pruned"])
 
 
 def test_compensated_controls_are_empty_where_none_is_asked_for(tiny):

@@ -23,12 +23,14 @@ class ControlSettings:
     n_compensated : random draws that are compensated as well; 0: no control is compensated.
     n_documents : profile documents that compensation is fitted to.
     seed : of the draws; each language has its own.
+    n_heldout : held-out documents, the first ones, that are read under a control; None: all.
     """
 
     n_random: int
     n_compensated: int
     n_documents: int
     seed: int
+    n_heldout: int | None = None
 
 
 def choose_controls(

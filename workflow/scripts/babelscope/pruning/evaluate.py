@@ -29,6 +29,9 @@ from babelscope.text.tokens import TokenizedCorpus, join_profiles
 PAPER = "threshold"
 
 
+_MODELS = ("dense", "pruned", "compensated", "finished")  # the rest are controls
+
+
 @dataclass(frozen=True)
 class Choice:
     """How experts or neurons are chosen.
@@ -139,7 +142,9 @@ def evaluate_language(
 
     Returns
     -------
-    One row of ``pruning.csv``, with ``documents``: total nats of each held-out document under each model.
+    One row of ``pruning.csv``, with ``documents``: total nats of each held-out document under each model. Of
+    controls that read the first documents alone the loss is that of the chosen experts on all documents and
+    the difference from it on those (difference estimator): comparable with the other columns.
     """
     model = load_model(info, compute)
     experts = None if choice is None or not choice.of_neurons else choice.experts([frequency])
@@ -164,13 +169,15 @@ def evaluate_language(
         changes[f"{name}_compensated"] = partial(prune_and_compensate, model, corpus, profile, idx)
     dense, losses, sizes = count_parameters(model), {}, {}
     heldout = corpus.heldout_idx
-    n_real = int((np.diff(corpus.offsets)[heldout] + int(corpus.bos_token_id >= 0)).sum())
-    with progress(n_real * len(changes), "tokens", "evaluating") as bar:
+    of_controls = heldout[: controls.n_heldout]
+    read = {name: heldout if name in _MODELS else of_controls for name in changes}
+    lengths = np.diff(corpus.offsets) + int(corpus.bos_token_id >= 0)
+    with progress(sum(int(lengths[idx].sum()) for idx in read.values()), "tokens", "evaluating") as bar:
         for name, change in changes.items():
             with model.restored():
                 change()
                 sizes[name] = count_parameters(model)
-                losses[name] = evaluate_documents(model, corpus, heldout, bar.update)
+                losses[name] = evaluate_documents(model, corpus, read[name], bar.update)
     if experts is None:
         losses["compensated"] = losses["finished"]
     n_vocabulary = len(model.head.weight)
@@ -217,11 +224,16 @@ def _rises(losses: Mapping[str, DocumentLosses], *names: str) -> dict[str, float
     return table
 
 
+def _control_loss(control: DocumentLosses, chosen: DocumentLosses) -> float:
+    """Loss of a control as of all documents, nats per token, where it may have read the first ones alone."""
+    return chosen.mean_nll + control.mean_nll - chosen.first(len(control.nll)).mean_nll
+
+
 def _control_columns(losses: Mapping[str, DocumentLosses]) -> dict[str, float | int | None]:
     """Losses under the controls; those with draws as mean, spread, and how often they are better."""
     table: dict[str, float | int | None] = {}
     for control, against in CONTROLS.items():
-        nll = np.array([losses[name].mean_nll for name in draws_of(losses, control)])
+        nll = np.array([_control_loss(losses[name], losses[against]) for name in draws_of(losses, control)])
         if not control.startswith("random"):
             table[f"nll_{control}"] = float(nll[0]) if len(nll) else None
             continue

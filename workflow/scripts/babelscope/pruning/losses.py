@@ -40,6 +40,12 @@ class DocumentLosses:
         """Total NLL / (ln 2 x UTF-8 bytes predicted)."""
         return float(self.nll.sum() / (np.log(2) * self.n_bytes.sum()))
 
+    def first(self, n_documents: int) -> DocumentLosses:
+        """The first of the documents."""
+        return DocumentLosses(
+            *(values[:n_documents] for values in (self.nll, self.n_predicted, self.n_bytes))
+        )
+
     @property
     def standard_error(self) -> float:
         """Standard error of ``mean_nll`` over documents (ratio estimator), nats per token."""

@@ -153,6 +153,13 @@ class Pruning(Section):
         description="Random controls that are compensated as well; with at least one, experts of largest "
         "output and least frequent ones are, too. Each takes as long as the compensation itself.",
     )
+    control_documents: int = Field(
+        40,
+        ge=1,
+        le=1_000_000,
+        description="Held-out documents, the first ones, that are read under each control; its loss is that "
+        "of the chosen experts and the difference from it on these documents.",
+    )
     frontier_shares: Annotated[list[Fraction], Field(min_length=1)] = Field(
         [0.5, 0.7, 0.9], description="Shares of experts kept in the frontier, for `snakemake full`."
     )
