@@ -88,6 +88,12 @@ def test_a_new_colour_map_runs_plots_and_what_shows_them(study, plan):
     assert all(rule.startswith("write_") for rule, _ in expected - plots)
 
 
+def test_how_much_memory_jobs_may_take_and_how_they_share_a_gpu_decides_no_result(study):
+    limits = {"gpu_memory_gb": 24.0, "memory_mb": 16000, "gpus": 2}
+    change_config(study, {"model_definitions": {"tiny": limits}, "gpus": {"jobs_per_gpu": 3}})
+    assert planned_jobs(study) == {CONFIG}
+
+
 def test_touched_comments_run_nothing_also_where_the_study_was_moved(study):
     for path in (
         "workflow/scripts/record_activations.py",
