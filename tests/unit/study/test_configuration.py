@@ -260,3 +260,33 @@ def test_another_file_of_the_same_package_is_a_change_and_no_replacement():
         "file": "benchmarks/big-test.txt",
     }
     assert json.dumps(config["corpus"]["sources"]["es"]) == json.dumps(EMBEDDED["corpus"]["sources"]["es"])
+
+
+HUB = {"hub": "a/b", "revision": "c"}
+NEWS = {"sources": {"default": {"files": "news/{lang}.txt"}}}
+
+
+@pytest.mark.parametrize(
+    ("corpus", "message"),
+    [
+        ({"sources": {"default": HUB | {"parallel": True}}}, "numbers of rows are not: name their id_column"),
+        ({"sources": {"default": HUB | {"id_column": "x"}}}, "id_column without parallel: true"),
+        ({"domains": {"news": NEWS | {"languages": ["xx"]}}}, r"domains\.news: 'xx' is not in languages"),
+        ({"domains": {"n": NEWS}, "derive": {"n": {"how": "romanise"}}}, "'n' is the name of a domain, too"),
+        ({"derive": {"s": {"how": "shared_tokens"}}}, "shared_tokens without other"),
+        ({"derive": {"s": {"how": "romanise", "other": "fr"}}}, "romanise with other"),
+        ({"derive": {"s": {"how": "translate"}}}, r"derive\.s\.how: 'translate' is not allowed"),
+        ({"domains": {"a.b": NEWS}}, r"'a\.b' is not allowed"),
+    ],
+)
+def test_corpora_that_make_no_sense_are_refused(corpus, message):
+    config = merged(EMBEDDED, {"corpus": {"sources": {"default": None}}} if "sources" in corpus else {})
+    with pytest.raises(BabelscopeError, match=f"^configuration: corpus.*{message}"):
+        check({"corpus": corpus}, config)
+
+
+def test_a_source_of_another_package_replaces_the_embedded_one_whole():
+    source = {"package": "program", "messages": "locale/{locale}/*.mo", "parallel": True}
+    config = merged(EMBEDDED, {"corpus": {"sources": {"default": source}}})
+    replace_sources(config, EMBEDDED)
+    assert config["corpus"]["sources"] == {"default": source}
