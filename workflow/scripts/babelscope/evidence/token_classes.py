@@ -117,14 +117,14 @@ def judge_classes(
         corrected = corrected_distances(replicates)
         whole = whole or corrected
         for measure in MEASURES:
-            drawn = [
-                _rank_correlation(one, whole[measure]) for one in replicates.drawn[f"distance/{measure}"]
-            ]
-            low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            key = f"distance/{measure}"
+            drawn = [_rank_correlation(one, whole[measure]) for one in replicates.drawn[key]]
+            # noise makes every replicate less alike: their spread is laid around the value without it
             value = _rank_correlation(corrected[measure], whole[measure])
-            similar.append(
-                {"class": name, "measure": measure, "correlation": value, "low": low, "high": high}
-            )
+            tail = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - np.mean(drawn)
+            low, high = np.clip(value + tail, -1.0, 1.0)
+            row = {"class": name, "measure": measure, "correlation": value}
+            similar.append(row | {"low": float(low), "high": float(high)})
     return found, sizes, similar + _positions(types, whole)
 
 
