@@ -15,7 +15,7 @@ MADE = ("activations/en.h5", "pruned/en.safetensors", "pruning/en.json")
 
 
 def make(study, **options):
-    """Counts, row of ``pruning.csv`` and output of one language that is recorded, pruned and evaluated again."""
+    """Counts, row of ``pruning.csv`` and output of one language that is recorded, pruned and evaluated."""
     results = study / "results" / "tiny"
     for name in MADE:
         (results / name).unlink()
