@@ -103,7 +103,7 @@ def parts() -> dict[str, list[Case]]:
         "fit": fit,
         "distil": distil,
         "others": [replace(BEST, others=n) for n in (20, 75)],
-        "documents": [replace(BEST, documents=n) for n in (100, 200, 400, 890)],
+        "documents": [replace(BEST, documents=n) for n in (60, 200, 400, 890)],
         "ridge": [replace(BEST, ridge=r, selection_ridge=r) for r in (0.03, 0.3, 1.0, 3.0)],
         "ridge as published": [_published(replace(BEST, ridge=r, selection_ridge=r)) for r in (0.03, 0.3)],
         "group": [replace(BEST, group=n) for n in (1, 4, 64, 256)],
@@ -330,6 +330,8 @@ def tables(args: argparse.Namespace) -> None:
     """Print all tables as Markdown."""
     rows = read_rows(args.out, args.model)
     every = parts()
+    if DENSE.key not in rows:
+        sys.exit(f"{args.out}: nothing was measured of {args.model}; `run` comes first")
     dense = rows[DENSE.key]
 
     def lines(cases: Sequence[Case], base: Case | None) -> Iterator[str]:
