@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tests.support import ROOT, merged
 
-from babelscope.study.configuration import check_config, refuse_duplicate_keys, replace_sources
+from babelscope.study.configuration import check_config, merge_config, refuse_duplicate_keys, replace_sources
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.languages import read_languages
 
@@ -290,3 +290,13 @@ def test_a_source_of_another_package_replaces_the_embedded_one_whole():
     config = merged(EMBEDDED, {"corpus": {"sources": {"default": source}}})
     replace_sources(config, EMBEDDED)
     assert config["corpus"]["sources"] == {"default": source}
+
+
+def test_numbers_inside_of_settings_may_come_from_the_command_line_as_text():
+    embedded = {"gpus": {"jobs_per_gpu": 1}, "experts": {"normalize_rows": False, "device": "cpu"}, "seed": 0}
+    given = {"gpus": {"jobs_per_gpu": "2"}, "experts": {"normalize_rows": "true", "device": "1"}, "seed": "x"}
+    assert merge_config(embedded, given) == {
+        "gpus": {"jobs_per_gpu": 2},
+        "experts": {"normalize_rows": True, "device": "1"},
+        "seed": "x",
+    }

@@ -72,12 +72,30 @@ def refuse_duplicate_keys(paths: Iterable[str | Path]) -> None:
 
 
 def merge_config(embedded: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes of a project put into the content of config/config.yaml, as Snakemake merges files."""
+    """Changes of a project put into the content of config/config.yaml, as Snakemake merges files.
+
+    Of ``--config 'gpus={"jobs_per_gpu": 2}'`` Snakemake makes the text "2": where the embedded value is a number
+    or a truth value, such a text is read as YAML reads it.
+    """
     merged = deepcopy(dict(embedded))
     for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
-        merged[key] = merge_config(merged[key], value) if both else deepcopy(value)
+        before = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(before, dict):
+            merged[key] = merge_config(before, value)
+        elif isinstance(value, str) and isinstance(before, (bool, int, float)):
+            merged[key] = _as_number(value)
+        else:
+            merged[key] = deepcopy(value)
     return merged
+
+
+def _as_number(text: str) -> Any:
+    """The number or truth value that a text says; the text where it says something else."""
+    try:
+        value = yaml.load(text, Loader=_LOADER)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, (bool, int, float)) else text
 
 
 def replace_sources(config: dict[str, Any], embedded: Mapping[str, Any]) -> None:
