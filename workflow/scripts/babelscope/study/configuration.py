@@ -74,8 +74,8 @@ def refuse_duplicate_keys(paths: Iterable[str | Path]) -> None:
 def merge_config(embedded: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Changes of a project put into the content of config/config.yaml, as Snakemake merges files.
 
-    Of ``--config 'gpus={"jobs_per_gpu": 2}'`` Snakemake makes the text "2": where the embedded value is a number
-    or a truth value, such a text is read as YAML reads it.
+    Of ``--config 'gpus={"jobs_per_gpu": 2}'`` Snakemake makes the text "2": where the embedded value is a
+    number or a truth value, such a text is read as YAML reads it.
     """
     merged = deepcopy(dict(embedded))
     for key, value in changes.items():
