@@ -50,8 +50,8 @@ full-families: $(STAMP)
 report: $(STAMP) ## put figures and tables of a finished run into report.html
 	$(BIN)/snakemake --report report.html
 
-test: $(STAMP) ## run the tests, two at a time; those that need a SLURM are skipped where there is none
-	$(BIN)/python -m pytest -n 2
+test: $(STAMP) ## run the tests, three at a time: one waits for the cluster; without a SLURM its tests are skipped
+	$(BIN)/python -m pytest -n 3 --durations=10
 
 test-slurm: $(STAMP) ## run the tests on a SLURM that they start (Debian: slurmctld slurmd slurmdbd …)
 	$(BIN)/python -m pytest tests/slurm

@@ -27,6 +27,10 @@ READERS = {
     "contexts": "read_contexts",
     "corpus": "read_documents",
     "responses": "read_responses",
+    "corpora": "read_corpora",
+    "expert_saliency": "read_saliency",
+    "sentences": "read_sentences",
+    "token_types": "read_token_types",
 }
 
 

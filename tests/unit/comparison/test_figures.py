@@ -126,11 +126,16 @@ RUN_THE_MODEL = {
     "evaluate_ablations",
     "evaluate_matrix",
     "evaluate_pruning",
+    "evaluate_routed",
+    "evaluate_selectors",
     "export_pruned",
+    "export_routed",
     "generate_responses",
+    "measure_perplexity",
     "measure_pruning_speed",
     "record_activations",
     "record_sweep",
+    "score_routed_experts",
     "trace_frontier",
 }
 

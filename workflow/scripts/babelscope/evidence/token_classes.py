@@ -28,7 +28,7 @@ from babelscope.evidence.replicates import corrected_distances
 from babelscope.files.tables import write_table
 from babelscope.files.whole import read_json
 from babelscope.recording.counts import ActivationCounts
-from babelscope.recording.token_types import TokenTypes, read_types
+from babelscope.recording.token_types import TokenTypes, read_token_types
 from babelscope.statistics.bootstrap import LEVEL
 from babelscope.study.languages import Language
 
@@ -145,7 +145,9 @@ def write_classes(
     paths : has lists ``types``, ``tokens`` and ``texts``, one file per language, and ``criteria``, ``paper``.
     out : has paths ``claims``, ``classes`` and ``similarity``.
     """
-    types = [read_types(path, model, row.code) for path, row in zip(paths.types, languages, strict=True)]
+    types = [
+        read_token_types(path, model, row.code) for path, row in zip(paths.types, languages, strict=True)
+    ]
     predictors = read_predictors(languages, paths.tokens, paths.texts, model)
     asked = Question(read_criteria(paths.criteria), read_json(paths.paper), threshold, n_replicates, seed)
     found, sizes, similar = judge_classes(types, languages, predictors, asked)

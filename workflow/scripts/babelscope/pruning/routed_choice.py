@@ -125,6 +125,18 @@ def count_kept(share: float, n_experts: int, top_k: int, groups: int = 1) -> int
     return min(n_experts, max(at_least, round(share * n_experts / groups) * groups))
 
 
+def read_saliency(path: str | Path, model: str, language: str) -> np.ndarray:
+    """Saliency of the routed experts for one language, float64 (n_layers, n_experts), as recorded.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is missing, damaged, or of another model or language.
+    """
+    datasets, _ = read_h5(path, SALIENCY, model=model, language=language)
+    return datasets["saliency"]
+
+
 def routed_statistics(
     counts: Mapping[str, ActivationCounts], saliency_files: Sequence[str | Path], model: str
 ) -> dict[str, RoutedStatistics]:
@@ -142,7 +154,6 @@ def routed_statistics(
     found = {}
     for (language, count), path in zip(counts.items(), saliency_files, strict=True):
         require(count.gate_weight is not None, "pruning routed experts needs experts.method: router")
-        datasets, _ = read_h5(path, SALIENCY, model=model, language=language)
         gate = np.asarray(count.gate_weight).sum(axis=0) / count.n_tokens.sum()
-        found[language] = RoutedStatistics(count.frequency, gate, datasets["saliency"])
+        found[language] = RoutedStatistics(count.frequency, gate, read_saliency(path, model, language))
     return found

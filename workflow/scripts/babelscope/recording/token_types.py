@@ -110,7 +110,7 @@ def write_types(path: str | Path, found: TypeCounts, text: Sequence[str], top_k:
     write_h5(path, TOKEN_TYPES, datasets, top_k=top_k, **said)
 
 
-def read_types(path: str | Path, model: str, language: str) -> TokenTypes:
+def read_token_types(path: str | Path, model: str, language: str) -> TokenTypes:
     """Read ``types/{lang}.h5`` of this model and language."""
     found, attrs = read_h5(path, TOKEN_TYPES, model=model, language=language)
     of_types = ActivationCounts(found["n_active"], found["n_tokens"], attrs["top_k"])
