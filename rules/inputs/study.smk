@@ -21,7 +21,9 @@ def workflow_folder(rules_folder):
         )
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-                archive.extractall(Path(temporary, "tree"), filter="data")
+                # Python before 3.11.4 has no filters; the archive is git's own
+                safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                archive.extractall(Path(temporary, "tree"), **safely)
             try:
                 Path(temporary, "tree").rename(folder)
             except OSError:  # another process was first
