@@ -1,20 +1,7 @@
 """A browser with the annotation page in it; tests that need one are skipped where there is none."""
 
-import shutil
-
 import pytest
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,800",
-)
+from tests.browser.chromium import open_chromium
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +12,7 @@ def downloads(tmp_path_factory):
 @pytest.fixture
 def driver(tmp_path_factory, downloads):
     """A browser of its own for each test: what one has kept, another must not find."""
-    from selenium import webdriver
-
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or chromedriver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    yield driver
-    driver.quit()
+    yield from open_chromium(tmp_path_factory.mktemp("profile"), downloads, "--window-size=1200,800")
 
 
 @pytest.fixture

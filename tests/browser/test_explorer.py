@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import xml.etree.ElementTree as ElementTree
 from importlib import metadata
 from pathlib import Path
@@ -10,40 +9,21 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from tests.browser.chromium import open_chromium
 from tests.explorer_pages import HOSTILE, make_contexts, make_data, write_page
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="chromium and chromedriver are not installed"
-)
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--window-size=1280,900", "--force-device-scale-factor=1",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory):
-    return tmp_path_factory.mktemp("downloads")
+FLAGS = ("--window-size=1280,900", "--force-device-scale-factor=1", "--host-resolver-rules=MAP * ~NOTFOUND")
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory, downloads):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    """One browser for all tests: the page keeps nothing."""
+    yield from open_chromium(tmp_path_factory.mktemp("profile"), downloads, *FLAGS)
 
 
 @pytest.fixture(scope="module")
