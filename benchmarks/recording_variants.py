@@ -27,6 +27,7 @@ VARIANTS = (
     "bare",
     "recording",
     "recording_neurons",
+    "recording_peaks",
     "recording_3_partitions",
     "full_forward",
     "full_forward_sorted",
@@ -88,7 +89,14 @@ class Bench:
     def ids(self, batch: Batch) -> torch.Tensor:
         return torch.from_numpy(batch.token_ids).to(self.device)
 
-    def record(self, model: torch.nn.Module, variants: Sequence[Variant], *, neurons: bool = False) -> Run:
+    def record(
+        self,
+        model: torch.nn.Module,
+        variants: Sequence[Variant],
+        *,
+        neurons: bool = False,
+        peaks: bool = False,
+    ) -> Run:
         def run(after_batch: AfterBatch, repeats: int) -> np.ndarray:
             n_documents = len(self.corpus.profile_idx)
             recording = record_activations(
@@ -99,6 +107,7 @@ class Bench:
                 RecordingSettings(min(20, n_documents), n_documents),
                 on_progress=lambda n_tokens: after_batch(),
                 neurons=neurons,
+                peaks=peaks,
             )
             return recording.counts["main"].n_active.sum(axis=0)
 
@@ -138,6 +147,8 @@ def prepare(variant: str, bench: Bench) -> Run:
         return bench.record(model, bench.variants[:1])
     if variant == "recording_neurons":
         return bench.record(model, bench.variants[:1], neurons=True)
+    if variant == "recording_peaks":  # and sums of neurons: what the default study records
+        return bench.record(model, bench.variants[:1], neurons=True, peaks=True)
     if variant == "recording_3_partitions":
         return bench.record(model, bench.variants)
     if variant == "keep_activations":
