@@ -50,9 +50,7 @@ def ways_to_run(
 
     def record(n: int, **more: bool) -> Callable[[], Any]:
         settings = RecordingSettings(50, 1000)
-        return partial(
-            record_activations, study, corpus, corpus.profile_idx, variants[:n], settings, **more
-        )
+        return partial(record_activations, study, corpus, corpus.profile_idx, variants[:n], settings, **more)
 
     return {
         "bare": bare,
