@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 LANGUAGES = ["en", "fr", "es", "pt", "bn", "ur", "hi", "ar", "zh"]
 
@@ -29,11 +30,28 @@ def make_text(folder: Path, n_documents: int, sentences: Path) -> None:
         (folder / f"{language}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def make_model(folder: Path, sentences: Path) -> None:
-    """A model of Llama 2 7B's shape, random bfloat16 weights (13.5 GB), and a tokenizer."""
+# Class of the configuration, and what differs from its defaults.
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama-7b": (
+        "LlamaConfig",
+        {
+            "hidden_size": 4096,
+            "intermediate_size": 11008,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 32,
+        },
+    ),
+    "olmoe-1b-7b": ("OlmoeConfig", {"intermediate_size": 1024, "pad_token_id": None}),
+}
+
+
+def make_model(folder: Path, sentences: Path, shape: str = "llama-7b") -> None:
+    """A model of a row of ``SHAPES``, random bfloat16 weights (13 to 14 GB), and a tokenizer."""
     import torch
+    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -44,19 +62,11 @@ def make_model(folder: Path, sentences: Path) -> None:
     tokenizer.train_from_iterator((row[1] for row in rows if row[0] in LANGUAGES), trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
     fast.save_pretrained(folder)
-    config = LlamaConfig(
-        hidden_size=4096,
-        intermediate_size=11008,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=32,
-        vocab_size=32000,
-        bos_token_id=0,
-        eos_token_id=1,
-        dtype="bfloat16",
-    )
+    name, settings = SHAPES[shape]
+    ids = {"vocab_size": 32000, "bos_token_id": 0, "eos_token_id": 1}
+    config = getattr(transformers, name)(**settings, **ids, dtype="bfloat16")
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = LlamaForCausalLM(config)
+        model = AutoModelForCausalLM.from_config(config)
     model.save_pretrained(folder, max_shard_size="5GB")

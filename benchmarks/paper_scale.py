@@ -2,11 +2,13 @@
 
     make bench-paper                                       # all parts, one after the other
     python benchmarks/paper_scale.py nine --cap 24 --minutes 9
+    python benchmarks/paper_scale.py routers --out benchmarks/results/routers_study.csv
 
-Model and text are made first: a model of Llama 2 7B's shape with random weights (speed and memory alone mean
-something) and documents of about 200 tokens from the packaged sentences. Then the real workflow runs. A run
-that is stopped, by ``--minutes`` or otherwise, goes on where it stopped when the command is given again; what
-was measured before is kept in the work folder. The table is ``benchmarks/results/paper_scale.csv``.
+Model and text are made first: a model of Llama 2 7B's shape, or for ``routers`` of OLMoE-1B-7B's, with random
+weights (speed and memory alone mean something) and documents of about 200 tokens from the packaged sentences.
+Then the real workflow runs. A run that is stopped, by ``--minutes`` or otherwise, goes on where it stopped
+when the command is given again; what was measured before is kept in the work folder. The table is
+``benchmarks/results/paper_scale.csv``.
 
 Times are those of Snakemake's benchmark files, a job's interval ends when that file was written. The GPU is
 sampled with nvidia-smi twice a second: busy is its own figure, the share of time in which a kernel ran.
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import re
 import signal
@@ -25,7 +28,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -59,32 +62,39 @@ class Part:
     languages : number of languages, of the paper's nine.
     profile_documents : documents to record, per language.
     targets : of snakemake.
-    shape : True: the model of Llama 2 7B's shape; False: the default configuration as it is.
+    shape : of the model, a row of ``SHAPES``; None: the default configuration as it is.
     """
 
     languages: int
     profile_documents: int
     targets: tuple[str, ...]
-    shape: bool = True
+    shape: str | None = "llama-7b"
+
+    @property
+    def folder(self) -> str:
+        """Name of the model's folder in the work folder."""
+        return "model" if self.shape == "llama-7b" else f"model-{self.shape}"
 
 
 PARTS = {
     "nine": Part(9, 1500, ("all",)),
     "full": Part(2, 1500, ("full",)),
     "recording": Part(1, 10000, ("results/llama-7b-shape/activations/en.h5",)),
-    "default": Part(9, 600, ("all",), shape=False),
+    "default": Part(9, 600, ("all",), shape=None),
+    "routers": Part(3, 1500, ("all",), shape="olmoe-1b-7b"),
 }
 
 
 def write_settings(part: Part, cap: float | None, work: Path, jobs_per_gpu: int) -> Path:
     """The configuration of one run, as a file that is laid over the default one."""
-    model = "llama-7b-shape" if part.shape else "gemma-3-270m"
+    model = f"{part.shape}-shape" if part.shape else "gemma-3-270m"
     definition: dict[str, object] = {} if cap is None else {"gpu_memory_gb": cap}
     settings: dict[str, object] = {"languages": LANGUAGES[: part.languages]}
     if part.shape:
+        config = json.loads((work / part.folder / "config.json").read_text(encoding="utf-8"))
         definition |= {
-            "source": {"path": str(work / "model")},
-            "n_layers": 32,
+            "source": {"path": str(work / part.folder)},
+            "n_layers": config["num_hidden_layers"],
             "dtype": "bfloat16",
             "device": "auto",
             "compile": False,  # 4 s of each job, more than it saves in one
@@ -99,7 +109,7 @@ def write_settings(part: Part, cap: float | None, work: Path, jobs_per_gpu: int)
                 "max_tokens": 200,
                 "sources": {"default": {"files": str(work / "text" / "{lang}.jsonl"), "text_column": "text"}},
             },
-            "experts": {"device": "auto"},
+            "experts": {"method": "router"} if part.shape.startswith("olmoe") else {"device": "auto"},
             "recording": {"documents_per_block": 100},
             "pruning": {"compensation_documents": 300, "random_seeds": 1},
         }
@@ -275,6 +285,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"any of {', '.join(PARTS)}")
     parser.add_argument("--cap", type=float, help="gpu_memory_gb of the model; default: what is free")
     parser.add_argument("--minutes", type=float, default=0, help="stop each run after as long; 0: never")
+    parser.add_argument("--targets", nargs="+", help="of snakemake, in place of the part's own")
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that share a GPU")
     parser.add_argument("--cores", default="all")
     parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "paper-scale", help="folder, 40 GB")
@@ -293,12 +304,12 @@ def main() -> None:
     for name in args.parts:
         if name not in PARTS:
             parser.error(f"no part {name!r}; there are {', '.join(PARTS)}")
-        part = PARTS[name]
+        part = replace(PARTS[name], targets=args.targets or PARTS[name].targets)
         n_documents = max(p.profile_documents for p in PARTS.values() if p.shape) + 1000
         if part.shape and not (work / "text" / f"{LANGUAGES[-1]}.jsonl").exists():
             make_text(work / "text", n_documents, sentences)
-        if part.shape and not (work / "model" / "config.json").exists():
-            make_model(work / "model", sentences)
+        if part.shape and not (work / part.folder / "config.json").exists():
+            make_model(work / part.folder, sentences, part.shape)
         run = work / (name if args.cap is None else f"{name}-{args.cap:g}")
         run.mkdir(parents=True, exist_ok=True)
         settings = write_settings(part, args.cap, work if part.shape else run, args.jobs_per_gpu)

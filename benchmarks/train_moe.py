@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--sentences", type=Path, help="sentences.txt of eld; left out: the installed one")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument(
-        "--keep", type=int, nargs="*", default=[0, 100, 300, 1000], help="checkpoints to keep"
+        "--keep", type=int, nargs="*", default=[0, 10, 30, 100, 300, 1000], help="checkpoints to keep"
     )
     parser.add_argument("--rows", type=int, default=16, help=f"rows of {LENGTH} tokens in a batch")
     parser.add_argument("--layers", type=int, default=8)
