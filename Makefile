@@ -10,7 +10,7 @@ BENCH_CLUSTERING := benchmarks/.venv-clustering
 BENCH_RECORDING := benchmarks/.venv-recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parallel quick run full full-families report test test-slurm lint format docs bench bench-power bench-clustering bench-recording bench-paper check-model clean
+.PHONY: help setup parallel quick run full full-families report test test-slurm lint format docs bench bench-power bench-domains bench-clustering bench-recording bench-paper check-model clean
 
 help: ## show this list
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -77,7 +77,10 @@ bench-power: $(STAMP) ## planted truth: size and power of the tests, false verdi
 	$(BIN)/python benchmarks/power.py tests --studies 500 --model results/$(MODEL)/model.json --config config/families.yaml
 	$(BIN)/python benchmarks/power.py verdicts --studies 200 --model results/$(MODEL)/model.json
 	$(BIN)/python benchmarks/power.py experts --studies 5
-	$(BIN)/python benchmarks/domains.py --studies 200
+
+bench-domains: $(STAMP) ## planted domains: tests with and without them; what is done is kept (ARGS="--studies 400")
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/domains.py main $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/domains.py confirm $(ARGS)
 
 bench: bench-clustering bench-recording ## run all benchmarks of the CPU
 
