@@ -5,9 +5,10 @@ evidence/, pruning/{lang}.json. Makes: contexts/{lang}.jsonl, explorer.html unde
 """
 
 CONTEXTS = config["contexts"]
-# The page shows experts that are groups of neurons, with their neurons.
-EXPLORER_TARGETS = (
-    [] if ROUTED else collect("results/{model}/explorer.html", model=MODELS)
+EXPLORER_TARGETS = collect("results/{model}/explorer.html", model=MODELS)
+# Sums of neurons: none inside routed experts.
+NEURONS = (
+    [] if ROUTED else collect("results/{{model}}/neurons/{lang}.h5", lang=LANGUAGES)
 )
 
 
@@ -18,7 +19,7 @@ rule write_contexts:
         experts="results/{model}/experts.h5",
         languages=LANGUAGE_TABLE,
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
-        neurons=collect("results/{{model}}/neurons/{lang}.h5", lang=LANGUAGES),
+        neurons=NEURONS,
         peaks=collect("results/{{model}}/peaks/{lang}.h5", lang=LANGUAGES),
         tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
         texts=collect("results/corpora/{lang}.jsonl", lang=LANGUAGES),
@@ -56,13 +57,21 @@ rule write_explorer:
         intervals="results/{model}/evidence/frequency_intervals.h5",
         similarity="results/{model}/similarity.h5",
         trees="results/{model}/evidence/dendrograms.json",
-        pruning=collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES),
+        pruning=(
+            []
+            if ROUTED
+            else collect("results/{{model}}/pruning/{lang}.json", lang=LANGUAGES)
+        ),
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
-        neurons=collect("results/{{model}}/neurons/{lang}.h5", lang=LANGUAGES),
+        neurons=NEURONS,
         contexts=collect("results/{{model}}/contexts/{lang}.jsonl", lang=LANGUAGES),
         ablation=branch(
             config["explorer"]["ablation"],
-            then=collect("results/{{model}}/ablation/{lang}.json", lang=LANGUAGES),
+            then=collect(
+                "results/{{model}}/{removed}/{lang}.json",
+                removed="routed_pruning" if ROUTED else "ablation",
+                lang=LANGUAGES,
+            ),
             otherwise=[],
         ),
         template=os.path.relpath(EXPLORER_PAGE / "page.html"),

@@ -21,12 +21,12 @@ RECORDED_CONTEXTS = {
     for name, key in {"best": "top", "random": "random"}.items()
 }
 RECORDED = "{lang}/shard_{shard}.h5" if SHARDED else "{lang}.h5"
-# Neurons inside routed experts are not recorded, nor single tokens.
+# Neurons inside routed experts are not recorded.
 OF_UNITS = {
     (
         f"{name}_shard" if SHARDED else f"{name}s"
     ): f"results/{{model}}/{name}s/{RECORDED}"
-    for name in ([] if ROUTED else ["neuron", "peak"])
+    for name in (["peak"] if ROUTED else ["neuron", "peak"])
 }
 
 
@@ -129,17 +129,13 @@ if SHARDED:
                     "results/{{model}}/neurons/{{lang}}/shard_{shard}.h5", shard=SHARDS
                 ),
             ),
-            peaks=branch(
-                ROUTED,
-                then=[],
-                otherwise=collect(
-                    "results/{{model}}/peaks/{{lang}}/shard_{shard}.h5", shard=SHARDS
-                ),
+            peaks=collect(
+                "results/{{model}}/peaks/{{lang}}/shard_{shard}.h5", shard=SHARDS
             ),
         output:
             **recorded([*CONTROLS, *PARTITIONS], "{lang}.h5"),
             **({} if ROUTED else {"neurons": "results/{model}/neurons/{lang}.h5"}),
-            **({} if ROUTED else {"peaks": "results/{model}/peaks/{lang}.h5"}),
+            peaks="results/{model}/peaks/{lang}.h5",
             main="results/{model}/activations/{lang}.h5",
         log:
             "logs/{model}/merge_shards/{lang}.log",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from babelscope.evidence.intervals import dendrogram_json
 from babelscope.evidence.trees import cluster_languages
 from babelscope.explorer.data import _rounded, _tree, group_contexts, pack
 from babelscope.explorer.page import read_modules, render
+from babelscope.pruning.ablation_table import ABLATION_COLUMNS
+from babelscope.pruning.routed_tables import ROUTED_COLUMNS
 from babelscope.study.languages import read_languages
 from babelscope.study.unit_names import name_unit
 
@@ -23,6 +27,13 @@ HOSTILE = (
     "</script><script>window.broken = 1</script><img src=x onerror='window.broken=1'> "
     "javascript:alert(1) \u202eevil\u202c zero\u200bwidth \u2028 &lt;b&gt;"
 )
+
+
+def read_embedded(page: str | Path, name: str) -> Any:
+    """What a page carries: ``data`` or ``contexts``."""
+    found = re.search(f'id="{name}">(.*?)</script>', Path(page).read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
 
 
 def make_data(
@@ -45,7 +56,8 @@ def make_data(
     leading[0] %= n
     leading[2] = np.minimum(leading[1], leading[2])
     return {
-        "version": 1, "model": "made-up", "threshold": 0.05, "layers": n_layers, "experts": n_experts,
+        "version": 1, "model": "made-up", "threshold": 0.05, "routed": False,
+        "layers": list(range(n_layers)), "experts": n_experts,
         "neurons": n_neurons,
         "languages": [
             {"code": c, "name": table[c].name, "family": table[c].family, "script": table[c].script,
@@ -75,6 +87,43 @@ def make_data(
         "similarity": {name: _similarity(name, rng, n, n_layers, codes) for name in MEASURES},
         "pruning": [{"language": c, "nll_dense": "3.25", "nll_pruned": "4.5"} for c in codes],
         "ablation": [],
+    }  # fmt: skip
+
+
+def with_ablation(data: dict[str, Any]) -> dict[str, Any]:
+    """The same with made-up rows of ``ablation.csv``; neurons 0, 1, 2 of layer 0 are the languages' own."""
+    own = np.zeros((len(data["layers"]), data["neurons"]), dtype=np.uint8)
+    codes = [language["code"] for language in data["languages"]]
+    own[0, : len(codes)] = 1 + np.arange(len(codes))
+    pairs = [(kind, code) for kind in ("experts", "neurons") for code in codes]
+    rows = [
+        dict.fromkeys(ABLATION_COLUMNS, "")
+        | {name: f"{number + place / 100:.6g}" for place, name in enumerate(ABLATION_COLUMNS[4:])}
+        | {"kind": kind, "language": code, "n_units": str(number), "n_controls": "2"}
+        for number, (kind, code) in enumerate(pairs, start=1)
+    ]  # fmt: skip
+    return data | {"ablation": rows, "own_neurons": pack(own, "u1")}
+
+
+def with_routers(data: dict[str, Any]) -> dict[str, Any]:
+    """As if routers chose the experts: a dense layer comes first, the last one has two experts fewer."""
+    without = ("neurons", "labels", "leading", "pruning", "ablation")
+    routed = {name: value for name, value in data.items() if name not in without}
+    codes = [language["code"] for language in data["languages"]]
+    layers, n_experts = [layer + 1 for layer in data["layers"]], data["experts"]
+    weight = np.random.default_rng(1).uniform(size=(len(codes), len(layers), n_experts))
+    rows = [
+        dict.fromkeys(ROUTED_COLUMNS, "")
+        | {"language": text, "experts_of": code, "selection": "removed", "n_kept": "6", "n_experts": "8"}
+        | {"rise": f"0.{number}", "rise_low": f"0.0{number}", "rise_high": f"1.{number}"}
+        for number, (text, code) in enumerate(((t, c) for t in codes for c in codes), start=1)
+    ]  # fmt: skip
+    removed = {code: [[row, number], [row, 7 - number]] for number, code in enumerate(codes)
+               for row in [0]}  # fmt: skip
+    return routed | {
+        "routed": True, "layers": layers, "sizes": [n_experts] * (len(layers) - 1) + [n_experts - 2],
+        "weight": pack(weight, "<f4"), "controls": {}, "removed": removed, "removal": rows,
+        "specific": [[code, rank, layer + 1, expert] for code, rank, layer, expert in data["specific"]],
     }  # fmt: skip
 
 
@@ -116,9 +165,9 @@ def make_contexts(
             left, token, right = left + HOSTILE, token + "\u200b<b>", HOSTILE + right
         own = rows.setdefault(language["code"], [])
         for number in range(n_units):
-            kind = "expert" if number % 3 else "neuron"
+            kind = "expert" if number % 3 or data["routed"] else "neuron"
             size = data["experts"] if kind == "expert" else data["neurons"]
-            name = name_unit(kind, number % data["layers"], number * 7 % size)
+            name = name_unit(kind, data["layers"][number % len(data["layers"])], number * 7 % size)
             for rank in range(per_language):
                 own.append({
                     "unit": name, "chosen": "en" if number % 2 else "shared",

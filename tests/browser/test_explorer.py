@@ -3,95 +3,29 @@
 import csv
 import json
 import xml.etree.ElementTree as ElementTree
-from importlib import metadata
-from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
-from tests.browser.chromium import open_chromium
-from tests.explorer_pages import HOSTILE, make_contexts, make_data, write_page
+from tests.browser import explorer
+from tests.explorer_pages import (
+    HOSTILE,
+    make_contexts,
+    make_data,
+    write_page,
+)
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
+from tests.browser.explorer import downloaded, find, names, open_page, serious_findings, set_range, texts
 
-FLAGS = ("--window-size=1280,900", "--force-device-scale-factor=1", "--host-resolver-rules=MAP * ~NOTFOUND")
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory, downloads):
-    """One browser for all tests: the page keeps nothing."""
-    yield from open_chromium(tmp_path_factory.mktemp("profile"), downloads, *FLAGS)
+driver, fresh = explorer.driver, explorer.fresh
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     data = make_data()
     return write_page(tmp_path_factory.mktemp("page") / "explorer.html", data, make_contexts(data))
-
-
-@pytest.fixture(autouse=True)
-def fresh(driver):
-    driver.set_window_size(1280, 900)
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    yield
-    for entry in driver.get_log("browser"):
-        assert entry["level"] != "SEVERE", entry
-
-
-def open_page(driver, path, hash_=""):
-    driver.get("about:blank")
-    for log in ("performance", "browser"):
-        driver.get_log(log)
-    driver.get(Path(path).as_uri() + hash_)
-    WebDriverWait(driver, 20).until(
-        lambda d: d.execute_script("return document.documentElement.dataset.ready") == "true"
-    )
-
-
-def find(driver, css):
-    return driver.find_element("css selector", css)
-
-
-def texts(driver, css):
-    return driver.execute_script(
-        "return Array.from(document.querySelectorAll(arguments[0]), e => e.textContent)", css
-    )
-
-
-def names(driver):
-    return texts(driver, "#list tbody a")
-
-
-def set_range(driver, name, value):
-    driver.execute_script(
-        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-        "e.dispatchEvent(new Event('input', { bubbles: true }))",
-        name,
-        value,
-    )
-
-
-def downloaded(driver, downloads, button):
-    def whole():
-        # Chromium reserves the name with an empty file before it moves the download there
-        return {p for p in downloads.iterdir() if p.suffix in (".csv", ".svg") and p.stat().st_size}
-
-    before = whole()
-    find(driver, button).click()  # a click of a person: others may hand out one file alone
-    return WebDriverWait(driver, 20).until(lambda _: whole() - before).pop()
-
-
-def axe_source():
-    """axe-core, as the package ships it; the package itself would need Playwright."""
-    try:
-        files = metadata.files("axe-playwright-python") or []
-    except metadata.PackageNotFoundError:
-        pytest.skip("axe-playwright-python, which ships axe-core, is not installed")
-    return next(file for file in files if file.name == "axe.min.js").read_text(encoding="utf-8")
 
 
 def test_a_click_on_the_map_opens_the_expert_under_it(driver, page):
@@ -264,14 +198,7 @@ def test_nothing_is_wider_than_the_window_and_axe_finds_nothing_serious(driver, 
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     open_page(driver, page, "#unit=L1E7&measure=kl")
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width
-    driver.execute_script(axe_source())
-    found = driver.execute_async_script("axe.run(document).then(arguments[arguments.length - 1])")
-    serious = [
-        (rule["id"], [node["html"] for node in rule["nodes"]][:3])
-        for rule in found["violations"]
-        if rule["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_findings(driver) == []
 
 
 def test_the_theme_can_be_turned_over(driver, page):
@@ -295,50 +222,3 @@ def test_the_page_asks_the_network_for_nothing(driver, page):
         if '"Network.requestWillBeSent"' in entry["message"]
     ]
     assert asked and {url.split("#")[0] for url in asked} == {page.as_uri()}
-
-
-def test_numbers_on_the_page_are_those_of_the_files(driver, finished_study):
-    folder = finished_study / "results" / "tiny"
-    open_page(driver, folder / "explorer.html")
-    with h5py.File(folder / "frequency.h5") as file:
-        frequency, codes = file["frequency"][()], [code.decode() for code in file["languages"][()]]
-    with open(folder / "evidence" / "specific_experts.csv", encoding="utf-8") as file:
-        specific = list(csv.DictReader(file))
-    shown = {(0, 0), (1, 5), *((int(row["layer"]), int(row["expert"])) for row in specific[:3])}
-    for layer, expert in shown:
-        open_page(driver, folder / "explorer.html", f"#unit=L{layer}E{expert}")
-        cells = texts(driver, "#frequency-numbers tbody td:nth-child(2)")
-        np.testing.assert_allclose([float(cell) for cell in cells], frequency[:, layer, expert], rtol=5e-6)
-        named = [row for row in specific if (int(row["layer"]), int(row["expert"])) == (layer, expert)]
-        for row in named:
-            facts = texts(driver, ".facts dd")
-            assert any(fact.startswith(f"{float(row['difference']):.6g} (95 %: ") for fact in facts)
-            assert any(fact.startswith(f"number {row['rank']} of ") for fact in facts)
-    with open(folder / "pruning.csv", encoding="utf-8") as file:
-        rows = [list(row.values()) for row in csv.DictReader(file)]
-    assert [row[0] for row in rows] == codes
-    cells = texts(driver, "#pruning tbody th, #pruning tbody td")
-    assert cells == [cell for row in rows for cell in row]
-
-
-def test_a_study_of_7b_and_24_languages_stays_responsive(driver, tmp_path):
-    codes = "en de fr es pt it ru uk pl bn hi ur ar fa he tr fi hu zh ja ko vi th id".split()  # noqa: SIM905
-    data = make_data(32, 256, 11_008, codes)
-    path = write_page(tmp_path / "large.html", data, make_contexts(data, 380))
-    assert path.stat().st_size < 30e6
-    open_page(driver, path)
-    marks = driver.execute_script(
-        "return Object.fromEntries(performance.getEntriesByType('mark').map(m => [m.name, m.startTime]))"
-    )
-    assert marks["first-chart"] < 2000
-    timed = (
-        "const done = arguments[arguments.length - 1], started = performance.now();"
-        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-        "e.dispatchEvent(new Event(arguments[2], { bubbles: true }));"
-        "requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - started)))"
-    )
-    for name, value, event in (
-        ("colour", "sharing", "change"), ("search", "häus", "input"), ("search", "", "input"),
-        ("depth", "9", "input"), ("order", "value", "change"),
-    ):  # fmt: skip
-        assert driver.execute_async_script(timed, name, value, event) < 1000, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import shutil
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tests.explorer_pages import read_embedded
 from tests.support import ROOT, annotation_export, change_config, make_study, planned_jobs, run_snakemake
 
 from babelscope.pruning.selectors import SELECTORS
@@ -228,10 +230,12 @@ def test_what_full_adds_and_an_exported_model(study):
         study,
         {
             "selectors": few,
+            "explorer": {"ablation": True},
             "perplexity": {**texts, "window": 32, "calibration_windows": 4, "removed": [0.05]},
         },
     )
-    run_snakemake(study, "export_hi", "results/tiny/annotation/hi.html", *tables, check=True)
+    pages = ["results/tiny/annotation/hi.html", "results/tiny/explorer.html"]
+    run_snakemake(study, "export_hi", *pages, *tables, check=True)
     selectors = read_csv(results(study) / "selectors.csv")
     assert {row["selector"] for row in selectors} == set(SELECTORS)
     assert {row["language"] for row in selectors} == {*LANGUAGES, "all"}
@@ -262,6 +266,15 @@ def test_what_full_adds_and_an_exported_model(study):
     ablation = read_csv(results(study) / "ablation.csv")
     assert {row["kind"] for row in ablation} <= {"experts", "neurons"}
     assert all(int(row["n_units"]) > 0 and row["own_minus_others"] for row in ablation)
+    explorer = read_embedded(results(study) / "explorer.html", "data")
+    assert explorer["ablation"] == ablation
+    units = json.loads((results(study) / "ablation" / "units.json").read_text(encoding="utf-8"))["rows"]
+    own = np.frombuffer(base64.b64decode(explorer["own_neurons"]), "u1").reshape(2, -1)
+    for number, code in enumerate(LANGUAGES, start=1):
+        found = [np.flatnonzero(layer == number).tolist() for layer in own]
+        removed = [row["neurons"] for row in units if (row["kind"], row["language"], row["set"]) ==
+                   ("neurons", code, "specific")]  # fmt: skip
+        assert found == (removed[0] if removed else [[], []])
     lines = (results(study) / "responses" / "hi.jsonl").read_text(encoding="utf-8").splitlines()
     assert set(json.loads(lines[0])) == {
         *("prompt", "dense", "pruned", "compensated", "mode", "id"),

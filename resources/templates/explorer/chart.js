@@ -58,8 +58,8 @@ export function ticks(most) {
   return Array.from({ length: Math.floor(most / step) + 1 }, (_, n) => Number((n * step).toPrecision(6)));
 }
 
-/** A line over layers with a thin one to compare with. `marked`: layer of the slider, or null. */
-export function layerChart(values, others, { width, title, marked, names }) {
+/** A line over layers (their numbers) with a thin one to compare with. `marked`: place of the slider's layer, or null. */
+export function layerChart(values, others, { width, title, marked, names, layers }) {
   const height = 150;
   const all = [...values, ...others].filter((value) => value !== null && !Number.isNaN(value));
   const [low, high] = [Math.min(...all), Math.max(...all)];
@@ -71,8 +71,9 @@ export function layerChart(values, others, { width, title, marked, names }) {
   for (const value of [low, high]) {
     root.append(draw("text", { x: 42, y: y(value) + 4, "text-anchor": "end", class: "tick" }, short(value)));
   }
-  for (const layer of new Set([0, values.length - 1])) {
-    root.append(draw("text", { x: x(layer), y: height - 18, "text-anchor": "middle", class: "tick" }, `${layer}`));
+  const last = values.length - 1;
+  for (const [place, anchor] of last ? [[0, "start"], [last, "end"]] : [[0, "start"]]) {
+    root.append(draw("text", { x: x(place), y: height - 18, "text-anchor": anchor, class: "tick" }, `layer ${layers[place]}`));
   }
   if (marked !== null) {
     root.append(draw("line", { x1: x(marked), x2: x(marked), y1: 8, y2: height - 32, class: "threshold" }));

@@ -14,9 +14,11 @@ function contextItem(row, language) {
     return item;
   }
   const text = make("p", { class: "text", lang: language.code, dir: language.direction });
-  showText(text, row[LEFT]);
+  // a space at a token's start stands before the mark, which a line's end would tear apart
+  const space = /^ (?=\S)/.test(row[TOKEN]) ? " " : "";
+  showText(text, row[LEFT] + space);
   const token = make("mark");
-  showText(token, row[TOKEN]);
+  showText(token, row[TOKEN].slice(space.length));
   text.append(token);
   showText(text, row[RIGHT]);
   item.append(text);

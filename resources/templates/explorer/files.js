@@ -17,7 +17,7 @@ export function svgText(svg) {
   const from = [svg, ...svg.querySelectorAll("*")];
   [copy, ...copy.querySelectorAll("*")].forEach((element, at) => {
     const style = getComputedStyle(from[at]);
-    for (const name of ["fill", "stroke", "font-size", "font-family", "font-weight"]) {
+    for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "paint-order", "font-size", "font-family", "font-weight"]) {
       if (style.getPropertyValue(name)) element.setAttribute(name, style.getPropertyValue(name));
     }
     for (const name of ["class", "style", "tabindex"]) element.removeAttribute(name);

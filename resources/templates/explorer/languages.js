@@ -11,7 +11,8 @@ export function atDepth(study, measure, depth) {
   const found = study.similarity[measure];
   return depth === "all"
     ? { matrix: found.total, tree: found.tree, values: [found.total] }
-    : { matrix: found.layers[depth], tree: found.trees[depth], values: found.layers };
+    : { matrix: found.layers[study.row.get(Number(depth))], tree: found.trees[study.row.get(Number(depth))],
+        values: found.layers };
 }
 
 /** Least and largest value between two different languages. */
@@ -25,6 +26,17 @@ export function rangeOf(matrices) {
     }));
   }
   return [low, high];
+}
+
+/**
+ * Place of a value between different (0) and similar (1). Distances are compared by their logarithms: over layers
+ * they differ by orders of magnitude.
+ */
+export function likeness(value, [low, high], near) {
+  if (near === "large") return (value - low) / (high - low || 1);
+  const floor = Math.max(low, high / 1e6, 1e-12);
+  const log = (distance) => Math.log(Math.max(distance, floor));
+  return 1 - (log(value) - log(floor)) / (log(high) - log(floor) || 1);
 }
 
 /** Values of a pair over layers, and the mean of all pairs. */
@@ -44,7 +56,7 @@ export function similarityChart(study, measure, depth, width, pair, pick) {
   const { near, title } = study.similarity[measure];
   const order = tree.order;
   const n = order.length;
-  const [low, high] = rangeOf(values);
+  const range = rangeOf(values);
   const treeWidth = Math.max(56, Math.min(130, width * 0.22));
   const labels = 34;
   const row = Math.max(12, Math.min(34, Math.floor((width - treeWidth - labels) / n)));
@@ -60,11 +72,9 @@ export function similarityChart(study, measure, depth, width, pair, pick) {
     const below = { x: treeWidth + labels + (i + 0.5) * row, y: n * row + 14, "text-anchor": "middle", class: "label" };
     root.append(draw("text", below, study.codes[a]));
     order.forEach((b, j) => {
-      const share = (matrix[a][b] - low) / (high - low || 1);
-      const rgb = a === b ? [128, 128, 128] : ramp(near === "small" ? 1 - share : share);
+      const rgb = a === b ? [128, 128, 128] : ramp(likeness(matrix[a][b], range, near));
       const place = { x: treeWidth + labels + j * row, y: i * row };
       const cell = draw("rect", { ...place, width: row, height: row, fill: css(rgb), class: "cell" });
-      if (pair && pair[0] === a && pair[1] === b) cell.classList.add("chosen");
       cell.append(draw("title", {}, `${study.codes[a]} – ${study.codes[b]}: ${short(matrix[a][b])}`));
       cell.addEventListener("click", () => pick(a, b));
       root.append(cell);
@@ -74,6 +84,11 @@ export function similarityChart(study, measure, depth, width, pair, pick) {
       }
     });
   });
+  if (pair) {
+    const [i, j] = pair.map((language) => order.indexOf(language));
+    const place = { x: treeWidth + labels + j * row + 1, y: i * row + 1, width: row - 2, height: row - 2 };
+    for (const name of ["under", "over"]) root.append(draw("rect", { ...place, class: `chosen ${name}` }));
+  }
   return root;
 }
 
@@ -92,5 +107,6 @@ export function pairChart(study, measure, pair, depth, width) {
   const { pair: own, mean } = overLayers(study, measure, a, b);
   const names = [`${study.languages[a].name} – ${study.languages[b].name}`, "mean of all pairs"];
   const title = `${study.similarity[measure].title} by layer: ${names[0]}`;
-  return layerChart(own, mean, { width, title, names, marked: depth === "all" ? null : Number(depth) });
+  const marked = depth === "all" ? null : study.row.get(Number(depth));
+  return layerChart(own, mean, { width, title, names, marked, layers: study.layers });
 }

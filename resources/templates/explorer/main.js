@@ -2,7 +2,7 @@
 
 import { css, ramp } from "./colour.js";
 import { download, svgText } from "./files.js";
-import { pairChart, similarityChart, similarityTable, atDepth } from "./languages.js";
+import { pairChart, similarityChart, similarityTable, atDepth, rangeOf } from "./languages.js";
 import { UnitList } from "./list.js";
 import { mapValues, UnitMap } from "./map.js";
 import { FIRST, readState, writeState } from "./state.js";
@@ -15,7 +15,7 @@ const at = (id) => document.getElementById(id);
 const study = new Study(JSON.parse(at("data").textContent));
 let contexts = {};
 const isOneOf = (values) => (value) => value === "" || values.includes(value);
-const layers = Array.from({ length: study.nLayers }, (_, layer) => String(layer));
+const layers = study.layers.map(String);
 const allowed = {
   unit: (value) => value === "" || unitExists(study, parseName(value)),
   colour: isOneOf(["language", "sharing", "specificity"]), language: isOneOf(study.codes), layer: isOneOf(layers),
@@ -44,21 +44,26 @@ function fillChoices() {
   options("layer", [["", "all layers"], ...layers.map((layer) => [layer, `layer ${layer}`])]);
   options("measure", Object.entries(study.similarity).map(([key, found]) => [key, found.title]));
   at("depth").max = String(study.nLayers);
-  at("about").textContent = `${study.nLayers} layers of ${study.nExperts} experts, ${study.codes.length} languages, ` +
+  const experts = study.routed ? "layers with a router, of up to" : "layers of";
+  at("about").textContent = `${study.nLayers} ${experts} ${study.nExperts} experts, ${study.codes.length} languages, ` +
     `${Object.keys(contexts).length} units with contexts`;
+  if (!study.nNeurons) {
+    at("list-heading").textContent = "Experts";
+    at("kind").closest("label").hidden = true;
+  }
 }
 
-function drawLegend(values) {
+/** A scale of colours between two numbers. */
+function drawScale(element, first, last) {
   const steps = Array.from({ length: 24 }, (_, n) => {
     const step = make("span");
     step.style.background = css(ramp(n / 23));
     return step;
   });
-  at("map-legend").replaceChildren(short(values.low), make("span", { class: "scale" }, ...steps), short(values.high));
-  at("map-title").textContent = values.title;
+  element.replaceChildren(short(first), make("span", { class: "scale" }, ...steps), short(last));
 }
 
-const map = new UnitMap(at("map"), study, (layer, number) => change({ unit: unitName("expert", layer, number) }),
+const map = new UnitMap(at("map"), at("map-layers"), study, (layer, number) => change({ unit: unitName("expert", layer, number) }),
   (text) => (at("map-status").textContent = text));
 const list = new UnitList(at("list"), at("more"), study, link, (sort) =>
   change({ sort, descending: state.sort === sort ? !state.descending : true }));
@@ -74,7 +79,8 @@ function drawUnits() {
   const values = mapValues(study, state.colour, state.language);
   const unit = state.unit ? parseName(state.unit) : null;
   map.show(values, state.order, unit?.kind === "expert" ? unit : null, lit);
-  drawLegend(values);
+  drawScale(at("map-legend"), values.low, values.high);
+  at("map-title").textContent = values.title;
 }
 
 function drawUnit() {
@@ -93,6 +99,10 @@ function drawLanguages() {
   const pick = (a, b) => change({ pair: `${study.codes[a]}.${study.codes[b]}` });
   const depth = state.depth;
   at("similarity").replaceChildren(similarityChart(study, state.measure, depth, Math.min(width, 640), pair, pick));
+  const [low, high] = rangeOf(atDepth(study, state.measure, depth).values);
+  const small = study.similarity[state.measure].near === "small";
+  at("similarity-scale").textContent = `From different to similar${small ? ", logarithmic" : ""}`;
+  drawScale(at("similarity-legend"), ...(small ? [high, low] : [low, high]));
   at("similarity-table").replaceChildren(similarityTable(study, state.measure, depth));
   at("depth-name").textContent = depth === "all" ? "all layers" : `layer ${depth}`;
   const shown = pair ?? [0, 1];
@@ -103,6 +113,7 @@ function drawLanguages() {
 }
 
 function drawPruning() {
+  at("pruning").closest("section").hidden = !study.pruning.length;
   const columns = Object.keys(study.pruning[0] ?? {});
   const head = make("tr", {}, ...columns.map((name) => make("th", { scope: "col" }, name.replaceAll("_", " "))));
   const rows = study.pruning.map((row) => make("tr", { "data-code": row.language },
@@ -116,7 +127,7 @@ function showControls() {
   at("least").value = String(state.least);
   at("least-name").textContent = plain(state.least);
   at("with-contexts").checked = state.withContexts;
-  at("depth").value = state.depth === "all" ? "0" : String(Number(state.depth) + 1);
+  at("depth").value = String(1 + layers.indexOf(state.depth));
   at("depth").setAttribute("aria-valuetext", state.depth === "all" ? "all layers" : `layer ${state.depth}`);
 }
 
@@ -147,7 +158,7 @@ function listen() {
   at("least").addEventListener("input", () => change({ least: Number(at("least").value) }));
   at("with-contexts").addEventListener("change", () => change({ withContexts: at("with-contexts").checked }));
   at("depth").addEventListener("input", () =>
-    change({ depth: at("depth").value === "0" ? "all" : String(Number(at("depth").value) - 1) }));
+    change({ depth: layers[Number(at("depth").value) - 1] ?? "all" }));
   at("reset").addEventListener("click", () => change({ ...FIRST, unit: state.unit }));
   at("close").addEventListener("click", () => change({ unit: "" }));
   at("previous").addEventListener("click", () => change({ unit: list.beside(state.unit, -1) }));

@@ -2,7 +2,7 @@
 
 import { css, ramp } from "./colour.js";
 import { short } from "./study.js";
-import { draw } from "./text.js";
+import { draw, make } from "./text.js";
 
 /** What the map shows: {title, values, low, high} with one value per expert of all layers. */
 export function mapValues(study, colour, language) {
@@ -28,19 +28,20 @@ function largest(values) {
 /** Which expert stands in each place of a layer: by number, or those of the largest values first. */
 export function placesOf(study, values, order) {
   const places = new Uint32Array(study.nCells);
-  for (let layer = 0; layer < study.nLayers; layer++) {
-    const own = Array.from({ length: study.nExperts }, (_, number) => number);
-    const start = layer * study.nExperts;
+  study.sizes.forEach((size, row) => {
+    const numbers = Array.from({ length: study.nExperts }, (_, number) => number);
+    const [own, none] = [numbers.slice(0, size), numbers.slice(size)];
+    const start = row * study.nExperts;
     if (order === "value") own.sort((a, b) => values[start + b] - values[start + a] || a - b);
-    places.set(own, start);
-  }
+    places.set([...own, ...none], start);
+  });
   return places;
 }
 
 /** The picture in an element; `pick(layer, expert)` is called for the expert that is chosen. */
 export class UnitMap {
-  constructor(canvas, study, pick, announce) {
-    Object.assign(this, { canvas, study, pick, announce, cursor: { layer: 0, place: 0 }, shown: null });
+  constructor(canvas, labels, study, pick, announce) {
+    Object.assign(this, { canvas, labels, study, pick, announce, cursor: { row: 0, place: 0 }, shown: null });
     this.small = document.createElement("canvas");
     this.small.width = study.nExperts;
     this.small.height = study.nLayers;
@@ -63,7 +64,8 @@ export class UnitMap {
     for (let at = 0; at < nCells; at++) {
       const cell = at - (at % nExperts) + this.places[at];
       const rgb = ramp((shown.values[cell] - shown.low) / (shown.high - shown.low));
-      image.data.set([...rgb, lit && !lit.has(cell) ? 60 : 255], at * 4);
+      const none = this.places[at] >= this.study.sizes[Math.floor(at / nExperts)];
+      image.data.set([...rgb, none ? 0 : lit && !lit.has(cell) ? 60 : 255], at * 4);
     }
     this.small.getContext("2d").putImageData(image, 0, 0);
     this.paint();
@@ -76,63 +78,81 @@ export class UnitMap {
     const scale = window.devicePixelRatio || 1;
     const rowHeight = Math.max(9, Math.min(18, Math.round(420 / study.nLayers)));
     canvas.style.height = `${rowHeight * study.nLayers}px`;
+    this.drawLabels(rowHeight);
     canvas.width = Math.round(canvas.clientWidth * scale);
     canvas.height = Math.round(rowHeight * study.nLayers * scale);
     const context = canvas.getContext("2d");
     context.imageSmoothingEnabled = false;
     context.drawImage(this.small, 0, 0, canvas.width, canvas.height);
     const [width, height] = [canvas.width / study.nExperts, canvas.height / study.nLayers];
-    const mark = (layer, place, colour) => {
+    const mark = (row, place, colour) => {
       const pad = 2 * scale;
       for (const [line, paper] of [[4 * scale, "#000000"], [2 * scale, colour]]) {
         context.lineWidth = line;
         context.strokeStyle = paper;
-        context.strokeRect(place * width - pad, layer * height - pad, width + 2 * pad, height + 2 * pad);
+        context.strokeRect(place * width - pad, row * height - pad, width + 2 * pad, height + 2 * pad);
       }
     };
-    if (this.chosen) mark(this.chosen.layer, this.placeOf(this.chosen), "#ff9d3b");
-    if (document.activeElement === canvas) mark(this.cursor.layer, this.cursor.place, "#ffffff");
+    if (this.chosen) mark(study.row.get(this.chosen.layer), this.placeOf(this.chosen), "#ff9d3b");
+    if (document.activeElement === canvas) mark(this.cursor.row, this.cursor.place, "#ffffff");
+  }
+
+  /** Numbers of the layers beside their rows, as many as there is room for. */
+  drawLabels(rowHeight) {
+    const every = Math.ceil(14 / rowHeight);
+    const last = this.study.nLayers - 1;
+    const rows = this.study.layers.map((layer, row) => {
+      const shown = row === last || (row % every === 0 && last - row >= every);
+      const label = make("span", {}, shown ? String(layer) : "");
+      label.style.height = `${rowHeight}px`;
+      return label;
+    });
+    this.labels.replaceChildren(...rows);
   }
 
   placeOf({ layer, number }) {
-    const start = layer * this.study.nExperts;
+    const start = this.study.cell(layer, 0);
     return this.places.subarray(start, start + this.study.nExperts).indexOf(number);
   }
 
   at(event) {
     const box = this.canvas.getBoundingClientRect();
     const share = (value, size, n) => Math.max(0, Math.min(n - 1, Math.floor((value / size) * n)));
-    return {
-      layer: share(event.clientY - box.top, box.height, this.study.nLayers),
-      place: share(event.clientX - box.left, box.width, this.study.nExperts),
-    };
+    const row = share(event.clientY - box.top, box.height, this.study.nLayers);
+    return { row, place: share(event.clientX - box.left, box.width, this.study.nExperts) };
   }
 
-  moveTo(cursor) {
-    this.cursor = cursor;
-    const expert = this.places[cursor.layer * this.study.nExperts + cursor.place];
-    const cell = this.study.cell(cursor.layer, expert);
-    const value = this.shown.values[cell];
-    this.announce(`L${cursor.layer}E${expert} (${this.study.className(cell)}): ${short(value)}`);
+  /** Layer and number of the expert under the cursor. */
+  under() {
+    const { row, place } = this.cursor;
+    return { layer: this.study.layers[row], number: this.places[row * this.study.nExperts + place] };
+  }
+
+  moveTo({ row, place }) {
+    this.cursor = { row, place: Math.min(place, this.study.sizes[row] - 1) };
+    const { layer, number } = this.under();
+    const cell = this.study.cell(layer, number);
+    this.announce(`L${layer}E${number} (${this.study.className(cell)}): ${short(this.shown.values[cell])}`);
     if (document.activeElement === this.canvas) this.paint();
   }
 
   choose() {
-    this.pick(this.cursor.layer, this.places[this.cursor.layer * this.study.nExperts + this.cursor.place]);
+    const { layer, number } = this.under();
+    this.pick(layer, number);
   }
 
   key(event) {
-    const { layer, place } = this.cursor;
+    const { row, place } = this.cursor;
     const step = event.shiftKey ? 10 : 1;
     const moves = {
-      ArrowLeft: [layer, place - step], ArrowRight: [layer, place + step], ArrowUp: [layer - 1, place],
-      ArrowDown: [layer + 1, place], Home: [layer, 0], End: [layer, this.study.nExperts - 1],
+      ArrowLeft: [row, place - step], ArrowRight: [row, place + step], ArrowUp: [row - 1, place],
+      ArrowDown: [row + 1, place], Home: [row, 0], End: [row, this.study.nExperts - 1],
     };
     if (event.key === "Enter" || event.key === " ") this.choose();
     else if (moves[event.key]) {
       const within = (value, n) => Math.max(0, Math.min(n - 1, value));
-      const [row, column] = moves[event.key];
-      this.moveTo({ layer: within(row, this.study.nLayers), place: within(column, this.study.nExperts) });
+      const [to, column] = moves[event.key];
+      this.moveTo({ row: within(to, this.study.nLayers), place: within(column, this.study.nExperts) });
     } else return;
     event.preventDefault();
   }
@@ -142,11 +162,10 @@ export class UnitMap {
     const { nLayers, nExperts, nCells } = this.study;
     const root = draw("svg", { viewBox: `0 0 ${nExperts * 4 + 60} ${nLayers * 14 + 40}` });
     root.append(draw("text", { x: 52, y: 14, "font-size": 12 }, this.shown.title));
-    for (let layer = 0; layer < nLayers; layer++) {
-      const label = draw("text", { x: 46, y: layer * 14 + 35, "font-size": 10, "text-anchor": "end" }, `${layer}`);
-      root.append(label);
-    }
+    this.study.layers.forEach((layer, row) => root.append(
+      draw("text", { x: 46, y: row * 14 + 35, "font-size": 10, "text-anchor": "end" }, `${layer}`)));
     for (let at = 0; at < nCells; at++) {
+      if (this.places[at] >= this.study.sizes[Math.floor(at / nExperts)]) continue;
       const cell = at - (at % nExperts) + this.places[at];
       const share = (this.shown.values[cell] - this.shown.low) / (this.shown.high - this.shown.low);
       const place = { x: (at % nExperts) * 4 + 52, y: Math.floor(at / nExperts) * 14 + 25 };

@@ -1,6 +1,6 @@
 /** The numbers of a study, out of the JSON that the page carries. */
 
-const TYPES = { "<f4": Float32Array, "<u2": Uint16Array, "<u4": Uint32Array };
+const TYPES = { "<f4": Float32Array, "u1": Uint8Array, "<u2": Uint16Array, "<u4": Uint32Array };
 
 /** Typed array out of base64 of little-endian numbers. */
 export function unpack(text, type) {
@@ -26,37 +26,48 @@ export class Study {
   constructor(raw) {
     Object.assign(this, {
       model: raw.model, threshold: raw.threshold, languages: raw.languages, index: raw.index,
-      nLayers: raw.layers, nExperts: raw.experts, nNeurons: raw.neurons, similarity: raw.similarity,
-      pruning: raw.pruning, ablation: raw.ablation, specific: raw.specific,
+      layers: raw.layers, nLayers: raw.layers.length, nExperts: raw.experts, nNeurons: raw.neurons ?? 0,
+      sizes: raw.sizes ?? raw.layers.map(() => raw.experts), similarity: raw.similarity, routed: raw.routed ?? false,
+      pruning: raw.pruning ?? [], ablation: raw.ablation ?? [], specific: raw.specific,
+      removed: raw.removed ?? {}, removal: raw.removal ?? [],
     });
+    // of models with dense layers in between, layers are those that have routed experts
+    this.row = new Map(this.layers.map((layer, row) => [layer, row]));
     this.nCells = this.nLayers * this.nExperts;
     this.codes = raw.languages.map((language) => language.code);
     this.number = new Map(this.codes.map((code, idx) => [code, idx]));
     for (const name of ["frequency", "low", "high"]) this[name] = unpack(raw[name], "<f4");
     this.controls = Object.entries(raw.controls).map(([name, text]) => ({ name, ranges: unpack(text, "<f4") }));
-    this.labels = unpack(raw.labels, raw.experts > 65535 ? "<u4" : "<u2");
-    this.leading = unpack(raw.leading, "<u2");
-    this.ranks = new Map(raw.specific.map(([code, rank, layer, expert]) =>
-      [layer * this.nExperts + expert, { code, rank }]));
+    this.labels = raw.labels ? unpack(raw.labels, raw.experts > 65535 ? "<u4" : "<u2") : null;
+    this.leading = raw.leading ? unpack(raw.leading, "<u2") : null;
+    this.ownNeurons = raw.own_neurons ? unpack(raw.own_neurons, "u1") : null;
+    this.weight = raw.weight ? unpack(raw.weight, "<f4") : null;
+    this.ranks = new Map(raw.specific.map(([code, rank, layer, expert]) => [this.cell(layer, expert), { code, rank }]));
   }
 
   /** Place of an expert in the columns of the index. */
   cell(layer, expert) {
-    return layer * this.nExperts + expert;
+    return this.row.get(layer) * this.nExperts + expert;
+  }
+
+  /** How many experts a layer has; the others of its row are no experts. */
+  expertsIn(layer) {
+    return this.sizes[this.row.get(layer)] ?? 0;
   }
 
   /** Frequency of an expert in every language, with its interval. */
   frequencies(cell) {
     return this.codes.map((code, idx) => {
       const at = idx * this.nCells + cell;
-      return { code, value: this.frequency[at], low: this.low[at], high: this.high[at] };
+      const weight = this.weight ? { weight: this.weight[at] } : {};
+      return { code, value: this.frequency[at], low: this.low[at], high: this.high[at], ...weight };
     });
   }
 
   /** Range of a control partition's frequencies in a layer: 2.5 %, median, 97.5 %. */
   control(name, language, layer) {
     const found = this.controls.find((control) => control.name === name);
-    const start = (language * this.nLayers + layer) * 3;
+    const start = (language * this.nLayers + this.row.get(layer)) * 3;
     return Array.from(found.ranges.subarray(start, start + 3));
   }
 
@@ -78,6 +89,16 @@ export class Study {
       layer, neuron, expert: this.labels[at], code: this.codes[this.leading[at]],
       share: this.leading[size + at] / 255, next: this.leading[2 * size + at] / 255,
     };
+  }
+
+  /** Language that a neuron, or an expert, is specific to and was removed with; "" where it was not. */
+  ownLanguage(kind, layer, number) {
+    if (kind === "neuron") {
+      const own = this.ownNeurons ? this.ownNeurons[this.row.get(layer) * this.nNeurons + number] : 0;
+      return own ? this.codes[own - 1] : "";
+    }
+    const cell = this.cell(layer, number);
+    return this.index.classes[this.index.class[cell]] === "specific" ? this.index.group[cell] : "";
   }
 
   /** Class of an expert in words, with its language or family. */

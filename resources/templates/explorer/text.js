@@ -66,3 +66,9 @@ function setAttributes(element, attributes) {
     if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value);
   }
 }
+
+/** Names with their values. */
+export function factList(facts) {
+  return make("dl", { class: "facts" }, ...facts.map(([name, value]) =>
+    make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+}

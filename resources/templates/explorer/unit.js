@@ -4,13 +4,9 @@ import { frequencyChart } from "./chart.js";
 import { contextColumns, contextRows } from "./contexts.js";
 import { csv, download, svgText } from "./files.js";
 import { plain, short } from "./study.js";
-import { make } from "./text.js";
+import { routedRemovalPart, removalPart } from "./removal.js";
+import { factList, make } from "./text.js";
 import { unitName } from "./units.js";
-
-function factList(facts) {
-  return make("dl", { class: "facts" }, ...facts.map(([name, value]) =>
-    make("div", {}, make("dt", {}, name), make("dd", {}, value))));
-}
 
 function expertFacts(study, cell) {
   const { index } = study;
@@ -34,11 +30,13 @@ export function frequencyRows(study, layer, cell) {
   }));
 }
 
+const weightOf = (row) => (row.weight === undefined ? [] : [row.weight]);
+
 function frequencyTable(study, rows) {
-  const header = ["Language", "Frequency", "Low", "High",
+  const header = ["Language", "Frequency", "Low", "High", ...(study.routed ? ["Weight where chosen, mean"] : []),
     ...study.controls.map(({ name }) => `${name} partition, same layer: 2.5 %, median, 97.5 %`)];
   const body = rows.map((row) => make("tr", { "data-code": row.code }, make("th", { scope: "row" }, row.label),
-    ...[row.value, row.low, row.high].map((value) => make("td", {}, plain(value))),
+    ...[row.value, row.low, row.high, ...weightOf(row)].map((value) => make("td", {}, plain(value))),
     ...row.controls.map((control) => make("td", {}, control.range.map(short).join(", ")))));
   return make("table", { class: "numbers" },
     make("thead", {}, make("tr", {}, ...header.map((name) => make("th", { scope: "col" }, name)))),
@@ -54,16 +52,17 @@ function frequencyPart(study, layer, number, cell, width) {
   save.addEventListener("click", () => download(`${name}.svg`, svgText(chart), "image/svg+xml"));
   const table = make("button", { type: "button", id: "chart-csv" }, "Numbers as CSV");
   table.addEventListener("click", () => {
-    const header = ["language", "frequency", "low", "high",
+    const header = ["language", "frequency", "low", "high", ...(study.routed ? ["weight"] : []),
       ...study.controls.flatMap((c) => ["low", "median", "high"].map((end) => `${c.name}_${end}`))];
-    const lines = rows.map((row) => [row.code, ...[row.value, row.low, row.high, ...row.controls.flatMap((c) => c.range)]
+    const lines = rows.map((row) => [row.code, ...[row.value, row.low, row.high, ...weightOf(row), ...row.controls.flatMap((c) => c.range)]
       .map((value) => Number(value.toPrecision(6)))]);
     download(`${name}.csv`, csv(header, lines), "text/csv");
   });
-  const legend = make("p", { class: "legend" }, make("span", { class: "key bar" }), " frequency, with its 95 % interval ");
-  study.controls.forEach((control, n) =>
-    legend.append(make("span", { class: `key c${n}` }), ` ${control.name} experts of the layer: median, 95 % of them `));
-  legend.append(make("span", { class: "key dashed" }), ` threshold ${plain(study.threshold)}`);
+  const what = study.routed ? "share of tokens for which the router chooses it" : "frequency";
+  const entry = (key, text) => make("span", { class: "entry" }, make("span", { class: `key ${key}` }), text);
+  const legend = make("p", { class: "legend" }, entry("bar", `${what}, with its 95 % interval`),
+    ...study.controls.map(({ name: control }, n) => entry(`c${n}`, `${control} experts of the layer: median, 95 % of them`)),
+    entry("dashed", `threshold ${plain(study.threshold)}`));
   return make("section", { class: "panel", "aria-labelledby": "frequency-title" },
     make("h3", { id: "frequency-title" }, "How often it is active"), chart, legend,
     make("details", { id: "frequency-numbers" }, make("summary", {}, "Numbers"),
@@ -82,8 +81,9 @@ function contextPart(study, contexts, name, kind) {
       "another run they are there in seconds: nothing is recorded for it."));
     return section;
   }
-  const score = kind === "expert" ? "z-score among the experts of its layer" : "activation";
-  section.append(make("p", { class: "quiet" }, `The number is the token's ${score}. Each token is of another document.`),
+  const ofExpert = study.routed ? "weight that the router gives the expert" : "z-score among the experts of its layer";
+  const score = kind === "expert" ? ofExpert : "activation";
+  section.append(make("p", { class: "quiet" }, `The number is the token's ${score}. Each of the strongest tokens is of another document.`),
     make("div", { class: "columns" }, ...contextColumns(study, unit, kind)));
   const save = make("button", { type: "button", id: "contexts-csv" }, "Contexts as CSV");
   save.addEventListener("click", () => {
@@ -103,30 +103,8 @@ function neuronPart(study, contexts, neurons, title, link) {
   });
   const header = ["Neuron", "Most often in", "Its gate is positive", "Next language", "Contexts"];
   return make("section", { class: "panel", "aria-labelledby": "neurons-title" }, make("h3", { id: "neurons-title" }, title),
-    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, make("table", { class: "numbers" },
+    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of neurons" }, make("table", { class: "numbers" },
       make("thead", {}, make("tr", {}, ...header.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows))));
-}
-
-/** What is lost without the specific units of a language that this one is among. */
-export function removalRow(study, kind, language) {
-  return study.ablation.find((row) => row.kind === `${kind}s` && row.language === language) ?? null;
-}
-
-function removalPart(study, kind, language) {
-  const section = make("section", { class: "panel", "aria-labelledby": "removal-title" },
-    make("h3", { id: "removal-title" }, "What is lost without it"));
-  const row = language ? removalRow(study, kind, language) : null;
-  if (!row) {
-    const why = study.ablation.length ? "Only units that are specific to one language were removed." :
-      "Not measured in this run: “snakemake full” with “explorer: ablation: true” measures it.";
-    section.append(make("p", { class: "quiet" }, why));
-    return section;
-  }
-  section.append(make("p", {}, `Removed together with all ${row.n_units} ${kind}s that are specific to ${language}; bits per byte above the dense model:`),
-    factList([["This language loses", row.own], ["Other languages, mean", row.others],
-      ["As many others: this language", row.control_own], ["Beyond such others",
-        `${row.beyond_control} (95 %: ${row.beyond_control_low} to ${row.beyond_control_high})`]]));
-  return section;
 }
 
 /** Fill an element with a unit. `link(name)`: address of another unit. */
@@ -137,19 +115,20 @@ export function showUnit(element, study, contexts, unit, link) {
   const parts = [];
   if (kind === "expert") {
     const cell = study.cell(layer, number);
-    const specific = study.index.classes[study.index.class[cell]] === "specific" ? study.index.group[cell] : "";
     parts.push(factList(expertFacts(study, cell)), frequencyPart(study, layer, number, cell, width),
-      contextPart(study, contexts, name, kind),
-      neuronPart(study, contexts, study.neuronsOf(layer, number), "Its neurons", link),
-      removalPart(study, kind, specific));
+      contextPart(study, contexts, name, kind));
+    if (study.routed) parts.push(routedRemovalPart(study, layer, number));
+    else {
+      parts.push(neuronPart(study, contexts, study.neuronsOf(layer, number), "Its neurons", link),
+        removalPart(study, kind, study.ownLanguage(kind, layer, number)));
+    }
   } else {
     const own = study.neuron(layer, number);
     const expert = unitName("expert", layer, own.expert);
     const facts = [["Gate positive most often in", `${own.code}: ${(100 * own.share).toFixed(0)} % of its tokens`],
       ["Next language", `${(100 * own.next).toFixed(0)} %`], ["Expert", make("a", { href: link(expert) }, expert)]];
-    const chosen = contexts[name]?.chosen;
     parts.push(factList(facts), contextPart(study, contexts, name, kind),
-      removalPart(study, kind, study.number.has(chosen) ? chosen : ""));
+      removalPart(study, kind, study.ownLanguage(kind, layer, number)));
   }
   element.querySelector("#unit-title").textContent = `${kind === "expert" ? "Expert" : "Neuron"} ${name}`;
   element.querySelector("#unit-body").replaceChildren(...parts);

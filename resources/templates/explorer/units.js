@@ -13,8 +13,8 @@ export function unitName(kind, layer, number) {
 
 /** Whether the model has the unit. */
 export function unitExists(study, unit) {
-  return unit !== null && unit.layer < study.nLayers &&
-    unit.number < (unit.kind === "expert" ? study.nExperts : study.nNeurons);
+  return unit !== null && study.row.has(unit.layer) &&
+    unit.number < (unit.kind === "expert" ? study.expertsIn(unit.layer) : study.nNeurons);
 }
 
 /** Text to be searched in: small letters, without accents. */
@@ -90,8 +90,8 @@ export function findUnits(study, contexts, wanted) {
     if ((row.difference ?? 0) < wanted.least) return;
     rows.push(tokens ? { ...row, found: tokens.get(name) } : row);
   };
-  for (let layer = 0; layer < study.nLayers; layer++) {
-    for (let number = 0; number < study.nExperts; number++) consider({ kind: "expert", layer, number });
+  for (const layer of study.layers) {
+    for (let number = 0; number < study.expertsIn(layer); number++) consider({ kind: "expert", layer, number });
   }
   for (const name of Object.keys(contexts)) {
     const unit = parseName(name);

@@ -81,7 +81,7 @@ def peaks_of():
 
 
 def test_units_are_the_most_specific_of_each_language_the_most_shared_and_the_listed_once_each():
-    units = choose_units(SPECIFIC, FREQUENCY, PROBABILITY, LANGUAGES, **WANTED)
+    units = choose_units(SPECIFIC, FREQUENCY, PROBABILITY, [0, 1], LANGUAGES, **WANTED)
     names = [unit.name for unit in units]
     assert len(names) == len(set(names))
     experts = {unit.name: unit.chosen for unit in units if unit.kind == "expert"}
@@ -97,13 +97,28 @@ def test_specific_neurons_are_the_ones_planted():
     probability = np.full((3, 2, 40), 0.1) + RNG.uniform(size=(3, 2, 40)) * 0.01
     probability[1, 1, 7], probability[1, 0, 3] = 0.9, 0.8
     wanted = WANTED | {"units": [], "shared": 1}
-    units = choose_units(SPECIFIC, FREQUENCY, probability, LANGUAGES, **wanted)
+    units = choose_units(SPECIFIC, FREQUENCY, probability, [0, 1], LANGUAGES, **wanted)
     assert [u.name for u in units if u.kind == "neuron" and u.chosen == "hi"] == ["L1N7", "L0N3"]
 
 
 def test_a_unit_that_the_model_does_not_have_is_refused():
-    with pytest.raises(BabelscopeError, match="'L1N40': the model has 2 layers of 40 neurons"):
-        choose_units(SPECIFIC, FREQUENCY, PROBABILITY, LANGUAGES, **WANTED | {"units": ["L1N40"]})
+    message = "'L1N40': the model has 40 neurons in each of the layers 0 to 1"
+    with pytest.raises(BabelscopeError, match=message):
+        choose_units(SPECIFIC, FREQUENCY, PROBABILITY, [0, 1], LANGUAGES, **WANTED | {"units": ["L1N40"]})
+
+
+def test_units_of_routers_are_experts_by_the_numbers_of_their_layers():
+    index = index_of([("en", 1, 4)])
+    index.layer[:] = 3 * index.layer + 1  # layers 1 and 4 have routers
+    wanted = WANTED | {"units": ["L4E3"]}
+    units = choose_units(index, FREQUENCY, None, [1, 4], LANGUAGES, **wanted)
+    assert {unit.kind for unit in units} == {"expert"}
+    least = np.argsort(-FREQUENCY.min(axis=0).ravel())[:2]
+    names = {"L4E4", "L4E3", *(f"L{(1, 4)[cell // 5]}E{cell % 5}" for cell in least)}
+    assert {unit.name for unit in units} == names
+    for name in ("L1N0", "L2E0"):  # neurons inside routed experts, an expert of a dense layer
+        with pytest.raises(BabelscopeError, match=f"'{name}': the model has"):
+            choose_units(index, FREQUENCY, None, [1, 4], LANGUAGES, **WANTED | {"units": [name]})
 
 
 def test_contexts_are_the_text_around_the_best_tokens_and_random_active_ones():

@@ -4,7 +4,7 @@ import { bundled } from "./load.mjs";
 
 const { Study, unpack, plain, short, ramp, css, ink, reveal, csv, parseName, unitExists, findUnits, searchTokens,
   readState, writeState, FIRST, branches, ticks, placesOf, mapValues, atDepth, rangeOf, overLayers, contextRows,
-  frequencyRows, removalRow } = await bundled();
+  frequencyRows, removalRow, removedFor, likeness } = await bundled();
 
 const floats = (values) => Buffer.from(new Float32Array(values).buffer).toString("base64");
 const shorts = (values) => Buffer.from(new Uint16Array(values).buffer).toString("base64");
@@ -12,7 +12,7 @@ const shorts = (values) => Buffer.from(new Uint16Array(values).buffer).toString(
 // two languages, two layers of three experts of two neurons each
 const frequency = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6, 0.1, 0.3, 0.2, 0.05, 0];
 const raw = {
-  model: "tiny", threshold: 0.05, layers: 2, experts: 3, neurons: 6,
+  model: "tiny", threshold: 0.05, layers: [0, 1], experts: 3, neurons: 6,
   languages: [{ code: "en", name: "English", direction: "ltr" }, { code: "ar", name: "Arabic", direction: "rtl" }],
   frequency: floats(frequency), low: floats(frequency.map((f) => f / 2)), high: floats(frequency.map((f) => f + 0.1)),
   controls: { random: floats([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]) },
@@ -35,6 +35,36 @@ const contexts = {
   L0N3: { chosen: "listed", by: { ar: [[0, 2, "doc", 1, "", "كتاب", ""]] } },
 };
 const wanted = { ...FIRST };
+
+// layers 1 and 4 of a model have routers, of three and two experts
+const routed = new Study({ ...raw, routed: true, layers: [1, 4], sizes: [3, 2], neurons: undefined, labels: undefined,
+  leading: undefined, controls: {}, weight: floats(frequency.map((f) => f / 4)), specific: [["en", 1, 4, 1]],
+  removed: { en: [[1, 1]], ar: [[0, 0], [1, 1]] }, removal: [{ language: "en", experts_of: "en", rise: "0.5" }] });
+
+test("routed experts have the numbers of their layers, and a layer no more of them than it has", () => {
+  assert.equal(unitExists(routed, parseName("L4E1")), true);
+  for (const name of ["L4E2", "L0E0", "L1N0"]) assert.equal(unitExists(routed, parseName(name)), false, name);
+  const names = findUnits(routed, {}, { ...wanted, sort: "unit", descending: false }).map((row) => row.name);
+  assert.deepEqual(names, ["L1E0", "L1E1", "L1E2", "L4E0", "L4E1"]);
+  const rows = frequencyRows(routed, 4, routed.cell(4, 1));
+  assert.deepEqual(rows.map((row) => [plain(row.value), plain(row.weight)]), [["0.5", "0.125"], ["0.05", "0.0125"]]);
+  assert.deepEqual(Array.from(placesOf(routed, mapValues(routed, "language", "ar").values, "value")), [0, 2, 1, 0, 1, 2]);
+  assert.deepEqual(overLayers(routed, "pearson", 0, 1).pair, [0.2, 0.8]);
+  assert.deepEqual(atDepth(routed, "pearson", "4").matrix[0], [1, 0.8]);
+  assert.equal(routed.ranks.get(routed.cell(4, 1)).rank, 1);
+});
+
+test("a routed expert was removed with those of the languages that chose it", () => {
+  assert.deepEqual(removedFor(routed, 4, 1), ["en", "ar"]);
+  assert.deepEqual(removedFor(routed, 1, 0), ["ar"]);
+  assert.deepEqual(removedFor(routed, 1, 2), []);
+});
+
+test("a neuron or an expert was removed with the language that it is specific to", () => {
+  const own = new Study({ ...raw, own_neurons: Buffer.from([0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]).toString("base64") });
+  assert.deepEqual([own.ownLanguage("neuron", 0, 1), own.ownLanguage("neuron", 1, 0), own.ownLanguage("neuron", 1, 1)], ["ar", "en", ""]);
+  assert.deepEqual([own.ownLanguage("expert", 1, 2), own.ownLanguage("expert", 0, 0)], ["en", ""]);
+});
 
 test("numbers come out of base64 as they went in, with at most six digits", () => {
   assert.deepEqual(Array.from(unpack(floats([0.1, 2]), "<f4")), [Math.fround(0.1), 2]);
@@ -129,6 +159,12 @@ test("similarity at a depth is that layer's, and colours of layers share one ran
   assert.deepEqual(rangeOf(atDepth(study, "pearson", "0").values), [0.2, 0.8]);
   assert.deepEqual(atDepth(study, "pearson", "all").matrix[0], [1, 0.5]);
   assert.deepEqual(overLayers(study, "pearson", 0, 1), { pair: [0.2, 0.8], mean: [0.2, 0.8] });
+});
+
+test("colours of distances follow their logarithms, those of correlations the values", () => {
+  assert.deepEqual([1, 10, 100].map((value) => plain(likeness(value, [1, 100], "small"))), ["1", "0.5", "0"]);
+  assert.deepEqual([0.2, 0.5, 0.8].map((value) => plain(likeness(value, [0.2, 0.8], "large"))), ["0", "0.5", "1"]);
+  assert.equal(likeness(0, [0, 0], "small"), 1);
 });
 
 test("ticks are round numbers up to the end", () => {

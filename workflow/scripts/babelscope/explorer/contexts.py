@@ -28,7 +28,7 @@ CONTEXTS = Kind(
         "unit": "name of an expert (L3E117) or a neuron (L3N1024)",
         "chosen": "why it is here: a language that it is specific to, shared, or listed in the configuration",
         "sample": "top: tokens of the largest score, each of another document; random",
-        "score": "z-score of the expert, activation of the neuron",
+        "score": "z-score of the expert, activation of the neuron; of a routed expert its router's weight",
         "active": "true at random tokens of an expert: it is among the active ones",
         "document": "id of the document in corpora/{lang}.jsonl",
         "position": "number of the token in the document, from 0",
@@ -158,7 +158,7 @@ def write_all(
     rows = zip(languages, job_input.peaks, corpora, job_input.texts, outputs, strict=True)
     for code, peaks, corpus, documents, output in rows:
         sha256 = documents_digest(corpus, corpus.profile_idx)
-        made = {"experts_sha256": files.partition.sha256, "documents_sha256": sha256}
+        made = {"experts_sha256": files.experts.sha256, "documents_sha256": sha256}
         found = read_peaks(peaks, model=model, language=code, **made)
         texts = Texts(corpus, read_documents(documents, code), encode, characters if text else None)
         write_contexts(output, find_contexts(units, found, texts, shown_random), model, code)

@@ -19,15 +19,19 @@ from babelscope.evidence.expert_tables import tabulate_index, tabulate_specific
 from babelscope.evidence.intervals import dendrogram_json, read_dendrograms
 from babelscope.evidence.specificity import CLASSES, ExpertIndex, index_experts
 from babelscope.evidence.trees import cluster_languages
+from babelscope.experts.partition import Partition
+from babelscope.experts.routed import RoutedExperts
 from babelscope.files.tables import format_table
+from babelscope.pruning.ablation import specific_neurons
 from babelscope.pruning.ablation_table import ABLATION_COLUMNS, tabulate_ablations
+from babelscope.pruning.routed_tables import ROUTED_COLUMNS, ROUTED_PRUNING, tabulate_routed
 from babelscope.pruning.tables import ABLATION, PRUNING, pruning_columns, read_languages_of
 from babelscope.recording.counts import ActivationCounts
 from babelscope.recording.neurons import read_neurons
 from babelscope.recording.recordings import read_recordings
 from babelscope.study.languages import Language
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _RIGHT_TO_LEFT = {"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm", "Rohg"}
 # of a control partition's frequencies in one layer
 _QUANTILES = (0.025, 0.5, 0.975)
@@ -41,15 +45,14 @@ class Study:
     Attributes
     ----------
     model, languages : its name, and the languages in their order.
-    labels : expert of each neuron, int (n_layers, d_ff). n_experts : of a layer.
+    partition : its experts.
     choice : of the experts that a pruned model keeps, with the threshold of a high frequency.
     n_most : most specific experts of a language that have a rank. seed : of intervals of ablations.
     """
 
     model: str
     languages: Sequence[Language]
-    labels: np.ndarray
-    n_experts: int
+    partition: Partition
     choice: Mapping[str, Any]
     n_most: int
     seed: int
@@ -65,7 +68,8 @@ def gather(study: Study, files: Any, controls: Sequence[str]) -> dict[str, Any]:
 
     Parameters
     ----------
-    files : paths by name, as the rule's inputs; ``ablation`` may be empty. controls : inputs of that name.
+    files : paths by name, as the rule's inputs; ``ablation`` may be empty, and where experts are routed
+        ``neurons`` and ``pruning`` are. controls : inputs of that name.
 
     Raises
     ------
@@ -79,27 +83,63 @@ def gather(study: Study, files: Any, controls: Sequence[str]) -> dict[str, Any]:
     n_tokens = np.array([count.n_tokens.sum() for count in counts])
     others = {name: read_recordings(files[name], study.model, codes, name) for name in controls}
     index = index_experts(counts, study.languages, study.choice["threshold"])
-    pruning = read_languages_of(files.pruning, PRUNING, study.model, codes, **study.choice)
+    routed = isinstance(study.partition, RoutedExperts)
     return {
         "version": FORMAT_VERSION,
         "model": study.model,
         "threshold": study.choice["threshold"],
-        "layers": frequency.shape[1],
-        "experts": study.n_experts,
-        "neurons": study.labels.shape[1],
+        "routed": routed,
+        "layers": counts[0].layers.tolist(),
+        "experts": study.partition.n_experts,
         "languages": [_language(row, n) for row, n in zip(study.languages, n_tokens, strict=True)],
         "frequency": pack(frequency, "<f4"),
         "low": pack(low, "<f4"),
         "high": pack(high, "<f4"),
         "controls": {name: pack(control_ranges(other), "<f4") for name, other in others.items()},
-        "labels": pack(study.labels, "<u4" if study.n_experts > 65_535 else "<u2"),
-        "leading": pack(leading_languages(files.neurons, study.model, codes), "<u2"),
         "index": _index(index, codes),
         "specific": _specific(index, study),
         "similarity": similarity(frequency, n_tokens, files, study),
-        "pruning": _as_in_a_table(pruning, pruning_columns(pruning)),
-        "ablation": _ablation(files, study),
+        **(of_routers(counts, files.get("ablation"), study) if routed else of_neurons(files, study)),
     }
+
+
+def of_neurons(files: Any, study: Study) -> dict[str, Any]:
+    """What there is where experts are groups of neurons: which, and what it costs to cut them."""
+    labels = study.partition.labels
+    pruning = read_languages_of(files.pruning, PRUNING, study.model, study.codes, **study.choice)
+    return {
+        "neurons": labels.shape[1],
+        "labels": pack(labels, "<u4" if study.partition.n_experts > 65_535 else "<u2"),
+        "leading": pack(leading_languages(files.neurons, study.model, study.codes), "<u2"),
+        "pruning": _as_in_a_table(pruning, pruning_columns(pruning)),
+        **_ablation(files, study),
+    }
+
+
+def of_routers(
+    counts: Sequence[ActivationCounts], removed: Sequence[str] | None, study: Study
+) -> dict[str, Any]:
+    """What there is where experts are routed: how many each layer has, their weights, what their loss costs.
+
+    Parameters
+    ----------
+    removed : ``routed_pruning/{lang}.json`` of every language, where they were measured.
+    """
+    with np.errstate(invalid="ignore"):  # an expert that is never chosen has no weight
+        weights = [np.asarray(c.gate_weight).sum(axis=0) / c.n_active.sum(axis=0) for c in counts]
+    found: dict[str, Any] = {
+        "sizes": [n for n in counts[0].n_experts_by_layer if n],
+        "weight": pack(np.stack(weights), "<f4"),
+        "removed": {},
+        "removal": [],
+    }
+    if removed:
+        results = read_languages_of(removed, ROUTED_PRUNING, study.model, study.codes)
+        cells = [cell for cell in results[0]["cells"] if cell["selection"] == "removed"]
+        found["removed"] = {cell["experts_of"]: cell["removed"] for cell in cells}
+        rows = [row for row in tabulate_routed(results) if row["selection"] == "removed"]
+        found["removal"] = _as_in_a_table(rows, ROUTED_COLUMNS)
+    return found
 
 
 def pack(array: np.ndarray, dtype: str) -> str:
@@ -200,13 +240,21 @@ def _specific(index: ExpertIndex, study: Study) -> list[list[Any]]:
     return [[row[name] for name in ("language", "rank", "layer", "expert")] for row in rows]
 
 
-def _ablation(files: Any, study: Study) -> list[dict[str, str]]:
-    """Rows of ``ablation.csv`` where ablations were measured."""
+def _ablation(files: Any, study: Study) -> dict[str, Any]:
+    """Rows of ``ablation.csv`` where ablations were measured, and which neurons were removed.
+
+    ``own_neurons``: uint8 (n_layers, d_ff), 1 + number of the language with whose specific neurons each was
+    removed, or 0. (The experts are those of class specific.)
+    """
     if not files.get("ablation"):
-        return []
+        return {"ablation": []}
+    pairs = zip(files.neurons, study.codes, strict=True)
+    statistics = {code: read_neurons(path, model=study.model, language=code) for path, code in pairs}
+    own = sum((1 + n) * mask for n, mask in enumerate(specific_neurons(statistics).values()))
     results = read_languages_of(files.ablation, ABLATION, study.model, study.codes)
     named = dict(zip(study.codes, results, strict=True))
-    return _as_in_a_table(tabulate_ablations(named, study.seed), ABLATION_COLUMNS)
+    rows = _as_in_a_table(tabulate_ablations(named, study.seed), ABLATION_COLUMNS)
+    return {"ablation": rows, "own_neurons": pack(np.asarray(own), "u1")}
 
 
 def _as_in_a_table(rows: Sequence[Any], columns: Sequence[str]) -> list[dict[str, str]]:

@@ -43,7 +43,8 @@ class Unit:
 def choose_units(
     index: ExpertIndex,
     frequency: np.ndarray,
-    probability: np.ndarray,
+    probability: np.ndarray | None,
+    layers: Sequence[int],
     languages: Sequence[str],
     *,
     experts: int,
@@ -57,7 +58,9 @@ def choose_units(
     ----------
     index : of all experts; a language's most specific ones are those of ``specific_experts.csv``.
     frequency : of experts, float64 (n_languages, n_layers, n_experts), in [0, 1].
-    probability : that a neuron's gate is positive, float64 (n_languages, n_layers, d_ff), in [0, 1].
+    probability : that a neuron's gate is positive, float64 (n_languages, n_layers, d_ff), in [0, 1]; None
+        where experts are routed: neurons inside them are no units.
+    layers : numbers of the layers of these axes; others have no experts.
     languages : codes, in the order of the first axes.
     experts, neurons : of each language. Specific neurons are those that LAPE gives to it alone, those first
         whose probability is furthest above the next language's.
@@ -70,54 +73,65 @@ def choose_units(
         For a unit that the model does not have.
     """
     listed = [Unit(*parse_unit(name), LISTED) for name in units]
-    sizes = {"expert": frequency.shape[1:], "neuron": probability.shape[1:]}
+    sizes = {"expert": frequency.shape[2], "neuron": 0 if probability is None else probability.shape[2]}
     for unit in listed:
-        n_layers, n_units = sizes[unit.kind]
+        n_units = sizes[unit.kind]
         require(
-            unit.layer < n_layers and unit.number < n_units,
-            f"contexts.units: {unit.name!r}: the model has {n_layers} layers of {n_units} {unit.kind}s",
+            unit.layer in layers and unit.number < n_units,
+            f"contexts.units: {unit.name!r}: the model has {n_units} {unit.kind}s in each of the layers "
+            f"{layers[0]} to {layers[-1]}",
         )
     chosen = []
     for code in languages:
         rows = most_specific(index, languages.index(code), experts)
         cells = zip(index.layer[rows].tolist(), index.expert[rows].tolist(), strict=True)
         chosen += [Unit("expert", *cell, code) for cell in cells]
-    chosen += _most("expert", frequency.min(axis=0), shared, SHARED)
-    sets = lape(probability).specific
-    alone = sets.sum(axis=0) == 1
-    for idx, code in enumerate(languages):
-        lead = probability[idx] - np.delete(probability, idx, axis=0).max(axis=0)
-        own = np.where(sets[idx] & alone, lead, -np.inf)
-        chosen += _most("neuron", own, neurons, code)
-    chosen += _most("neuron", probability.min(axis=0), shared, SHARED)
+    chosen += _most("expert", frequency.min(axis=0), shared, SHARED, layers)
+    if probability is not None:
+        chosen += _choose_neurons(probability, languages, neurons, shared)
     found: dict[str, Unit] = {}
     for unit in [*chosen, *listed]:
         found.setdefault(unit.name, unit)
     return list(found.values())
 
 
-def _most(kind: str, score: np.ndarray, number: int, chosen: str) -> list[Unit]:
+def _choose_neurons(
+    probability: np.ndarray, languages: Sequence[str], neurons: int, shared: int
+) -> list[Unit]:
+    """The neurons among the units of ``choose_units``."""
+    layers, chosen = range(probability.shape[1]), []
+    sets = lape(probability).specific
+    alone = sets.sum(axis=0) == 1
+    for idx, code in enumerate(languages):
+        lead = probability[idx] - np.delete(probability, idx, axis=0).max(axis=0)
+        own = np.where(sets[idx] & alone, lead, -np.inf)
+        chosen += _most("neuron", own, neurons, code, layers)
+    return chosen + _most("neuron", probability.min(axis=0), shared, SHARED, layers)
+
+
+def _most(kind: str, score: np.ndarray, number: int, chosen: str, layers: Sequence[int]) -> list[Unit]:
     """Units of the largest finite scores, (n_layers, n_units); ties go to the first."""
     order = np.argsort(-score, axis=None, kind="stable")[:number]
     cells = (np.unravel_index(idx, score.shape) for idx in order if np.isfinite(score.flat[idx]))
-    return [Unit(kind, int(layer), int(unit), chosen) for layer, unit in cells]
+    return [Unit(kind, int(layers[layer]), int(unit), chosen) for layer, unit in cells]
 
 
 def read_units(
     job_input: Any, model: str, languages: Sequence[Language], threshold: float, wanted: Mapping[str, Any]
 ) -> list[Unit]:
-    """``choose_units`` with what lies in files: inputs named ``activations`` and ``neurons``.
+    """``choose_units`` with what lies in files: inputs named ``activations`` and ``neurons`` (or none).
 
     Parameters
     ----------
     threshold : of a high frequency. wanted : the other arguments of ``choose_units`` by name.
     """
     codes = [row.code for row in languages]
-    pairs = zip(job_input.neurons, codes, strict=True)
-    probability = np.stack(
-        [read_neurons(path, model=model, language=code).probability for path, code in pairs]
-    )
+    probability = None
+    if job_input.neurons:
+        pairs = zip(job_input.neurons, codes, strict=True)
+        neurons = [read_neurons(path, model=model, language=code) for path, code in pairs]
+        probability = np.stack([own.probability for own in neurons])
     counts = read_recordings(job_input.activations, model, codes)
     frequency = np.stack([count.frequency for count in counts])
     index = index_experts(counts, languages, threshold)
-    return choose_units(index, frequency, probability, codes, **wanted)
+    return choose_units(index, frequency, probability, counts[0].layers.tolist(), codes, **wanted)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from babelscope.experts.partition import ExpertPartition
+from babelscope.experts.partition import Partition
 from babelscope.explorer.contexts import read_contexts
 from babelscope.explorer.data import Study, gather, group_contexts
 from babelscope.explorer.page import read_modules, render
@@ -19,7 +19,7 @@ def write_explorer(
     files: Any,
     model: str,
     languages: Sequence[Language],
-    partition: ExpertPartition,
+    partition: Partition,
     controls: Sequence[str],
     **settings: Any,
 ) -> None:
@@ -37,7 +37,7 @@ def write_explorer(
     BabelscopeError
         Where a file is wrong or not the one asked for.
     """
-    study = Study(model, languages, partition.labels, partition.n_experts, **settings)
+    study = Study(model, languages, partition, **settings)
     pairs = zip(files.contexts, study.codes, strict=True)
     contexts = group_contexts({code: read_contexts(path, model, code) for path, code in pairs})
     folder = Path(files.template).parent

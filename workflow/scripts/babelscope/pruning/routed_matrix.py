@@ -77,6 +77,8 @@ def evaluate_routed(
             result |= {"n_predicted": losses.n_predicted.tolist(), "n_bytes": losses.n_bytes.tolist()}
             cell: dict[str, Any] = {"selection": selection, "experts_of": name}
             cell |= {"n_kept": n_experts if keep is None else n_kept, "nll": losses.nll.tolist()}
+            if keep is not None and selection == "removed":
+                cell["removed"] = np.argwhere(~keep).tolist()
             result["cells"].append(cell)
             bar.update(1)
     return result

@@ -21,7 +21,8 @@ ROUTED_PRUNING = Kind(
         "language": "code of the language of the text",
         "n_predicted, n_bytes": "one value per held-out document",
         "n_experts": "routed experts of a layer",
-        "cells": "by whose experts and selection: n_kept, and nll, one value per held-out document",
+        "cells": "by whose experts and selection: n_kept, and nll, one value per held-out document; where "
+        "selection is removed also removed, layer (of those with routers) and number of the experts gone",
     },
 )
 ROUTED_COLUMNS = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from babelscope.experts.partition import ExpertPartition, read_partition
+from babelscope.experts.partition import ExpertPartition, Partition, read_any_partition, read_partition
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo, read_model_info
 from babelscope.recording.counts import read_activations
@@ -43,8 +43,13 @@ class JobFiles:
 
     @cached_property
     def partition(self) -> ExpertPartition:
-        """The study's own experts."""
+        """The study's own experts, which must be groups of neurons."""
         return read_partition(self.job.input.experts, self.info)
+
+    @cached_property
+    def experts(self) -> Partition:
+        """The study's own experts: groups of neurons, or routed ones."""
+        return read_any_partition(self.job.input.experts, self.info)
 
     @cached_property
     def corpus(self) -> TokenizedCorpus:

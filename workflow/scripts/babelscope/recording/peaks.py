@@ -16,31 +16,39 @@ import numpy as np
 
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import DatasetSpec, Kind
-from babelscope.study.errors import require
 
 # A document's number in a key; keys of larger scores are larger, of equal scores those of earlier documents.
 LAST_DOCUMENT = 2**31 - 1
-_UNITS = {"expert": "z-score", "neuron": "activation, of the largest magnitude"}
+_UNITS = {
+    "expert": "z-score; of a routed expert the weight that its router gives it",
+    "neuron": "activation, of the largest magnitude; not of routed experts",
+}
 
 
 def _datasets() -> dict[str, DatasetSpec]:
     specs: dict[str, DatasetSpec] = {}
     for unit, score in _UNITS.items():
-        axes = ("best", "layer", unit)
+        axes, own = ("best", "layer", unit), {"optional": unit == "neuron"}
+        document, position = (
+            "document in tokens/{lang}.h5; -1: none",
+            "token in the document; -1: BOS or none",
+        )
         specs |= {
-            f"{unit}_score": DatasetSpec("float32", axes, f"{score}; best first", compressed=False),
-            f"{unit}_document": DatasetSpec("int32", axes, "document in tokens/{lang}.h5; -1: none", low=-1),
-            f"{unit}_position": DatasetSpec("int32", axes, "token in the document; -1: BOS or none", low=-1),
+            f"{unit}_score": DatasetSpec("float32", axes, f"{score}; best first", compressed=False, **own),
+            f"{unit}_document": DatasetSpec("int32", axes, document, low=-1, **own),
+            f"{unit}_position": DatasetSpec("int32", axes, position, low=-1, **own),
         }
     tokens = ("token",)
     return specs | {
         "token_document": DatasetSpec("int32", tokens, "documents of random tokens", low=0),
         "token_position": DatasetSpec("int32", tokens, "random token in the document", low=0),
         "token_priority": DatasetSpec("int64", tokens, "what decides which tokens are kept", low=0),
-        "token_z": DatasetSpec("float32", (*tokens, "layer", "expert"), "z-scores", compressed=False),
+        "token_z": DatasetSpec(
+            "float32", (*tokens, "layer", "expert"), "z-scores, or weights of routers", compressed=False
+        ),
         "token_active": DatasetSpec("bool", (*tokens, "layer", "expert"), "whether the expert is active"),
         "token_activation": DatasetSpec(
-            "float32", (*tokens, "layer", "neuron"), "activations", compressed=False
+            "float32", (*tokens, "layer", "neuron"), "activations", compressed=False, optional=True
         ),
     }
 
@@ -102,8 +110,8 @@ class Sample:
     Attributes
     ----------
     document, position : int32 (n_tokens,). priority : int64 (n_tokens,); the lowest are kept.
-    z, active : float32 and bool (n_tokens, n_layers, n_experts).
-    activation : float32 (n_tokens, n_layers, d_ff).
+    z, active : float32 and bool (n_tokens, n_layers, n_experts); z-scores, or the weights of routers.
+    activation : float32 (n_tokens, n_layers, d_ff); no neuron where experts are routed.
     """
 
     document: np.ndarray
@@ -139,7 +147,7 @@ class Peaks:
 
     Attributes
     ----------
-    expert : (n_best, n_layers, n_experts). neuron : (n_best, n_layers, d_ff).
+    expert : (n_best, n_layers, n_experts). neuron : (n_best, n_layers, d_ff); none where experts are routed.
     sample : at most ``n_random`` tokens.
     """
 
@@ -220,17 +228,24 @@ def write_peaks(path: str | Path, kind: Kind, peaks: Peaks, **attrs: Any) -> Non
             f"{unit}_position": best.position,
         }
     datasets |= {f"token_{name}": array for name, array in vars(peaks.sample).items()}
+    if not peaks.neuron.key.size:  # routers have none
+        datasets = {name: array for name, array in datasets.items() if not PEAKS.datasets[name].optional}
     write_h5(path, kind, datasets, n_random=peaks.n_random, **attrs)
 
 
 def peaks_of(datasets: dict[str, np.ndarray], n_random: int) -> Peaks:
     """From the content of a file."""
     parts = []
+    n_best, n_layers, _ = datasets["expert_score"].shape
     for unit in _UNITS:
+        if f"{unit}_score" not in datasets:
+            parts.append(Best.empty(n_best, n_layers, 0))
+            continue
         score, document = datasets[f"{unit}_score"], datasets[f"{unit}_document"]
         key = np.where(document >= 0, make_key(score, document), 0)
         parts.append(Best(key, datasets[f"{unit}_position"], score))
     tokens = {name.removeprefix("token_"): a for name, a in datasets.items() if name.startswith("token_")}
+    tokens.setdefault("activation", np.zeros((len(tokens["document"]), n_layers, 0), dtype=np.float32))
     return Peaks(parts[0], parts[1], Sample(**tokens), n_random)
 
 
@@ -249,5 +264,4 @@ def read_peaks(path: str | Path, *, model: str, language: str, **asked: Any) -> 
         Where the file is wrong or not the one asked for.
     """
     datasets, attrs = read_h5(path, PEAKS, model=model, language=language, **asked)
-    require(datasets["expert_score"].shape[1] == datasets["neuron_score"].shape[1], f"{path}: layers differ")
     return peaks_of(datasets, int(attrs["n_random"]))

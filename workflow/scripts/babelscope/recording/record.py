@@ -27,9 +27,11 @@ from babelscope.recording.neurons import NEURON_BLOCKS, NeuronTotals
 from babelscope.recording.peak_tap import PeakTap
 from babelscope.recording.peaks import Peaks, random_tokens
 from babelscope.recording.resume import RunningCounts, recording_key
+from babelscope.recording.router_peaks import RouterPeaks
 from babelscope.recording.router_tap import RouterTap
 from babelscope.recording.segment import Segment
 from babelscope.recording.tap import ExpertTap
+from babelscope.recording.token_finder import TokenFinder
 from babelscope.recording.token_types import TypeCounts, frequent_tokens
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import progress
@@ -208,7 +210,8 @@ def record_activations(
     save_seconds : counts are saved after each segment, and when this time has passed.
     on_progress : called with the number of tokens done.
     neurons : whether to add up the activations of every neuron in the same pass.
-    peaks : whether to keep the best tokens of every neuron, and of every expert of the first variant.
+    peaks : whether to keep the best tokens of every expert of the first variant, and of every neuron where
+        experts are groups of them.
 
     Returns
     -------
@@ -231,7 +234,8 @@ def record_activations(
         kept_apart = frequent_tokens(corpus, document_idx, settings.token_types)
         counts.types = TypeCounts.zeros(kept_apart, *counts.n_active[0].shape[1:])
     if peaks:
-        sizes = (len(model.layers), variants[0].partition.n_experts, model.layers[0].d_ff)
+        d_ff = 0 if isinstance(tap, RouterTap) else model.layers[0].d_ff
+        sizes = (tap.n_layers, variants[0].partition.n_experts, d_ff)
         counts.peaks = Peaks.empty(settings.best_tokens, settings.random_tokens, *sizes)
     if resume_file is not None:
         key = _key(corpus, document_idx, variants, settings, f"{neurons} {peaks} {resume_key}")
@@ -246,8 +250,7 @@ def record_activations(
         neuron_tap = stack.enter_context(NeuronTap(model, n_neuron_blocks)) if neurons else None
         peak_tap = None
         if peaks:
-            kept, main = (settings.best_tokens, settings.random_tokens), variants[0]
-            peak_tap = stack.enter_context(PeakTap(model, *kept, main.partition.n_experts, main.top_k))
+            peak_tap = stack.enter_context(make_token_finder(tap, variants[0].top_k, settings))
             lengths = np.diff(corpus.offsets)[document_idx]
             peak_tap.choose(*random_tokens(document_idx, lengths, settings.random_tokens))
         while counts.n_documents < n_documents:
@@ -285,6 +288,12 @@ def make_tap(model: StudyModel, variants: Sequence[Variant]) -> ExpertTap | Rout
         _check_fit(model, variant.name, variant.partition)
         scored[id(variant.partition), variant.score] = variant.partition
     return ExpertTap(model, list(scored.values()), [score for _, score in scored])
+
+
+def make_token_finder(tap: ExpertTap | RouterTap, top_k: int, settings: RecordingSettings) -> TokenFinder:
+    """What finds the best tokens of the first variant, not yet on the model."""
+    kept = (settings.best_tokens, settings.random_tokens)
+    return RouterPeaks(tap, *kept) if isinstance(tap, RouterTap) else PeakTap(tap, *kept, top_k)
 
 
 def _check_fit(model: StudyModel, name: str, partition: ExpertPartition) -> None:

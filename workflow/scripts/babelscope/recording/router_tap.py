@@ -51,7 +51,7 @@ class RouterTap:
                 f"family {self.family}, layer {number}: the model has {found} routed experts by layer, the "
                 f"partition {list(partition.n_experts_by_layer)}"
             )
-        self._numbers = torch.tensor([layer.number for layer in model.routed], device=self.device)
+        self._numbers = torch.tensor(self.numbers, device=self.device)
         self._seen: dict[int, dict[str, torch.Tensor]] = {}
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 
@@ -70,6 +70,16 @@ class RouterTap:
             self._seen[layer.number] = layer.read(output)
 
         return after_router
+
+    @property
+    def numbers(self) -> list[int]:
+        """Layers that have routers."""
+        return [layer.number for layer in self.model.routed]
+
+    @property
+    def chosen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Experts that each router chose in the last batch, and their weights: (router, token, place)."""
+        return self._choice, self._weights
 
     def shapes(self, _variants: object) -> list[tuple[int, ...]]:
         """Of the sums that ``count`` adds up, without blocks: choices, weights, entropies."""

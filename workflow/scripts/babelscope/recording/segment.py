@@ -11,10 +11,10 @@ import torch
 
 from babelscope.model.load import to_device
 from babelscope.recording.neuron_tap import NeuronSums, NeuronTap
-from babelscope.recording.peak_tap import PeakTap
 from babelscope.recording.resume import RunningCounts
 from babelscope.recording.router_tap import RouterTap
 from babelscope.recording.tap import ExpertTap
+from babelscope.recording.token_finder import TokenFinder
 from babelscope.recording.type_sums import TypeSums, type_membership
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.batches import Batch, make_batches
@@ -48,7 +48,7 @@ class Segment:
         settings: RecordingSettings,
         counts: RunningCounts,
         neuron_tap: NeuronTap | None,
-        peak_tap: PeakTap | None,
+        peak_tap: TokenFinder | None,
     ) -> None:
         self.tap, self.corpus, self.document_idx = tap, corpus.take(document_idx), document_idx
         self.variants, self.settings, self.counts = variants, settings, counts
@@ -143,8 +143,7 @@ class Segment:
             self.peak_tap.start(counted, self.document_idx[batch.document_idx], batch.n_special)
         nan = self.tap.run(token_ids).unflatten(0, batch.token_ids.shape)  # (document, position, layer)
         if self.peak_tap is not None:
-            assert isinstance(self.tap, ExpertTap)
-            self.peak_tap.see(self.tap.z[0])
+            self.peak_tap.see()
         bad = (nan & real[:, :, None]).any(dim=1)  # (document, layer)
         counted = counted & ~bad.any(dim=1, keepdim=True)
         own = own_row == torch.arange(len(present), device=device)[:, None]  # (block, document)
@@ -181,8 +180,7 @@ class Segment:
         if counts.types is not None and self.types is not None:
             counts.types.add(*self.types.take())
         if counts.peaks is not None and self.peak_tap is not None:
-            assert isinstance(self.tap, ExpertTap)
-            counts.peaks = counts.peaks.merged(self.peak_tap.take(self.tap.orders))
+            counts.peaks = counts.peaks.merged(self.peak_tap.take())
         counts.done = self.done.copy()
         counts.n_seen += self.n_seen
         counts.skipped += [int(idx) for idx in self.document_idx[bad.any(axis=1)]]

@@ -27,11 +27,17 @@ def parse_unit(name: str) -> tuple[str, int, int]:
 
 
 def rule_units(config: Mapping[str, Any]) -> Iterator[str]:
-    """The units of `contexts.units` are in the layers, and the experts, of every model."""
+    """The units of `contexts.units` are in the layers, and the experts, of every model.
+
+    With `experts.method: router` they are experts; how many a layer has the model says.
+    """
     n_experts = config["experts"]["n_experts"]
+    routed = config["experts"]["method"] == "router"
     for name in config["contexts"]["units"]:
         kind, layer, unit = parse_unit(name)
-        if kind == "expert" and unit >= n_experts:
+        if routed and kind == "neuron":
+            yield f"contexts.units: {name!r}: with experts.method: router neurons are no units"
+        if kind == "expert" and unit >= n_experts and not routed:
             yield f"contexts.units: {name!r}: experts are 0 to {n_experts - 1}"
         for model in config["models"]:
             n_layers = config["model_definitions"][model]["n_layers"]
