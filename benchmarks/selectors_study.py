@@ -163,7 +163,7 @@ class Study:
                 mean = (moments.total / moments.n_tokens).cpu().numpy()
                 edit = COMPENSATIONS["bias"](moments, mean, idx, layer.down.weight)
                 apply_edits([layer], [edit])
-                walk.step()
+                walk.step(idx)
 
 
 def work(args: argparse.Namespace) -> None:

@@ -11,11 +11,13 @@ from babelscope.experts.partition import ExpertPartition
 from babelscope.model.families import DENSE_FAMILIES, FAMILIES
 from babelscope.model.info import describe_model
 from babelscope.model.load import StudyModel
+from babelscope.pruning import walk as walk_module
 from babelscope.pruning.compensation import prune_and_compensate
 from babelscope.pruning.cut import prune
 from babelscope.pruning.heldout import evaluate_documents, token_losses
 from babelscope.pruning.neuron_scores import output_norms
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+from babelscope.pruning.walk import LayerWalk
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.study.errors import BabelscopeError
 
@@ -170,6 +172,28 @@ def test_compensation_lowers_the_loss_of_the_documents_it_saw(model):
     assert compensated < plain
     assert all(0 <= fit.unexplained < 1.2 for fit in fits)
     assert torch.equal(model.module(input_ids=ids).logits, dense)
+
+
+@pytest.mark.parametrize("n_kept", [0, 5, None])
+def test_a_block_goes_on_from_its_first_pass_as_if_it_were_run_again(model, monkeypatch, n_kept):
+    corpus, passed = make_corpus(LENGTHS), []
+    idx = np.arange(model.layers[0].d_ff)[:n_kept] if n_kept is not None else None
+    for room in (2**30, 0):
+        monkeypatch.setattr(walk_module, "HOST_BYTES", room)
+        with model.restored(), torch.inference_mode():
+            walk = LayerWalk(model, corpus, np.arange(len(LENGTHS)))
+            for number, layer in enumerate(model.layers):
+                walk.look(lambda batch, activations: None)
+                if room:  # attention is not run again, nor the feed-forward layer up to its last projection
+                    assert {len(batch.first_pass.outputs) for batch in walk._batches} == {1}
+                else:
+                    assert all(batch.first_pass is None for batch in walk._batches)
+                if idx is not None:
+                    prune([layer], [idx])
+                walk.step(idx)
+                if number == 1:
+                    passed.append(torch.cat([batch.hidden.flatten() for batch in walk._batches]))
+    torch.testing.assert_close(*passed, rtol=1e-5, atol=1e-6)
 
 
 def test_loss_is_that_of_the_whole_table_of_logits(model):

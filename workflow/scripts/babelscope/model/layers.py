@@ -274,10 +274,10 @@ def fits_twice(layers: Sequence[FfnLayer]) -> bool:
         for parameter in (p for module in layer.linears for p in module.parameters()):
             size = parameter.numel() * parameter.element_size()
             needed[parameter.device] = needed.get(parameter.device, 0) + size
-    return all(d.type != "cuda" or _free_bytes(d) > 2 * n_bytes for d, n_bytes in needed.items())
+    return all(d.type != "cuda" or free_bytes(d) > 2 * n_bytes for d, n_bytes in needed.items())
 
 
-def _free_bytes(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> int:
     """Bytes that this process may still take of a GPU."""
     free, total = torch.cuda.mem_get_info(device)
     reserved = torch.cuda.memory_reserved(device)

@@ -110,7 +110,7 @@ def prune_and_compensate(
             likely = found[-1].ridge if found else RIDGES[len(RIDGES) // 2]
             own = neurons if callable(neurons) else neurons[number]
             found.append(_fit_layer(walk, own, likely, settings))
-            walk.step()
+            walk.step(found[-1].kept)
             on_progress(walk.n_tokens)
     return found
 
@@ -133,7 +133,7 @@ def _fit_layer(
         idx = neurons(number, moments.whole, weight) if callable(neurons) else neurons
         found.append(correct_columns(moments, idx, weight, likely, settings.ridge))
 
-    if not fits(solve, moments):
+    if not fits(solve, moments) and not (walk.forget() and fits(solve, moments)):
         logger.info("out of GPU memory: layer %d is solved on the host", number)
         solve(moments.to("cpu"))
     columns, fit = found[0]
@@ -160,7 +160,9 @@ def correct_columns(
     fit, validation = (RidgeProblem.of(part, kept, weight) for part in (moments.fit, moments.validation))
     if ridge is None:
         start = RIDGES.index(likely) if likely in RIDGES else 0  # a layer that is not cut has none
-        best, unexplained = find_lowest(lambda idx: validation.unexplained(fit.solve(RIDGES[idx])), start)
+        best, unexplained = find_lowest(
+            lambda idx: validation.unexplained(fit.solve(RIDGES[idx], torch.float32)), start
+        )
         ridge = RIDGES[best]
     else:
         unexplained = validation.unexplained(fit.solve(ridge))

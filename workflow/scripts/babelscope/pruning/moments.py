@@ -6,16 +6,19 @@ rows and columns are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from babelscope.pruning.walk import CaughtBatch, LayerWalk
+from babelscope.pruning.blocks import CaughtBatch
+from babelscope.pruning.walk import LayerWalk
 
 # Columns of a Gram matrix that are computed at a time; the triangle above them is left out.
 _TILE = 512
+# Tokens whose products are added to a Gram matrix at once: adding to it costs as much as some hundred tokens.
+_TOKENS = 1024
 
 
 @dataclass
@@ -121,17 +124,51 @@ class MomentSettings:
     relative: bool = False
 
 
+@dataclass
+class _Gathered:
+    """Moments, and tokens that wait until they are enough: float32 (n, d_ff) and, said, (n, d_model)."""
+
+    moments: Moments
+    rows: torch.Tensor
+    said: torch.Tensor | None = None
+
+    def with_more(self, rows: torch.Tensor, said: torch.Tensor | None) -> Callable[[], None]:
+        """Work out what these tokens add; what is returned adds it, and needs no memory to speak of."""
+        rows = torch.cat([self.rows, rows])
+        if said is not None and self.said is not None:
+            said = torch.cat([self.said, said])
+        if len(rows) < _TOKENS:
+            return lambda: self._wait(rows, said)
+        tiles = Moments.tiles(rows)
+
+        def add() -> None:
+            self.moments.add(rows, tiles, said)
+            self._wait(rows[:0], None)
+
+        return add
+
+    def finish(self) -> None:
+        """Add the last tokens."""
+        self.moments.add(self.rows, Moments.tiles(self.rows), self.said)
+        self.moments.mirror()
+
+    def _wait(self, rows: torch.Tensor, said: torch.Tensor | None) -> None:
+        self.rows, self.said = rows, said
+
+
 def gather_moments(walk: LayerWalk, settings: MomentSettings = MomentSettings()) -> LayerMoments:
     """Moments of the layer that is next on a walk, where its down projection lies.
 
     Where the walk has ``listen``ed, they hold the dense model's output as well.
     """
     down = walk.layer.down.weight
-    parts = [Moments.zeros(down.shape[1], down.device) for _ in range(2)]
+    d_ff = down.shape[1]
+    none = torch.empty((0, d_ff), dtype=torch.float32, device=down.device)
+    parts = [_Gathered(Moments.zeros(d_ff, down.device), none) for _ in range(2)]
 
     def see(batch: CaughtBatch, activations: torch.Tensor) -> None:
         new = []
-        for chosen in (~batch.validation, batch.validation):
+        for part, chosen in zip(parts, (~batch.validation, batch.validation), strict=True):
             real = torch.from_numpy(batch.real & chosen[:, None])
             rows = activations[real.to(activations.device)].float().to(down.device)
             said = None if batch.said is None else batch.said[real].float().to(down.device)
@@ -139,14 +176,14 @@ def gather_moments(walk: LayerWalk, settings: MomentSettings = MomentSettings())
                 output = rows @ down.float().T if said is None else said
                 scale = 1 / output.norm(dim=1, keepdim=True).clamp_min(1e-6)
                 rows, said = rows * scale, None if said is None else said * scale
-            new.append((rows, Moments.tiles(rows), said))
-        for total, added in zip(parts, new, strict=True):
-            total.add(*added)
+            new.append(part.with_more(rows, said))
+        for add in new:
+            add()
 
     walk.look(see)
     for part in parts:
-        part.mirror()
-    return LayerMoments(*parts)
+        part.finish()
+    return LayerMoments(*(part.moments for part in parts))
 
 
 def penalties(gram: torch.Tensor) -> torch.Tensor:
@@ -194,13 +231,18 @@ class RidgeProblem:
         """The problem of the tokens of both."""
         return RidgeProblem(self.gram + other.gram, self.target + other.target, self.lost + other.lost)
 
-    def solve(self, ridge: float) -> torch.Tensor:
-        """Corrections of the kept columns, float64 (n_kept, d_model)."""
+    def solve(self, ridge: float, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        """Corrections of the kept columns, (n_kept, d_model).
+
+        With ``dtype`` float32 in half the time, which suffices to compare ridges; the matrix is factored in
+        float64.
+        """
         ridged = self.gram.clone()
         ridged.diagonal().add_(ridge * penalties(self.gram))
-        return torch.cholesky_solve(self.target, torch.linalg.cholesky(ridged))
+        return torch.cholesky_solve(self.target.to(dtype), torch.linalg.cholesky(ridged).to(dtype))
 
     def unexplained(self, correction: torch.Tensor) -> float:
         """Squared error of the output with this correction, relative to plain removal."""
-        explained = 2 * (correction * self.target).sum() - (correction * (self.gram @ correction)).sum()
+        product = self.gram.to(correction.dtype) @ correction
+        explained = 2 * (correction * self.target).sum() - (correction * product).sum(dtype=torch.float64)
         return float(1 - explained / self.lost.clamp_min(1e-30))

@@ -6,16 +6,23 @@ is then. What does not fit on a GPU is run in smaller parts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from babelscope.model.layers import FfnLayer
+from babelscope.model.layers import FfnLayer, free_bytes
 from babelscope.model.load import StudyModel
+from babelscope.pruning.blocks import (
+    Arguments,
+    CaughtBatch,
+    call_block,
+    other_forwards,
+    run_from_down,
+    run_to_down,
+)
 from babelscope.text.batches import Batch
 from babelscope.text.fitting import fits, halve_budget, run_batches
 from babelscope.text.tokens import TokenizedCorpus
@@ -24,18 +31,8 @@ from babelscope.text.tokens import TokenizedCorpus
 VALIDATION_SHARE = 5
 
 
-@dataclass
-class CaughtBatch:
-    """Hidden states on their way through the blocks, with the arguments that each block is called with."""
-
-    token_ids: np.ndarray  # int64 (document, position)
-    hidden: torch.Tensor  # (document, position, d_model), on the host
-    device: torch.device  # where the blocks take it
-    real: np.ndarray  # bool (document, position)
-    validation: np.ndarray  # bool (document,)
-    arguments: list[tuple[tuple[Any, ...], dict[str, Any]]]
-    dense: torch.Tensor | None = None  # as hidden, on the way through the dense model
-    said: torch.Tensor | None = None  # as hidden, what the dense model's next layer says
+# Bytes of the host's memory, and share of what a GPU has free, that a first pass through a block may keep.
+HOST_BYTES, GPU_SHARE = 2 * 1024**3, 0.25
 
 
 class Catcher:
@@ -54,23 +51,15 @@ class Catcher:
 
     def catch(self, token_ids: np.ndarray, real: np.ndarray, validation: np.ndarray) -> CaughtBatch:
         """Let the blocks pass their input on and note their arguments, which do not depend on it."""
-        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        calls: list[Arguments] = []
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             calls.append((args, kwargs))
             hidden = args[0] if args else kwargs["hidden_states"]
             return hidden if self._beside is None else (hidden, *self._beside)
 
-        own = [block.__dict__.get("forward") for block in self.blocks]  # accelerate puts one there
-        for block in self.blocks:
-            block.forward = forward
-        try:
+        with other_forwards(dict.fromkeys(self.blocks, forward)):
             self.model.hidden(token_ids)
-        finally:
-            for block, before in zip(self.blocks, own, strict=True):
-                del block.forward
-                if before is not None:
-                    block.forward = before
         args, kwargs = calls[0]
         hidden = args[0] if args else kwargs["hidden_states"]
         arguments = [_without_hidden(*call) for call in calls]
@@ -99,18 +88,12 @@ class Catcher:
         return parts
 
 
-def run_each(
-    catcher: Catcher, batches: Sequence[CaughtBatch], run: Callable[[CaughtBatch], object]
-) -> list[CaughtBatch]:
-    """Run every batch, those that do not fit in halves; return the batches that were run, in order."""
-    waiting, done = list(reversed(batches)), []
-    while waiting:
-        batch = waiting.pop()
-        if fits(run, batch):
-            done.append(batch)
-        else:
-            waiting += reversed(catcher.halves(batch))
-    return done
+def forget(batches: Iterable[CaughtBatch]) -> bool:
+    """Give up what batches keep of a first pass; whether any did."""
+    kept = [batch for batch in batches if batch.first_pass is not None]
+    for batch in kept:
+        batch.first_pass = None
+    return bool(kept)
 
 
 class LayerWalk:
@@ -139,6 +122,7 @@ class LayerWalk:
         self.model, self.number = model, 0
         self._catcher = Catcher(model)
         self._batches: list[CaughtBatch] = []
+        self._room: int | None = None  # bytes that may still be kept; None: not asked yet
         rank = {int(idx): number for number, idx in enumerate(document_idx)}
 
         def catch(batch: Batch) -> None:
@@ -169,7 +153,18 @@ class LayerWalk:
             behind, because the batch comes again in parts.
         """
         block, layer, number = self.model.blocks[self.number], self.layer, self.number
-        self._run(lambda batch: see(batch, ffn_activations(block, layer, batch, number)))
+        self._room = None
+
+        def run(batch: CaughtBatch) -> None:
+            found = run_to_down(block, layer, batch, number)
+            see(batch, found.activations.reshape(*batch.real.shape, -1))
+            if self._room is None:
+                self._room = _bytes_to_keep(found.activations.device)
+            if found.n_bytes <= self._room:
+                batch.first_pass = found
+                self._room -= found.n_bytes
+
+        self._run(run)
 
     def listen(self) -> None:
         """Pass the dense hidden states on through the next block, not yet cut, and keep what its layer says.
@@ -192,42 +187,50 @@ class LayerWalk:
 
         self._run(run)
 
-    def step(self) -> None:
-        """Pass the hidden states on through the next block as it is now."""
-        block, number = self.model.blocks[self.number], self.number
-        self._run(lambda batch: batch.hidden.copy_(call_block(block, batch, number)))
+    def step(self, kept: np.ndarray | None = None) -> None:
+        """Pass the hidden states on through the next block as it is now; nothing takes them after the last.
+
+        Parameters
+        ----------
+        kept : where the layer was cut since ``look``, int64 (n_kept,), the neurons that stayed.
+        """
+        block, layer, number = self.model.blocks[self.number], self.layer, self.number
+
+        def run(batch: CaughtBatch) -> None:
+            if batch.first_pass is None:
+                batch.hidden.copy_(call_block(block, batch, number))
+            else:
+                batch.hidden.copy_(run_from_down(block, layer, batch, number, batch.first_pass, kept))
+            batch.first_pass = None
+
+        if number + 1 < len(self.model.blocks):
+            self._run(run)
+        self.forget()
         self.number += 1
 
+    def forget(self) -> bool:
+        """Give up what is kept of the last ``look``, for its memory; whether anything was."""
+        return forget(self._batches)
+
     def _run(self, run: Callable[[CaughtBatch], object]) -> None:
-        self._batches = run_each(self._catcher, self._batches, run)
+        """Run every batch; where memory runs out, what ``look`` keeps makes room, then batches are halved."""
+        waiting: list[CaughtBatch] = list(reversed(self._batches))
+        done: list[CaughtBatch] = []
+        while waiting:
+            batch = waiting.pop()
+            if fits(run, batch):
+                done.append(batch)
+            elif forget([*waiting, *done, batch]):
+                self._room = 0
+                waiting.append(batch)
+            else:
+                waiting += reversed(self._catcher.halves(batch))
+        self._batches = done
 
 
-def _without_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _without_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     return args[1:], {name: value for name, value in kwargs.items() if name != "hidden_states"}
 
 
-def call_block(block: nn.Module, batch: CaughtBatch, number: int) -> torch.Tensor:
-    args, kwargs = batch.arguments[number]
-    output = block(batch.hidden.to(batch.device), *args, **kwargs)
-    return output[0] if isinstance(output, tuple) else output
-
-
-def ffn_activations(block: nn.Module, layer: FfnLayer, batch: CaughtBatch, number: int) -> torch.Tensor:
-    """Input of the down projection, (document, position, neuron); the projection itself is left out."""
-    seen: list[torch.Tensor] = []
-    down: Any = layer.down
-    d_model = down.weight.shape[0]
-
-    def forward(activations: torch.Tensor) -> torch.Tensor:
-        seen.append(activations)
-        return activations.new_zeros((*activations.shape[:-1], d_model))
-
-    own = down.__dict__.get("forward")  # accelerate puts one there
-    down.forward = forward
-    try:
-        call_block(block, batch, number)
-    finally:
-        del down.forward
-        if own is not None:
-            down.forward = own
-    return seen[0].reshape(*batch.real.shape, -1)
+def _bytes_to_keep(device: torch.device) -> int:
+    return int(GPU_SHARE * free_bytes(device)) if device.type == "cuda" else HOST_BYTES
