@@ -72,11 +72,11 @@ bench-paper: $(STAMP) ## the study at the paper's size on this machine's GPU (AR
 	$(BIN)/python benchmarks/paper_scale.py $(ARGS)
 
 bench-power: $(STAMP) ## planted truth: size and power of the tests, false verdicts, planted neurons (MODEL=gemma-3-270m)
-	test -e results/$(MODEL)/model.json || $(BIN)/snakemake --cores $(CORES) results/$(MODEL)/model.json
-	$(BIN)/python benchmarks/power.py tests --studies 1000 --model results/$(MODEL)/model.json
-	$(BIN)/python benchmarks/power.py tests --studies 500 --model results/$(MODEL)/model.json --config config/families.yaml
-	$(BIN)/python benchmarks/power.py verdicts --studies 200 --model results/$(MODEL)/model.json
-	$(BIN)/python benchmarks/power.py experts --studies 5
+	test -e results/$(MODEL)/evidence/families.h5 || $(BIN)/snakemake --cores $(CORES) evidence
+	$(BIN)/python benchmarks/power.py tests --studies 2000 --results results/$(MODEL)
+	$(BIN)/python benchmarks/power.py tests --studies 1000 --results results/$(MODEL) --config config/families.yaml
+	$(BIN)/python benchmarks/power.py verdicts --studies 500 --results results/$(MODEL)
+	$(BIN)/python benchmarks/power.py experts --studies 10
 
 bench-domains: $(STAMP) ## planted domains: tests with and without them; what is done is kept (ARGS="--studies 400")
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/domains.py main $(ARGS)

@@ -39,6 +39,10 @@ def test_every_claim_of_the_paper_has_a_verdict(finished_study):
         "paper_value",
         "verdict",
         "pooled",
+        "pooled_verdict",
+        "beyond",
+        "beyond_low",
+        "beyond_high",
         "depends_on",
     ]
     judged = {row["id"].partition(":")[0] for row in rows}

@@ -305,7 +305,10 @@ def test_claims_survive_being_written_and_those_of_another_study_are_refused(tmp
     out = SimpleNamespace(table=tmp_path / "claims.csv", record=tmp_path / "claims.json")
     write_claims(out, rows, "tiny", ["en", "hi"])
     header = out.table.read_text().splitlines()[0]
-    assert header == "id,claim,statistic,value,low,high,paper_value,verdict,pooled,depends_on"
+    assert header == (
+        "id,claim,statistic,value,low,high,paper_value,verdict,"
+        "pooled,pooled_verdict,beyond,beyond_low,beyond_high,depends_on"
+    )
     assert read_claims(out.record, "tiny", ["en", "hi"]) == rows
     with pytest.raises(BabelscopeError, match=r"languages = \['en', 'hi'\], this run has \['en', 'fr'\]"):
         read_claims(out.record, "tiny", ["en", "fr"])

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
 from babelscope.evidence.claims import ClaimRow, paper_table_3, read_criteria, write_claims
-from babelscope.evidence.draws import draw, shuffle_languages
+from babelscope.evidence.draws import Pooled, draw, shuffle_languages
 from babelscope.evidence.families import (
     read_family_predictors,
     read_family_tests,
@@ -72,7 +72,8 @@ def main_study(with_families):
     settings = study_settings(0.05, [0.1])
     draws = draw(with_families, CODES, 100, 0)
     replicates = replicate_claims(draws, PAPER_LANGUAGES, settings, paper_table_3(PAPER))
-    replicates.pooled.update(dict.fromkeys(replicates.values, 0.25))
+    pooled = Pooled(0.25, 0.2, 0.3, 0.5, 0.4, 0.6)
+    replicates.pooled.update(dict.fromkeys(replicates.values, pooled))
     tests = relate_to_families(corrected_distances(replicates), PAPER_LANGUAGES, PREDICTORS, 0)
     return MainStudy(replicates, tests)
 

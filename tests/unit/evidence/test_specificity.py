@@ -82,6 +82,21 @@ def test_planted_experts_are_named():
     assert list(most_specific(index, 0, 5)) == [1]
 
 
+def test_a_family_is_found_in_an_expert_that_all_languages_use():
+    #             Romance more, IE more, one Romance language more, all the same
+    frequency = [
+        [0.20, 0.14, 0.14, 0.1],  # fr
+        [0.21, 0.15, 0.06, 0.1],  # es
+        [0.15, 0.14, 0.06, 0.1],  # hi
+        [0.14, 0.08, 0.06, 0.1],  # zh
+    ]
+    index = index_experts(planted(frequency, seed=1), FOUR, 0.05)
+    assert index.kind[:4] == ("shared",) * 4
+    named = [(group, q <= 0.05) for group, q in zip(index.group_above, index.group_q_value, strict=True)]
+    assert named[:2] == [("Romance", True), ("Indo-European", True)]
+    assert not named[2][1] and not named[3][1]
+
+
 def test_an_expert_just_over_the_threshold_is_not_called_specific():
     index = index_experts(planted([[0.052], [0.049], [0.049], [0.049]], tokens=200), FOUR, 0.0505)
     assert index.kind[0] != "specific"
@@ -100,14 +115,16 @@ def test_difference_and_p_value_are_welchs_for_blocks_of_one_size():
 def test_languages_that_are_one_have_no_specific_experts():
     # The highest of nine is chosen by the same data; still the p values keep their level.
     rng = np.random.default_rng(2)
-    rejected, discoveries = [], []
+    rejected, discoveries, of_groups = [], [], []
     for _ in range(100):
         truth = np.repeat(draw_truth(rng, ["a"]), 9, axis=0)
         index = index_experts(draw_counts(rng, truth, n_blocks=30), PAPER_LANGUAGES, 0.05)
         rejected.append((index.p_value <= 0.05).mean())
         discoveries.append((index.q_value <= 0.05).any())
+        of_groups.append((index.group_q_value <= 0.05).any())
     assert np.mean(rejected) <= 0.05
     assert np.mean(discoveries) <= 0.07
+    assert np.mean(of_groups) <= 0.07
 
 
 def test_two_tied_leaders_are_told_apart_at_five_percent():
@@ -150,7 +167,9 @@ def test_tables_of_experts():
     assert [(row["layer"], row["expert"]) for row in rows[22:26]] == [(0, 22), (0, 23), (1, 0), (1, 1)]
     assert rows[30]["frequency_ur"] == pytest.approx(counts[5].frequency[1, 6])
     header = format_table(rows, index_columns(CODES)).splitlines()[0]
-    assert header.startswith("layer,expert,frequency_en,") and header.endswith("gap_q_value,class,group")
+    assert header.startswith("layer,expert,frequency_en,") and header.endswith(
+        "gap_q_value,group_above,group_q_value,class,group"
+    )
     for row in tabulate_specific(index, CODES, 3):
         assert row["top_language"] == row["language"] and row["rank"] <= 3 and row["q_value"] <= 0.05
         assert row["frequency"] - row["next_frequency"] == pytest.approx(row["difference"])

@@ -23,7 +23,8 @@ FREQUENCY, PROBABILITY = RNG.uniform(size=(3, 2, 5)), RNG.uniform(size=(3, 2, 40
 def index_of(specific):
     """An index in which these (language, layer, expert) are specific, the first ones most."""
     n = FREQUENCY[0].size
-    arrays = {name: np.zeros(n) for name in ("entropy", "difference", "high", "p_value", "gap_q_value")}
+    arrays = {name: np.zeros(n) for name in ("entropy", "difference", "high", "p_value")}
+    arrays |= {"gap_q_value": np.ones(n), "group_q_value": np.ones(n)}
     low, q_value, top = np.zeros(n), np.ones(n), np.zeros(n, dtype=int)
     for rank, (code, layer, expert) in enumerate(specific):
         cell = 5 * layer + expert
@@ -31,7 +32,7 @@ def index_of(specific):
     return ExpertIndex(
         layer=np.arange(n) // 5, expert=np.arange(n) % 5, frequency=FREQUENCY.reshape(3, -1).T, top=top,
         next=(top + 1) % 3, low=low, q_value=q_value, n_languages_high=np.ones(n, dtype=int),
-        kind=("specific",) * n, group=("",) * n, **arrays,
+        kind=("specific",) * n, group=("",) * n, group_above=("",) * n, **arrays,
     )  # fmt: skip
 
 

@@ -23,7 +23,8 @@ HOLDS, FAILS, DEPENDS, UNDECIDED = "holds", "does not hold", "depends", "undecid
 NOT_TESTED = "not tested"
 DIRECTIONS = ("above", "below", "between", "at most")
 CLAIM_COLUMNS = (
-    "id", "claim", "statistic", "value", "low", "high", "paper_value", "verdict", "pooled", "depends_on",
+    "id", "claim", "statistic", "value", "low", "high", "paper_value", "verdict",
+    "pooled", "pooled_verdict", "beyond", "beyond_low", "beyond_high", "depends_on",
 )  # fmt: skip
 CLAIMS = study_record("claims", "claims.json", "judge_claims", rows="those of claims.csv, in full precision")
 
@@ -33,8 +34,9 @@ class ClaimRow:
     """One line of ``claims.csv``; numbers are None where nothing was measured or the paper printed none.
 
     ``id`` is ``{claim}.{statistic}``, with ``:`` and a language or share where there are several. ``pooled``
-    is the value where the blocks of all languages are pooled and dealt out at random: what needs no language.
-    ``depends_on`` names the choices with another verdict, where the verdict is ``depends``.
+    is the value where the blocks of all languages are pooled and dealt out at random, ``pooled_verdict`` the
+    verdict there: what holds there needs no language. ``beyond`` is the value less that one, with its
+    interval. ``depends_on`` names the choices with another verdict, where the verdict is ``depends``.
     """
 
     id: str
@@ -46,6 +48,10 @@ class ClaimRow:
     paper_value: float | None
     verdict: str
     pooled: float | None = None
+    pooled_verdict: str = ""
+    beyond: float | None = None
+    beyond_low: float | None = None
+    beyond_high: float | None = None
     depends_on: str = ""
 
 

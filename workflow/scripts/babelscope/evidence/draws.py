@@ -136,6 +136,24 @@ def resample(draws: Draws) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 @dataclass(frozen=True)
+class Pooled:
+    """A statistic where the blocks of all languages are pooled and dealt out, and what languages add to it.
+
+    Attributes
+    ----------
+    value, low, high : corrected value of the pooled blocks, with its 95 % interval.
+    beyond, beyond_low, beyond_high : the study's value less that one, with its 95 % interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    beyond: float
+    beyond_low: float
+    beyond_high: float
+
+
+@dataclass(frozen=True)
 class Replicates:
     """Samples that ``bootstrap`` drew.
 
@@ -146,7 +164,7 @@ class Replicates:
     noisier : means over replicates with once more of the noise, of the counting statistics alone.
     spread : half of the interval that other partitions add, by name; empty where there is one partition.
     partitions : by measure and partition, corrected distances; empty where there is one partition.
-    pooled : corrected values with the blocks of all languages pooled and dealt out, by name.
+    pooled : the same statistics with the blocks of all languages pooled and dealt out, by name.
     """
 
     values: dict[str, np.ndarray]
@@ -154,7 +172,7 @@ class Replicates:
     noisier: dict[str, np.ndarray]
     spread: dict[str, np.ndarray] = field(default_factory=dict)
     partitions: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    pooled: dict[str, float] = field(default_factory=dict)
+    pooled: dict[str, Pooled] = field(default_factory=dict)
 
     def estimate(self, name: str, lowest: float | None = None, highest: float | None = None) -> Estimate:
         """Estimate of one statistic by the way that suits it, kept within its range."""

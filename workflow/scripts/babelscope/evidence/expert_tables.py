@@ -12,7 +12,7 @@ from babelscope.pruning.tables import EXPERT_CLASSES
 
 INDEX_TAIL = (
     "entropy", "top_language", "next_language", "difference", "low", "high", "p_value", "q_value",
-    "n_languages_high", "gap_q_value", "class", "group",
+    "n_languages_high", "gap_q_value", "group_above", "group_q_value", "class", "group",
 )  # fmt: skip
 SPECIFIC_COLUMNS = (
     "language", "rank", "layer", "expert", "frequency", "next_language",
@@ -96,7 +96,7 @@ def write_index(
 
 def _index_row(index: ExpertIndex, codes: Sequence[str], row: int) -> dict[str, Any]:
     frequencies = {f"frequency_{code}": float(index.frequency[row, idx]) for idx, code in enumerate(codes)}
-    numbers = ("entropy", "difference", "low", "high", "p_value", "q_value", "gap_q_value")
+    numbers = ("entropy", "difference", "low", "high", "p_value", "q_value", "gap_q_value", "group_q_value")
     counts = ("layer", "expert", "n_languages_high")
     return {
         **frequencies,
@@ -104,6 +104,7 @@ def _index_row(index: ExpertIndex, codes: Sequence[str], row: int) -> dict[str, 
         **{name: int(getattr(index, name)[row]) for name in counts},
         "top_language": codes[index.top[row]],
         "next_language": codes[index.next[row]],
+        "group_above": index.group_above[row],
         "class": index.kind[row],
         "group": index.group[row],
     }

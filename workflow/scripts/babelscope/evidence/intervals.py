@@ -10,13 +10,7 @@ import numpy as np
 
 from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.claims import paper_table_3
-from babelscope.evidence.draws import (
-    FREQUENCY_INTERVALS,
-    Replicates,
-    draw,
-    frequency_intervals,
-    shuffle_languages,
-)
+from babelscope.evidence.draws import FREQUENCY_INTERVALS, Replicates, draw, frequency_intervals
 from babelscope.evidence.layers import tabulate_layers
 from babelscope.evidence.noise_floor import (
     LearningCurve,
@@ -26,15 +20,12 @@ from babelscope.evidence.noise_floor import (
     tokens_needed,
 )
 from babelscope.evidence.replicates import (
-    MAIN,
-    claim_estimates,
     corrected_distances,
     distance_estimate,
-    over_partitions,
-    replicate_claims,
     study_settings,
     write_replicates,
 )
+from babelscope.evidence.study_replicates import StudyQuestion
 from babelscope.evidence.trees import Dendrogram, cluster_languages
 from babelscope.files.hdf5 import write_h5
 from babelscope.files.kind import study_record
@@ -228,17 +219,8 @@ def write_bootstrap(
     codes = [row.code for row in languages]
     draws = draw(counts, codes, n_replicates, seed)
     settings, table_3 = study_settings(threshold, other_thresholds), paper_table_3(read_json(paper))
-    question = (languages, settings, table_3)
-    main = replicate_claims(draws, *question, by_layer=True)
-    others = {
-        name: replicate_claims(draw(recordings, codes, n_replicates, seed), *question)
-        for name, recordings in partitions.items()
-    }
-    replicates = over_partitions({MAIN: main, **others})
-    dealt = replicate_claims(draw(shuffle_languages(counts, seed), codes, n_replicates, seed), *question)
-    for setting in settings:
-        pooled = claim_estimates(dealt, setting).items()
-        replicates.pooled.update({f"{setting}/{name}": float(found.corrected) for name, found in pooled})
+    asked = StudyQuestion(languages, settings, table_3, n_replicates, seed)
+    replicates, main = asked.replicate(counts, partitions, by_layer=True)
     write_replicates(out.replicates, replicates, codes, model)
     low, high = frequency_intervals(draws)
     datasets = {"low": low, "high": high, "languages": codes}

@@ -6,13 +6,14 @@ All that is said about distances, families, layers, sharing and claims is read f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 
 from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
 from babelscope.evidence.claim_statistics import RANGES, Setting, claim_counts, claim_statistics, find_roles
-from babelscope.evidence.draws import AnyDraws, Replicates, bootstrap
+from babelscope.evidence.draws import AnyDraws, Pooled, Replicates, bootstrap
 from babelscope.evidence.layers import gini, layer_shares, layer_statistics, mean_correlation
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
@@ -40,13 +41,17 @@ REPLICATES = Kind(
         "noisier": DatasetSpec("float64", ("counted",), "their means with once more of the noise"),
         "spread": DatasetSpec("float64", ("statistic",), "half of the interval that partitions add", low=0),
         "distance_spread": DatasetSpec("float64", ("measure", "language", "language"), "the same", low=0),
-        "pooled": DatasetSpec("float64", ("statistic",), "values with all blocks pooled and dealt out"),
+        "pooled": DatasetSpec(
+            "float64",
+            ("statistic", "of_pooled"),
+            "value with all blocks pooled and dealt out, low, high; value less that one, low, high",
+        ),
         "partitions": DatasetSpec("str", ("partition",), "equivalent partitions; the means are over these"),
         "partition_distances": DatasetSpec(
             "float64", ("partition", "measure", "language", "language"), "corrected distances of each"
         ),
     },
-    version=2,
+    version=3,
 )
 MAIN = "main"
 OTHER_MEASURES = {"KL": "kl", "Pearson": "pearson"}
@@ -193,7 +198,7 @@ def write_replicates(path: str | Path, replicates: Replicates, codes: Sequence[s
         "noisier": np.array([replicates.noisier[name] for name in counted], dtype=np.float64),
         "spread": np.array([replicates.spread.get(name, 0.0) for name in names], dtype=np.float64),
         "distance_spread": np.stack([replicates.spread.get(name, zero) for name in distances]),
-        "pooled": np.array([replicates.pooled[name] for name in names], dtype=np.float64),
+        "pooled": np.array([astuple(replicates.pooled[name]) for name in names], dtype=np.float64),
         "partitions": partitions,
         "partition_distances": np.array(of_partitions, dtype=np.float64).reshape(shape),
     }
@@ -221,6 +226,8 @@ def read_replicates(path: str | Path, model: str, codes: Sequence[str]) -> Repli
         for idx, measure in enumerate(found["measures"])
         if len(found["partitions"])
     }
-    pooled = dict(zip(found["statistics"], found["pooled"].tolist(), strict=True))
+    pooled = {
+        name: Pooled(*row) for name, row in zip(found["statistics"], found["pooled"].tolist(), strict=True)
+    }
     noisier = dict(zip(found["counted"], found["noisier"], strict=True))
     return Replicates(values, drawn, noisier, spread, partitions, pooled)

@@ -18,6 +18,7 @@ from babelscope.evidence.claims import (
     UNDECIDED,
     ClaimRow,
     Criteria,
+    Criterion,
     judge_recordings,
     paper_table_3,
     read_criteria,
@@ -93,10 +94,19 @@ class MainStudy:
             differing = [
                 f"{name}: {_short(other)}" for name, other in verdicts.items() if other.verdict != row.verdict
             ]
-            pooled = self.replicates.pooled.get(f"{MAIN}/{criteria[row.id].name}")
             verdict = DEPENDS if differing else row.verdict
-            found.append(replace(row, verdict=verdict, pooled=pooled, depends_on="; ".join(differing)))
+            pooled = self._pooled(criteria[row.id])
+            found.append(replace(row, verdict=verdict, depends_on="; ".join(differing), **pooled))
         return found
+
+    def _pooled(self, criterion: Criterion) -> dict[str, Any]:
+        """What the statistic is, and what its verdict, where no language is left, and what languages add."""
+        found = self.replicates.pooled.get(f"{MAIN}/{criterion.name}")
+        if found is None:
+            return {}
+        said = {"pooled": found.value, "pooled_verdict": criterion.judge(found.low, found.high)}
+        beyond = {name: getattr(found, name) for name in ("beyond", "beyond_low", "beyond_high")}
+        return {**said, **beyond}
 
     def _kinship(self, criteria: Criteria, row: ClaimRow) -> dict[str, ClaimRow]:
         """The same test without the language on which it rests most, and with the least of the partitions."""

@@ -42,6 +42,10 @@ class ExpertIndex:
     n_languages_high : int64, languages whose frequency reaches the threshold.
     gap_q_value : float64, the same test for the languages that reach the threshold against those that do not;
         1 where all or none reach it.
+    group_above : genus or family (of two languages or more) whose languages are all above all others, the one
+        with the smallest p value of that test; empty where there is none. It needs no threshold: an expert of
+        one family that all languages use is ``shared`` or ``mixed`` by its class.
+    group_q_value : p value of that test (as ``p_value``) that controls the false discovery rate.
     kind : one of ``CLASSES`` for each expert. ``shared``: high-frequency in all languages. ``specific``: in
         one, and above the others at a false discovery rate of 5 %. ``family-specific``: in two or more, all
         of one genus, or exactly the languages of one family, and above the others at that rate. ``low``: in
@@ -62,6 +66,8 @@ class ExpertIndex:
     q_value: np.ndarray
     n_languages_high: np.ndarray
     gap_q_value: np.ndarray
+    group_above: tuple[str, ...]
+    group_q_value: np.ndarray
     kind: tuple[str, ...]
     group: tuple[str, ...]
 
@@ -92,6 +98,7 @@ def index_experts(
     split = high_set.any(axis=0) & ~high_set.all(axis=0)
     if split.any():
         gap_q[split] = false_discovery_control(gap_p[split])
+    group_above, group_q = _find_groups(frequency, variance, freedom, languages)
     columns = np.arange(frequency.shape[1])
     difference = frequency[top, columns] - frequency[following, columns]
     standard_error, df = welch(
@@ -113,6 +120,8 @@ def index_experts(
         q_value=false_discovery_control(p_value),
         n_languages_high=high_set.sum(axis=0),
         gap_q_value=gap_q,
+        group_above=group_above,
+        group_q_value=group_q,
         kind=kind,
         group=group,
     )
@@ -178,6 +187,22 @@ def _separation(
             t_value = np.divide(difference, error, out=without_error, where=error > 0)
             p_value[rows] = np.maximum(p_value[rows], 2 * student_t.sf(t_value, df))
     return np.where(upper.any(axis=0) & lower.any(axis=0), np.minimum(p_value, 1.0), 1.0)
+
+
+def _find_groups(
+    frequency: np.ndarray, variance: np.ndarray, freedom: np.ndarray, languages: Sequence[Language]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The group above all other languages, and its q value, of every expert."""
+    groups = _families(languages)
+    if not groups:
+        return ("",) * frequency.shape[1], np.ones(frequency.shape[1])
+    p_values = []
+    for _, members in groups:
+        inside = np.isin(np.arange(len(languages)), members)[:, None] & np.ones(frequency.shape, dtype=bool)
+        p_values.append(_separation(frequency, variance, freedom, inside, ~inside))
+    least = np.min(p_values, axis=0)
+    names = np.array([name for name, _ in groups], dtype=object)[np.argmin(p_values, axis=0)]
+    return tuple(np.where(least < 1, names, "")), false_discovery_control(least)
 
 
 def _classify(
