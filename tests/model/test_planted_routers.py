@@ -4,55 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from tests.model.test_routers import partition_of
-from tests.tiny import make_model
+from tests.bent_router import LANGUAGES, PLANTED, bent_model, record_languages
 
 from babelscope.evidence.draws import shuffle_languages
 from babelscope.evidence.specificity import index_experts, most_specific
-from babelscope.model.load import StudyModel
-from babelscope.recording.record import RecordingSettings, Variant, record_activations
-from babelscope.study.languages import Language
-from babelscope.text.tokens import TokenizedCorpus
-
-LANGUAGES = [Language(code, code, code, code, code, code, code) for code in ("aa", "bb", "cc")]
-PLANTED = (5, 6)  # experts of the first layer that are the last language's
-N_BLOCKS, TOKENS = 24, 40
-
-
-def corpus_of(words: np.ndarray, seed: int) -> TokenizedCorpus:
-    rng = np.random.default_rng(seed)
-    offsets = np.arange(N_BLOCKS + 1, dtype=np.int64) * TOKENS
-    ids = rng.choice(words, N_BLOCKS * TOKENS).astype(np.int32)
-    flags = np.zeros(N_BLOCKS, dtype=bool)
-    return TokenizedCorpus(ids, offsets, flags, np.full(N_BLOCKS, 9, dtype=np.int32), 1)
 
 
 @pytest.fixture(scope="module")
 def recordings():
-    """Languages draw from the same words, but two thirds of the last one's are its own; those are bent."""
-    model = StudyModel(make_model("mixtral", seed=1))
-    shared, own = np.arange(3, 63), np.arange(63, 93)
-    embeddings = model.module.get_input_embeddings().weight
-    direction = torch.zeros(embeddings.shape[1])
-    direction[0] = 1.0
-    embeddings[:, 0] = 0.0
-    embeddings[torch.from_numpy(own)] += 60.0 * direction
-    model.blocks[0].self_attn.o_proj.weight[0] = 0.0  # attention adds nothing to the direction
-    router = model.routed[0].router
-    router.weight[:, 0] = 0.0
-    router.weight[list(PLANTED), 0] = 40.0
-    partition = partition_of(model)
-    model.tokens_per_batch = 4096
-    found = []
-    for seed in range(3):
-        words = np.concatenate([shared[::4], own]) if seed == 2 else shared
-        variants = [Variant("main", partition, partition.top_k)]
-        recording = record_activations(
-            model, corpus_of(words, seed), np.arange(N_BLOCKS), variants, RecordingSettings(1, N_BLOCKS)
-        )
-        found.append(recording.counts["main"])
-    return found
+    return record_languages(bent_model(), share=0.67, seed=0)
 
 
 def test_the_planted_experts_are_the_most_specific_ones_and_the_others_have_none(recordings):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.bent_router import partition_of
 from tests.tiny import ROUTED_CONFIGS, make_corpus, make_model, save_model
 
 from babelscope.experts.partition import read_any_partition, read_partition, write_partition
@@ -33,13 +34,6 @@ def routed_model(family: str, **changes) -> StudyModel:
         if hasattr(module, "e_score_correction_bias"):
             module.e_score_correction_bias.copy_(0.3 * torch.randn(len(module.weight)))
     return StudyModel(model)
-
-
-def partition_of(model: StudyModel) -> RoutedExperts:
-    counts = [0] * len(model.blocks)
-    for layer in model.routed:
-        counts[layer.number] = layer.n_experts
-    return RoutedExperts(tuple(counts), model.module.config.num_experts_per_tok, 12)
 
 
 def record(model: StudyModel, corpus, settings=None, partition=None) -> ActivationCounts:
@@ -75,10 +69,26 @@ def choose(config, router, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor,
     return chosen, weights, -(shares * shares.log()).sum()
 
 
+def beginnings(corpus):
+    """The first token of a corpus of one document, its first two tokens, and so on."""
+    ids = corpus.document(0)
+    sizes = np.arange(1, len(ids) + 1)
+    return replace(
+        corpus,
+        token_ids=np.concatenate([ids[:size] for size in sizes]),
+        offsets=np.concatenate([[0], np.cumsum(sizes)]),
+        heldout=np.zeros(len(ids), dtype=bool),
+        n_bytes=np.full(len(ids), 50, dtype=np.int32),
+    )
+
+
 @pytest.mark.parametrize("family", ROUTED_FAMILIES)
 def test_recorded_choices_are_the_largest_logits_of_every_token(family):
-    model, corpus = routed_model(family), make_corpus(LENGTHS)
-    found = record(model, corpus)
+    # every document is the one before it and one token more, and a block of its own: the counts of two
+    # neighbours differ by what was chosen for that token
+    model, corpus = routed_model(family), beginnings(make_corpus([14]))
+    found = record(model, corpus, RecordingSettings(documents_per_block=1, documents_per_segment=5))
+    assert found.n_tokens.tolist() == list(range(1, 15))
     config, routed = model.module.config, model.routed
     assert [layer.number for layer in routed] == [
         i for i in range(3) if i not in DENSE_LAYERS.get(family, [])
@@ -89,14 +99,14 @@ def test_recorded_choices_are_the_largest_logits_of_every_token(family):
     hooks = [
         layer.router.register_forward_pre_hook(lambda _m, args: inputs.append(args[0])) for layer in routed
     ]
-    for document in range(len(LENGTHS)):
+    for document in range(len(corpus.offsets) - 1):
         inputs.clear()
         ids = [corpus.bos_token_id, *corpus.document(document).tolist()]
         model.module(input_ids=torch.tensor([ids]))
         for layer, x in zip(routed, inputs, strict=True):
             for token in x.reshape(len(ids), -1)[1:]:
                 chosen, weights, own_entropy = choose(config, layer.router, token)
-                cell = (document // 2, layer.number)
+                cell = (document, layer.number)
                 n_active[cell][chosen] += 1
                 if family != "phimoe":  # its weights are looked at below
                     gate[cell][chosen] += weights.double().numpy()

@@ -8,7 +8,8 @@ from babelscope.study.job import Job, run_job
 
 def main(job: Job) -> None:
     codes = list(job.params.languages)
-    rows = tabulate_routing(Recordings(job).main, codes, RoutingSettings(**job.params.settings))
+    recordings, settings = Recordings(job), RoutingSettings(**job.params.settings)
+    rows = tabulate_routing(recordings.main, codes, settings, recordings.sentences)
     write_table(job.output[0], rows, ROUTING_COLUMNS)
 
 

@@ -19,6 +19,7 @@ from babelscope.evidence.routing import (
     summarise_routing,
     tabulate_routing,
 )
+from babelscope.evidence.routing_sentences import compare_routing_of_sentences
 from babelscope.recording.counts import ActivationCounts
 from babelscope.study.errors import BabelscopeError
 
@@ -59,7 +60,7 @@ def test_values_are_those_computed_by_hand_and_layers_are_the_models():
     even, odd = routers(np.array([[10, 10, 10, 10]])), routers(np.array([[20, 20, 0, 0]]))
     rows = tabulate_routing([even, odd], ["en", "fr"], SETTINGS)
     assert {r["layer"] for r in rows} == {1} and all(set(r) == set(ROUTING_COLUMNS) for r in rows)
-    assert {r["statistic"] for r in rows} == set(MEANINGS)
+    assert {r["statistic"] for r in rows} == set(MEANINGS) - {"translations"}
     assert row(rows, language="en", statistic="load_entropy")["value"] == pytest.approx(math.log(4))
     assert row(rows, language="fr", statistic="load_entropy")["value"] == pytest.approx(math.log(2))
     assert row(rows, language="fr", statistic="used_experts")["value"] == pytest.approx(0.5)
@@ -126,6 +127,61 @@ def test_p_values_of_languages_that_are_dealt_out_are_rarely_small():
         p_values.append(row(rows, statistic="common_choices")["p_value"])
     # three of sixty at the level of 0.05; more than eight would be a chance of one in a hundred
     assert sum(p <= 0.05 for p in p_values) <= 8
+
+
+def parallel_routers(languages: int, kept: float, n: int = 40, seed: int = 0) -> dict[str, ActivationCounts]:
+    """Sentences of four of sixteen experts each; a translation has them, too, with probability ``kept``.
+
+    The first layer is dense; the second one does that, the third one chooses anew in any case.
+    """
+    rng = np.random.default_rng(seed)
+    content = [rng.choice(16, 4, replace=False) for _ in range(n)]
+    found = {}
+    for language in range(languages):
+        unit = rng.permutation(n)
+        n_active = np.zeros((n, 2, 16), dtype=np.int64)
+        for row, sentence in enumerate(unit):
+            same = rng.random() < kept
+            n_active[row, 0, content[sentence] if same else rng.choice(16, 4, replace=False)] = 5
+            n_active[row, 1, rng.choice(16, 4, replace=False)] = 5
+        found[f"l{language}"] = ActivationCounts(n_active, np.full(n, 10), 2, (0, 16, 16), unit=unit)
+    return found
+
+
+def test_translations_that_routers_treat_alike_are_found_in_their_layer():
+    found = compare_routing_of_sentences(parallel_routers(2, kept=1.0), 200, seed=0)
+    first, second = found
+    assert (first["layer"], second["layer"]) == (1, 2)
+    assert first["value"] == 1 and first["low"] == pytest.approx(1) and first["null"] < 0.4
+    assert first["p_value"] == 1 / 40  # 39 moves of forty sentences
+    assert abs(second["value"] - second["null"]) < 0.1 and second["p_value"] > 0.05
+
+
+def test_half_of_the_translations_treated_alike_lie_between():
+    first = compare_routing_of_sentences(parallel_routers(2, kept=0.5, n=200), 200, seed=0)[0]
+    assert first["low"] < first["value"] < first["high"] and first["high"] - first["low"] < 0.2
+    both = 0.25 + 0.75 * first["null"]
+    assert first["low"] < both < first["high"]
+
+
+def test_sentences_without_a_common_content_are_rarely_called_alike():
+    p_values = [
+        compare_routing_of_sentences(parallel_routers(2, kept=0.0, seed=seed), 200, seed=0)[0]["p_value"]
+        for seed in range(60)
+    ]
+    # three of sixty at the level of 0.05; more than eight would be a chance of one in a hundred
+    assert sum(p <= 0.05 for p in p_values) <= 8
+
+
+def test_parallel_text_has_translations_in_the_table_and_in_the_summary():
+    sentences = parallel_routers(3, kept=1.0)
+    rows = tabulate_routing(list(sentences.values()), list(sentences), SETTINGS, sentences)
+    assert sum(r["statistic"] == "translations" for r in rows) == 2 * 3
+    text = [{name: "" if value is None else str(value) for name, value in r.items()} for r in rows]
+    first, second = summarise_routing({"tiny": text})
+    assert first["translations_alike"] > 0.6 and abs(second["translations_alike"]) < 0.1
+    with pytest.raises(BabelscopeError, match="are not parallel"):
+        compare_routing_of_sentences(dict.fromkeys(("en", "fr"), random_routers(0, np.ones(8))), 100, 0)
 
 
 def test_experts_that_are_groups_of_neurons_have_no_routing():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from babelscope.evidence.draws import check_blocks
+from babelscope.evidence.routing_sentences import compare_routing_of_sentences
 from babelscope.evidence.specificity import DEAD_FREQUENCY, language_entropy
 from babelscope.recording.counts import ActivationCounts
 from babelscope.statistics.bootstrap import LEVEL
@@ -32,11 +33,14 @@ MEANINGS: Mapping[str, str] = {
     "gate_correlation": "correlation over experts of the share of choices and the share of weights",
     "overlap": "share that two languages have in common of their most frequent experts, a quarter of a layer",
     "common_choices": "sum over experts of the smaller of two languages' shares of choices; 1: no difference",
+    "translations": "common_choices of a sentence and its translation, mean over sentences (parallel text)",
     "shared_experts": "experts that are high-frequency in all languages",
     "specific_experts": "experts that are high-frequency in exactly one language",
     "dead_experts": f"experts chosen for less than {DEAD_FREQUENCY:g} of the tokens of every language",
 }
-SUMMARY_COLUMNS = ("model", "layer", "languages_apart", "pairs_apart", *MEANINGS)
+SUMMARY_COLUMNS = (
+    "model", "layer", "languages_apart", "pairs_apart", "translations_alike", *MEANINGS
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ class RoutingSettings:
 
 
 def tabulate_routing(
-    counts: Sequence[ActivationCounts], codes: Sequence[str], settings: RoutingSettings
+    counts: Sequence[ActivationCounts],
+    codes: Sequence[str],
+    settings: RoutingSettings,
+    sentences: Mapping[str, ActivationCounts] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of ``routing.csv``.
 
@@ -64,14 +71,16 @@ def tabulate_routing(
     ----------
     counts : of routers, layers with experts alone; one per language, with at least two blocks.
     codes : their languages.
+    sentences : by language, parallel documents of all of them, one per block; None: text is not parallel.
 
     Returns
     -------
     Rows with ``ROUTING_COLUMNS``: every statistic of ``MEANINGS`` for each layer of the model that has a
-    router, and for each language, pair of languages, or all. ``null`` and ``p_value`` belong to the two that
+    router, and for each language, pair of languages, or all. ``null`` and ``p_value`` belong to those that
     compare languages: the mean where the blocks of both are dealt out at random, and how often a deal is as
-    small as what was found (small: they use different experts). The p values are of single layers and pairs,
-    not adjusted; that of sets of experts is conservative.
+    small as what was found (small: they use different experts); for ``translations`` those of
+    ``compare_routing_of_sentences``. The p values are of single layers and pairs, not adjusted; that of sets
+    of experts is conservative.
 
     Raises
     ------
@@ -94,6 +103,8 @@ def tabulate_routing(
         for a, b in combinations(range(len(codes)), 2)
         for at, found in _overlaps(counts[a], counts[b], resampled[a], resampled[b], sizes, rng)
     ]
+    if sentences is not None:
+        rows += compare_routing_of_sentences(sentences, settings.n_replicates, settings.seed)
     frequency = np.stack([drawn.n_active / drawn.n_tokens[:, None, None] for drawn in resampled])
     for name, values in _of_experts(frequency, sizes, settings.threshold).items():
         rows += [
@@ -238,7 +249,8 @@ def summarise_routing(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list
     """Rows of ``results/models/routing.csv``: every statistic by model and layer, the mean over its rows.
 
     ``languages_apart``: the mean null of ``common_choices`` less its mean value, 0 where languages are routed
-    alike; ``pairs_apart``: share of the pairs of languages with a p value of at most 5 %.
+    alike; ``pairs_apart``: share of the pairs of languages with a p value of at most 5 %;
+    ``translations_alike``: the mean value of ``translations`` less its mean null, NaN without parallel text.
 
     Parameters
     ----------
@@ -250,10 +262,12 @@ def summarise_routing(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list
         layers, common = values["common_choices"]
         found = {name: dict(zip(*pair, strict=True)) for name, pair in values.items()}
         null = mean_by_layer(rows, "common_choices", "null")[1]
+        other_sentences = dict(zip(*mean_by_layer(rows, "translations", "null"), strict=True))
         for at, layer in enumerate(layers):
             pairs = [r for r in rows if r["statistic"] == "common_choices" and int(r["layer"]) == layer]
             sure = np.mean([float(r["p_value"]) <= 1 - LEVEL for r in pairs])
             row = {"model": model, "layer": int(layer), "languages_apart": float(null[at] - common[at])}
             means = {name: float(found[name].get(layer, np.nan)) for name in MEANINGS}
-            summary.append(row | {"pairs_apart": float(sure)} | means)
+            alike = means["translations"] - other_sentences.get(layer, np.nan)
+            summary.append(row | {"pairs_apart": float(sure), "translations_alike": alike} | means)
     return summary

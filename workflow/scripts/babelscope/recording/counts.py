@@ -35,7 +35,8 @@ ACTIVATIONS = Kind(
         "router_entropy": DatasetSpec(
             "float64",
             ("block", "layer"),
-            "of routed experts: sum over the tokens of the entropy of the router's scores, nats",
+            "of routed experts whose routers give logits: sum over the tokens of the entropy of the router's "
+            "scores, nats",
             low=0,
             optional=True,
         ),
@@ -62,7 +63,8 @@ class ActivationCounts:
     gate_weight : float64 (n_blocks, n_layers, n_experts) or None
         With routed experts: sum of the router's weights over the tokens for which it chose the expert.
     router_entropy : float64 (n_blocks, n_layers) or None
-        With routed experts: sum over tokens of the entropy of the router's scores, nats.
+        With routed experts: sum over tokens of the entropy of the router's scores, nats; None where the
+        routers give no logits.
     unit : int64 (n_blocks,) or None
         Of parallel documents, each a block of its own: what its id stands for.
     paired : bool

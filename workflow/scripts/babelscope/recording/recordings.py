@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from babelscope.recording.counts import ActivationCounts
-from babelscope.recording.together import read_recordings
+from babelscope.recording.together import read_files, read_recordings
 from babelscope.study.job import Job
 from babelscope.text.token_file import open_tokens
 from babelscope.text.tokens import documents_digest
@@ -37,6 +37,14 @@ class Recordings:
     def main(self) -> list[ActivationCounts]:
         """The study's own, one per language."""
         return self._read(self.job.input.activations, "main")
+
+    @cached_property
+    def sentences(self) -> dict[str, ActivationCounts] | None:
+        """By language one block per document, where the text of all languages is parallel; else None."""
+        languages = self.job.params.languages
+        asked = (self.job.wildcards.model, languages, "main", self.documents)
+        found = read_files(self.job.input.activations, *asked).by_language
+        return found if all(count.unit is not None for count in found.values()) else None
 
     def of(self, variants: Iterable[str]) -> dict[str, list[ActivationCounts]]:
         """Those of some variants by name.

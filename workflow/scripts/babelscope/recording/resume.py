@@ -77,15 +77,15 @@ class RunningCounts:
             np.add.at(total, rows, new.reshape(len(new), *total.shape[1:]))
 
     def finished_routers(self, top_k: int, n_experts_by_layer: tuple[int, ...]) -> ActivationCounts:
-        """The choices of routers, checked, and the sums of their weights and entropies."""
-        n_active, weights, entropy = self.n_active
+        """The choices of routers, checked, and the sums of their weights and, with logits, entropies."""
+        n_active, weights, *entropy = self.n_active
         return ActivationCounts(
             n_active,
             self.n_tokens,
             top_k,
             n_experts_by_layer,
             gate_weight=weights * UNIT,
-            router_entropy=entropy[:, :, 0] * UNIT,
+            router_entropy=entropy[0][:, :, 0] * UNIT if entropy else None,
         )
 
     def finished(self, top_k: Sequence[int]) -> list[ActivationCounts]:

@@ -41,6 +41,7 @@ class RouterTap:
         self.family = str(model.module.config.model_type)  # type: ignore[union-attr]
         self.problem = f"NaN or infinite router logits of family {self.family}"
         self.n_layers = partition.n_layers
+        self.gives_logits = "logits" in model.routed[0].routing.output
         found = [0] * len(model.blocks)
         for layer in model.routed:
             found[layer.number] = layer.n_experts
@@ -82,9 +83,9 @@ class RouterTap:
         return self._choice, self._weights
 
     def shapes(self, _variants: object) -> list[tuple[int, ...]]:
-        """Of the sums that ``count`` adds up, without blocks: choices, weights, entropies."""
+        """Of the sums that ``count`` adds up, without blocks: choices, weights, with logits entropies."""
         cells = (self.n_layers, self.partition.n_experts)
-        return [cells, cells, (self.n_layers, 1)]
+        return [cells, cells, *([(self.n_layers, 1)] if self.gives_logits else [])]
 
     def run(self, token_ids: torch.Tensor) -> torch.Tensor:
         """Run one batch and keep its choices.
@@ -95,7 +96,8 @@ class RouterTap:
 
         Returns
         -------
-        bool (n_documents * length, n_layers), true where a router's logits or weights are NaN or infinite.
+        bool (n_documents * length, n_layers), true where a router's weights, or the logits that it gives, are
+        NaN or infinite.
         """
         self._seen.clear()
         self.model.hidden(token_ids)
@@ -109,8 +111,10 @@ class RouterTap:
                 )
         self._choice, self._weights = (self._stacked(name) for name in ("choice", "weights"))
         bad = torch.zeros((n_tokens, self.n_layers), dtype=torch.bool, device=self.device)
-        self._entropy, finite = self._look_at_logits(n_tokens)
-        finite &= self._weights.isfinite().all(dim=2)
+        finite = self._weights.isfinite().all(dim=2)
+        if self.gives_logits:
+            self._entropy, finite_logits = self._look_at_logits(n_tokens)
+            finite &= finite_logits
         bad[:, self._numbers] = ~finite.T
         self._seen.clear()
         return bad
@@ -125,8 +129,6 @@ class RouterTap:
         shape = (len(self.model.routed), n_tokens)
         entropy = torch.zeros(shape, device=self.device)
         finite = torch.ones(shape, dtype=torch.bool, device=self.device)
-        if "logits" not in self.model.routed[0].routing.output:
-            return entropy, finite
         width = self.partition.n_experts
         step = max(1, _MAX_LOGITS // (n_tokens * width))
         for start in range(0, len(self.model.routed), step):
@@ -156,8 +158,8 @@ class RouterTap:
 
         Returns
         -------
-        int64 (n_blocks, n) each: choices of every expert; their weights and the entropies of every layer,
-        as multiples of ``UNIT``. Exact, in whatever batches.
+        int64 (n_blocks, n) each: choices of every expert; their weights and, of routers that give logits, the
+        entropies of every layer, as multiples of ``UNIT``. Exact, in whatever batches.
         """
         n_blocks, n_experts = len(membership), self.partition.n_experts
         cells = self.n_layers * n_experts
@@ -165,12 +167,10 @@ class RouterTap:
         counted = membership.sum(dim=0) > 0
         key = self._choice + (self._numbers * n_experts)[:, None, None] + (block * cells)[None, :, None]
         ones = counted[None, :, None].expand_as(key)
-        layer_key = self._numbers[:, None] + (block * self.n_layers)[None, :]
-        sums = [
-            (key, ones.long(), cells),
-            (key, _units(self._weights, ones), cells),
-            (layer_key, _units(self._entropy, ones[:, :, 0]), self.n_layers),
-        ]
+        sums = [(key, ones.long(), cells), (key, _units(self._weights, ones), cells)]
+        if self.gives_logits:
+            layer_key = self._numbers[:, None] + (block * self.n_layers)[None, :]
+            sums.append((layer_key, _units(self._entropy, ones[:, :, 0]), self.n_layers))
         return [_add_up(where, what, n_blocks * n).view(n_blocks, n) for where, what, n in sums]
 
     def release(self) -> None:

@@ -79,7 +79,8 @@ class ShardedLanguage:
             own = {name: shard.attrs.get(name, "") for name in names}
             tables = [shard.datasets["n_active"]]
             if own["n_experts_by_layer"]:
-                sums = (shard.datasets["gate_weight"], shard.datasets["router_entropy"][:, :, None])
+                entropy = shard.datasets.get("router_entropy")
+                sums = [shard.datasets["gate_weight"], *([] if entropy is None else [entropy[:, :, None]])]
                 tables += to_units(*sums)
             own["(layers, experts)"] = tables[0].shape[1:]
             shared = shared or own
