@@ -4,8 +4,8 @@
 
 A random model's first router sends some words to two experts. Three languages of 960 tokens draw from
 the same words; a share of the last one's tokens are such words. A study finds the truth where the test of
-specific experts (false discovery rate 5 %) names both experts for the last language. Whatever it names for the
-others, or with shuffled labels, is false.
+specific experts (false discovery rate 5 %) names both experts for the last language. Whatever it names for
+the others, or with shuffled labels, is false.
 """
 
 from __future__ import annotations
