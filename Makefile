@@ -78,9 +78,10 @@ bench-power: $(STAMP) ## planted truth: size and power of the tests, false verdi
 	$(BIN)/python benchmarks/power.py verdicts --studies 500 --results results/$(MODEL)
 	$(BIN)/python benchmarks/power.py experts --studies 10
 
-bench-domains: $(STAMP) ## planted domains: tests with and without them; what is done is kept (ARGS="--studies 400")
+bench-domains: $(STAMP) ## planted domains and classes of tokens: size, power, coverage; what is done is kept (ARGS="--studies 400")
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/domains.py main $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/domains.py confirm $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/token_classes.py $(ARGS)
 
 bench: bench-clustering bench-recording ## run all benchmarks of the CPU
 

@@ -3,13 +3,23 @@
 import json
 
 import numpy as np
+import pytest
 from tests.support import ROOT
 from tests.unit.simulated_counts import PAPER_LANGUAGES
 
 from babelscope.evidence.claims import read_criteria
 from babelscope.evidence.corpora import Question
+from babelscope.evidence.draws import Replicates
 from babelscope.evidence.predictors import genealogical_distance
-from babelscope.evidence.token_classes import CLASSES, class_members, judge_classes, script_of
+from babelscope.evidence.token_classes import (
+    CLASSES,
+    class_members,
+    draw_tokens,
+    few_tokens,
+    judge_classes,
+    script_of,
+    similarity_rows,
+)
 from babelscope.recording.counts import ActivationCounts
 from babelscope.recording.token_types import TokenTypes
 
@@ -83,3 +93,43 @@ def test_a_class_that_carries_the_language_agrees_with_all_tokens_and_one_that_d
     assert "own script, inside words" not in verdicts.claims  # no language has such tokens
     shares = {row["class"]: row["share"] for row in sizes if row["language"] == "hi"}
     assert shares["all tokens"] == 1 and 0 < shares["without letters"] < 1
+
+
+def test_a_token_is_drawn_for_all_languages_that_have_it_and_the_rest_for_each_alone():
+    rng = np.random.default_rng(2)
+    english, hindi = make_types([" a", "1"], [10, 11], rng), make_types(["1", " b"], [11, 12], rng)
+    every = [np.ones(3, dtype=bool)] * 2
+    found = draw_tokens([english, hindi], every, 300, 0).weights
+    assert np.array_equal(found[0][:, 1], found[1][:, 0])
+    assert abs(np.corrcoef(found[0][:, 2], found[1][:, 2])[0, 1]) < 0.2  # all others
+    alone = draw_tokens([english], every[:1], 300, 0).weights[0]
+    assert np.array_equal(alone, found[0])
+    many = draw_tokens([english, hindi], every, 20_000, 0).weights[0]
+    assert many.mean() == pytest.approx(1, abs=0.03) and many.var() == pytest.approx(1.5, rel=0.1)
+
+
+def test_one_token_that_is_most_of_a_class_makes_intervals_wider():
+    rng = np.random.default_rng(3)
+    equal = make_types([f" w{i}" for i in range(39)], range(39), rng).counts
+    assert few_tokens([equal]) == pytest.approx(2.023 / 1.960, abs=1e-3)
+    heavy = select_heavy(equal)
+    assert few_tokens([equal, heavy]) > 2 > few_tokens([equal])
+
+
+def select_heavy(counts):
+    factor = np.where(np.arange(len(counts.n_tokens)) == 0, 100, 1)
+    return ActivationCounts(counts.n_active * factor[:, None, None], counts.n_tokens * factor, counts.top_k)
+
+
+def test_the_interval_of_a_similarity_holds_its_value():
+    rng = np.random.default_rng(4)
+    whole = {m: np.abs(np.subtract.outer(range(9), range(9))).astype(float) for m in ("euclidean", "kl")}
+    whole["pearson"] = whole["kl"]
+    noise = np.abs(rng.normal(0, 4, (50, 9, 9)))
+    drawn = {f"distance/{m}": whole[m] + noise + np.swapaxes(noise, 1, 2) for m in whole}
+    replicates = Replicates({name: values[0] for name, values in drawn.items()}, drawn, {})
+    narrow = similarity_rows("a class", replicates, whole, 1.0)
+    wide = similarity_rows("a class", replicates, whole, 2.0)
+    for one, other in zip(narrow, wide, strict=True):
+        assert one["low"] <= one["correlation"] <= one["high"]
+        assert one["low"] > other["low"] or one["high"] < other["high"]

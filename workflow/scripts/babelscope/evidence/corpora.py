@@ -19,7 +19,7 @@ from babelscope.evidence.claims import (
     paper_table_3,
 )
 from babelscope.evidence.domains import DomainDraws, draw_domains, few_languages, stack_domains
-from babelscope.evidence.draws import Replicates, draw
+from babelscope.evidence.draws import AnyDraws, Replicates, draw
 from babelscope.evidence.families import FamilyTest, claim_p_values, relate_to_families
 from babelscope.evidence.predictors import KINSHIP
 from babelscope.evidence.replicates import (
@@ -92,11 +92,22 @@ def judge_corpora(sets: Sequence[CorpusSet], asked: Question) -> CorpusVerdicts:
     return found
 
 
-def judge_corpus(found: CorpusVerdicts, one: CorpusSet, asked: Question) -> Replicates:
-    """Judge the claims in one corpus and add them to what is found; its bootstrap is returned."""
-    draws = draw(one.counts, [row.code for row in one.languages], asked.n_replicates, asked.seed)
+def judge_corpus(
+    found: CorpusVerdicts, one: CorpusSet, asked: Question, draws: AnyDraws | None = None, wider: float = 1.0
+) -> Replicates:
+    """Judge the claims in one corpus and add them to what is found; its bootstrap is returned.
+
+    Parameters
+    ----------
+    draws : of the corpus; without them its blocks are drawn. wider : intervals are so many times as wide.
+    """
+    codes = [row.code for row in one.languages]
+    draws = draws or draw(one.counts, codes, asked.n_replicates, asked.seed)
     replicates = replicate_claims(draws, one.languages, _settings(asked), paper_table_3(asked.paper))
-    estimates = claim_estimates(replicates, MAIN)
+    estimates = {
+        name: estimate.stretched(wider).clipped(*RANGES.get(name, (None, None)))
+        for name, estimate in claim_estimates(replicates, MAIN).items()
+    }
     _add(found, one.name, replicates, one.languages, one.predictors, asked, estimates)
     return replicates
 

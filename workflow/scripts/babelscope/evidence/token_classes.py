@@ -1,6 +1,7 @@
 """How much of the findings is left on one class of tokens: starts of words, digits, shared tokens.
 
-Tokens are the units of the bootstrap: the question is what another vocabulary of the same class would show.
+Tokens are the units of the bootstrap: the question is what another vocabulary of the same class would show. A
+token that several languages have is drawn for all of them together: what it does in all of them cancels.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import gammaincinv, stdtrit
 from scipy.stats import spearmanr
 
 from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
@@ -23,13 +25,14 @@ from babelscope.evidence.corpora import (
     claim_table,
     judge_corpus,
 )
+from babelscope.evidence.draws import Draws, Replicates
 from babelscope.evidence.predictors import read_predictors
 from babelscope.evidence.replicates import corrected_distances
 from babelscope.files.tables import write_table
 from babelscope.files.whole import read_json
 from babelscope.recording.counts import ActivationCounts
 from babelscope.recording.token_types import TokenTypes, read_token_types
-from babelscope.statistics.bootstrap import LEVEL
+from babelscope.statistics.bootstrap import LEVEL, estimate
 from babelscope.study.languages import Language
 
 EVERY = "all tokens"
@@ -44,6 +47,9 @@ CLASSES = (
 )
 CLASS_COLUMNS = ("class", "language", "n_types", "n_tokens", "share")
 SIMILARITY_COLUMNS = ("class", "measure", "correlation", "low", "high")
+# Of the weights of a token that is nearly all of its class: with less most replicates would lack it.
+_LEAST_SHAPE = 0.25
+_TAIL = (1 - LEVEL) / 2
 # Scripts that put no space between words: each of their tokens can begin one.
 _SPACELESS = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"})
 
@@ -87,6 +93,48 @@ def select_rows(counts: ActivationCounts, member: np.ndarray) -> ActivationCount
     return ActivationCounts(counts.n_active[kept], counts.n_tokens[kept], counts.top_k)
 
 
+def draw_tokens(
+    types: Sequence[TokenTypes], members: Sequence[np.ndarray], n_replicates: int, seed: int
+) -> Draws:
+    """Draw the tokens of a class, each for all languages that have it.
+
+    Every token has weights of its own, whatever the languages: of the gamma distribution (weighted bootstrap;
+    Rubin 1981, "The Bayesian bootstrap") with mean 1 and variance ``1 / (1 - share)``. A token that is a
+    large share of its class pulls the mean towards itself and seems to differ less from it than it does
+    (HC2: MacKinnon and White 1985); of n equal ones that is ``n / (n - 1)``, as ``draw_weights`` has it.
+
+    Parameters
+    ----------
+    types : of each language. members : bool (n_types,) each.
+    """
+    counts, weights = [], []
+    drawn: dict[int, np.ndarray] = {}
+    for idx, (one, member) in enumerate(zip(types, members, strict=True)):
+        count = select_rows(one.counts, member)
+        columns = []
+        for token in one.token_id[member & (one.counts.n_tokens > 0)].tolist():
+            # the tokens that were not kept apart are others in every language
+            key = token if token >= 0 else -1 - idx
+            if key not in drawn:
+                drawn[key] = np.random.default_rng([seed, key >= 0, abs(key)]).random(n_replicates)
+            columns.append(drawn[key])
+        shape = np.maximum(1 - count.n_tokens / count.n_tokens.sum(), _LEAST_SHAPE)
+        counts.append(count)
+        weights.append(gammaincinv(shape, np.stack(columns, axis=1)) / shape)
+    return Draws(counts, weights)
+
+
+def few_tokens(counts: Sequence[ActivationCounts], level: float = LEVEL) -> float:
+    """By how much an interval is wider because few tokens make up most of the class.
+
+    Student's t over the normal distribution, for as many equal tokens as have the same variance of their mean
+    (Kish 1965, "Survey sampling"), in the language that has the fewest.
+    """
+    equal = [float(count.n_tokens.sum() ** 2 / (count.n_tokens.astype(float) ** 2).sum()) for count in counts]
+    tail = 0.5 + level / 2
+    return float(stdtrit(max(min(equal) - 1, 1.0), tail) / stdtrit(1e9, tail))
+
+
 def judge_classes(
     types: Sequence[TokenTypes],
     languages: Sequence[Language],
@@ -113,18 +161,12 @@ def judge_classes(
             sizes.append(row | {"n_tokens": n, "share": n / int(one.counts.n_tokens.sum())})
         if min(len(count.n_tokens) for count in counts) < 2:
             continue
-        replicates = judge_corpus(found, CorpusSet(name, False, languages, counts, predictors), asked)
-        corrected = corrected_distances(replicates)
-        whole = whole or corrected
-        for measure in MEASURES:
-            key = f"distance/{measure}"
-            drawn = [_rank_correlation(one, whole[measure]) for one in replicates.drawn[key]]
-            # noise makes every replicate less alike: their spread is laid around the value without it
-            value = _rank_correlation(corrected[measure], whole[measure])
-            tail = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - np.mean(drawn)
-            low, high = np.clip(value + tail, -1.0, 1.0)
-            row = {"class": name, "measure": measure, "correlation": value}
-            similar.append(row | {"low": float(low), "high": float(high)})
+        draws = draw_tokens(types, members, asked.n_replicates, asked.seed)
+        one_class = CorpusSet(name, False, languages, counts, predictors)
+        wider = few_tokens(counts)
+        replicates = judge_corpus(found, one_class, asked, draws, wider)
+        whole = whole or corrected_distances(replicates)
+        similar += similarity_rows(name, replicates, whole, wider)
     return found, sizes, similar + _positions(types, whole)
 
 
@@ -156,6 +198,34 @@ def write_classes(
     write_table(out.similarity, similar, SIMILARITY_COLUMNS)
 
 
+def similarity_rows(
+    name: str, replicates: Replicates, whole: Mapping[str, np.ndarray], wider: float
+) -> list[dict[str, Any]]:
+    """Rows of ``class_similarity.csv`` of one class.
+
+    Noise of tokens makes the class less like the whole, in the data and once more in every replicate. So the
+    interval reaches from where replicates lie to where the data would lie without as much (the percentile
+    interval and the basic one together): too wide where there are many tokens, never far too narrow.
+
+    Parameters
+    ----------
+    replicates : of the class. whole : corrected distances on all tokens, by measure.
+    wider : ``few_tokens`` of the class.
+    """
+    rows = []
+    for measure in MEASURES:
+        key = f"distance/{measure}"
+        drawn = np.array([rank_correlation(one, whole[measure]) for one in replicates.drawn[key]])
+        value = rank_correlation(replicates.values[key], whole[measure])
+        basic, inner = estimate(np.array(value), drawn), np.quantile(drawn, [_TAIL, 1 - _TAIL])
+        ends = min(basic.low, inner[0]), max(basic.high, inner[1])
+        middle = float(np.clip(basic.corrected, *ends))
+        low, high = np.clip([middle + wider * (end - middle) for end in ends], -1.0, 1.0)
+        row = {"class": name, "measure": measure, "correlation": float(np.clip(middle, -1.0, 1.0))}
+        rows.append(row | {"low": float(low), "high": float(high)})
+    return rows
+
+
 def _positions(types: Sequence[TokenTypes], whole: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     rows = []
     for idx, first in enumerate(types[0].first):
@@ -168,7 +238,7 @@ def _positions(types: Sequence[TokenTypes], whole: Mapping[str, np.ndarray]) -> 
             {
                 "class": f"from position {first}",
                 "measure": measure,
-                "correlation": _rank_correlation(distances[measure], whole[measure]),
+                "correlation": rank_correlation(distances[measure], whole[measure]),
                 "low": None,
                 "high": None,
             }
@@ -177,7 +247,7 @@ def _positions(types: Sequence[TokenTypes], whole: Mapping[str, np.ndarray]) -> 
     return rows
 
 
-def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     pairs = np.triu_indices(len(a), 1)
     if np.ptp(a[pairs]) == 0 or np.ptp(b[pairs]) == 0:
         return float("nan")
