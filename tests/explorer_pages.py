@@ -22,6 +22,11 @@ from babelscope.study.languages import read_languages
 from babelscope.study.unit_names import name_unit
 
 PAGE = ROOT / "resources" / "templates" / "explorer"
+# as many as Llama 2 7B has, in 24 languages
+SHAPE_7B: dict[str, Any] = {
+    "n_layers": 32, "n_experts": 256, "n_neurons": 11_008,
+    "codes": "en de fr es pt it ru uk pl bn hi ur ar fa he tr fi hu zh ja ko vi th id".split(),  # noqa: SIM905
+}  # fmt: skip
 CLASSES = ["shared", "mixed", "family-specific", "specific", "low", "dead"]
 HOSTILE = (
     "</script><script>window.broken = 1</script><img src=x onerror='window.broken=1'> "

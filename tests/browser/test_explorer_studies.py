@@ -7,13 +7,22 @@ import h5py
 import numpy as np
 import pytest
 from tests.browser import explorer
-from tests.explorer_pages import CLASSES, make_contexts, make_data, with_ablation, with_routers, write_page
+from tests.explorer_pages import (
+    CLASSES,
+    SHAPE_7B,
+    make_contexts,
+    make_data,
+    with_ablation,
+    with_routers,
+    write_page,
+)
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.keys import Keys
 from tests.browser.explorer import find, open_page, serious_findings, texts
 
 driver, fresh = explorer.driver, explorer.fresh
+PHONE = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 
 
 def test_numbers_on_the_page_are_those_of_the_files(driver, finished_study):
@@ -85,12 +94,13 @@ def test_routed_experts_have_a_page_without_neurons(driver, tmp_path):
     shown = texts(driver, "table[data-removed=en] tbody td")
     assert shown == [row[key] for row in rows for key in ("rise", "rise_low", "rise_high")]
     assert not driver.find_elements("css selector", "table[data-removed=hi]"), "Hindi lost other experts"
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= PHONE["width"]
     assert serious_findings(driver) == []
 
 
 def test_a_study_of_7b_and_24_languages_stays_responsive(driver, tmp_path):
-    codes = "en de fr es pt it ru uk pl bn hi ur ar fa he tr fi hu zh ja ko vi th id".split()  # noqa: SIM905
-    data = make_data(32, 256, 11_008, codes)
+    data = make_data(**SHAPE_7B)
     path = write_page(tmp_path / "large.html", data, make_contexts(data, 380))
     assert path.stat().st_size < 30e6
     open_page(driver, path)

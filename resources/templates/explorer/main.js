@@ -44,8 +44,9 @@ function fillChoices() {
   options("layer", [["", "all layers"], ...layers.map((layer) => [layer, `layer ${layer}`])]);
   options("measure", Object.entries(study.similarity).map(([key, found]) => [key, found.title]));
   at("depth").max = String(study.nLayers);
-  const experts = study.routed ? "layers with a router, of up to" : "layers of";
-  at("about").textContent = `${study.nLayers} ${experts} ${study.nExperts} experts, ${study.codes.length} languages, ` +
+  const upTo = study.sizes.every((size) => size === study.nExperts) ? "" : "up to ";
+  const experts = study.routed ? `layers with a router and ${upTo}` : "layers of ";
+  at("about").textContent = `${study.nLayers} ${experts}${study.nExperts} experts, ${study.codes.length} languages, ` +
     `${Object.keys(contexts).length} units with contexts`;
   if (!study.nNeurons) {
     at("list-heading").textContent = "Experts";
@@ -219,8 +220,11 @@ function start() {
   showControls();
   drawUnits();
   performance.mark("first-chart");
-  // texts are the larger part: what can be seen without them is there first
-  requestAnimationFrame(() => setTimeout(() => {
+  // texts are the larger part and come after this script: what can be seen without them is there first
+  const whole = () => (document.readyState === "loading"
+    ? new Promise((done) => document.addEventListener("DOMContentLoaded", done)) : Promise.resolve());
+  requestAnimationFrame(() => setTimeout(async () => {
+    await whole();
     contexts = JSON.parse(at("contexts").textContent);
     at("about").textContent = at("about").textContent.replace(/, \d+ units/, `, ${Object.keys(contexts).length} units`);
     drawUnits();

@@ -52,7 +52,9 @@ export function routedRemovalPart(study, layer, number) {
     const head = ["Text", "Loss rises by", "Low", "High"].map((text) => make("th", { scope: "col" }, text));
     const about = `Removed together with the others that ${nameOf(study, code)} chooses most beyond the mean of the other languages ` +
       `(${gone} of ${rows[0].n_experts} in each layer); nats per token above the whole model, 95 % intervals:`;
-    return [make("p", {}, about), make("table", { class: "numbers", "data-removed": code },
-      make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body))];
+    const table = make("table", { class: "numbers", "data-removed": code },
+      make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
+    const label = `What is lost without experts of ${nameOf(study, code)}`;
+    return [make("p", {}, about), make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table)];
   }));
 }

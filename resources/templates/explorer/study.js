@@ -4,7 +4,9 @@ const TYPES = { "<f4": Float32Array, "u1": Uint8Array, "<u2": Uint16Array, "<u4"
 
 /** Typed array out of base64 of little-endian numbers. */
 export function unpack(text, type) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = characters.charCodeAt(at);
   return new TYPES[type](bytes.buffer);
 }
 
@@ -36,13 +38,18 @@ export class Study {
     this.nCells = this.nLayers * this.nExperts;
     this.codes = raw.languages.map((language) => language.code);
     this.number = new Map(this.codes.map((code, idx) => [code, idx]));
-    for (const name of ["frequency", "low", "high"]) this[name] = unpack(raw[name], "<f4");
+    for (const name of ["frequency", "low", "high", "weight"]) this.later(name, raw[name], "<f4");
     this.controls = Object.entries(raw.controls).map(([name, text]) => ({ name, ranges: unpack(text, "<f4") }));
-    this.labels = raw.labels ? unpack(raw.labels, raw.experts > 65535 ? "<u4" : "<u2") : null;
-    this.leading = raw.leading ? unpack(raw.leading, "<u2") : null;
-    this.ownNeurons = raw.own_neurons ? unpack(raw.own_neurons, "u1") : null;
-    this.weight = raw.weight ? unpack(raw.weight, "<f4") : null;
+    this.later("labels", raw.labels, raw.experts > 65535 ? "<u4" : "<u2");
+    this.later("leading", raw.leading, "<u2");
+    this.later("ownNeurons", raw.own_neurons, "u1");
     this.ranks = new Map(raw.specific.map(([code, rank, layer, expert]) => [this.cell(layer, expert), { code, rank }]));
+  }
+
+  /** An array that is unpacked when it is first asked for; null where there is none. */
+  later(name, text, type) {
+    let found = null;
+    Object.defineProperty(this, name, { get: () => (found ??= text ? unpack(text, type) : null) });
   }
 
   /** Place of an expert in the columns of the index. */

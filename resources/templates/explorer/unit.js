@@ -81,9 +81,9 @@ function contextPart(study, contexts, name, kind) {
       "another run they are there in seconds: nothing is recorded for it."));
     return section;
   }
-  const ofExpert = study.routed ? "weight that the router gives the expert" : "z-score among the experts of its layer";
-  const score = kind === "expert" ? ofExpert : "activation";
-  section.append(make("p", { class: "quiet" }, `The number is the token's ${score}. Each of the strongest tokens is of another document.`),
+  const ofExpert = study.routed ? "the weight that the router gives the expert" : "the expert's z-score among those of its layer";
+  const score = kind === "expert" ? ofExpert : "the neuron's activation";
+  section.append(make("p", { class: "quiet" }, `The number beside a token is ${score}. Each of the strongest tokens is of another document.`),
     make("div", { class: "columns" }, ...contextColumns(study, unit, kind)));
   const save = make("button", { type: "button", id: "contexts-csv" }, "Contexts as CSV");
   save.addEventListener("click", () => {
