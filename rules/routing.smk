@@ -1,7 +1,7 @@
 """Which routed experts of a mixture of experts serve which language (experts.method: router).
 
 Needs: model.json, tokens/{lang}.h5, activations/{lang}.h5. Makes: routing.csv, figures/routing; for `full` saliency/{lang}.h5,
-routed_pruning/{lang}.json and routed_pruning.csv; export/{target}/routed (a checkpoint), under results/{model}/.
+routed_pruning/{lang}.json, routed_pruning.csv and figures/routed_pruning; export/{target}/routed (a checkpoint), under results/{model}/.
 """
 
 ROUTING_TARGETS = [
@@ -155,8 +155,15 @@ rule tabulate_routed:
     input:
         collect("results/{{model}}/routed_pruning/{lang}.json", lang=LANGUAGES),
     output:
-        report(
+        table=report(
             "results/{model}/routed_pruning.csv",
+            caption="../workflow/report/routed_pruning.rst",
+            category="Routing",
+            labels={"model": "{model}", "kind": "experts kept and removed"},
+        ),
+        svg="results/{model}/figures/routed_pruning.svg",
+        png=report(
+            "results/{model}/figures/routed_pruning.png",
             caption="../workflow/report/routed_pruning.rst",
             category="Routing",
             labels={"model": "{model}", "kind": "experts kept and removed"},
@@ -170,6 +177,8 @@ rule tabulate_routed:
         "../envs/babelscope.yaml"
     params:
         languages=LANGUAGES,
+        names={code: LANGUAGE_NAMES[code] for code in LANGUAGES},
+        look=look(),
         code=code_of("tabulate_routed"),
     script:
         "../workflow/scripts/tabulate_routed.py"

@@ -20,6 +20,8 @@ SELECTION_TITLES = {
     "same_size": "as many experts for all",
     "compensated": "the other language's compensated model",
     "same_size_corrected": "as many experts, all corrected on this text's language",
+    "kept": "routed experts kept",
+    "removed": "the most specific routed experts removed",
 }
 # Methods of the frontier that are no rows of CHOICES.
 METHOD_TITLES = {
