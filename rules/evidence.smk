@@ -41,6 +41,7 @@ rule bootstrap_languages:
     output:
         replicates="results/{model}/evidence/replicates.h5",
         pairs="results/{model}/evidence/similarity_intervals.csv",
+        neighbours="results/{model}/evidence/neighbours.csv",
         sharing="results/{model}/evidence/sharing_intervals.csv",
         layers="results/{model}/evidence/layers.csv",
         noise=report(

@@ -68,6 +68,9 @@ if SWEEP_SCALES:
     rule judge_sweep:
         input:
             **recordings_of(SWEEP_SCALES),
+            activations=collect(
+                "results/{{model}}/activations/{lang}.h5", lang=LANGUAGES
+            ),
             tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
             paper=PAPER,
             criteria=CLAIMS,
@@ -85,6 +88,11 @@ if SWEEP_SCALES:
             ),
             record="results/{model}/evidence/sweep.json",
             agreement="results/{model}/evidence/sweep_agreement.csv",
+            identities=report(
+                "results/{model}/evidence/sweep_identities.csv",
+                category="Evidence",
+                labels={"model": "{model}", "kind": "sweep: the same experts"},
+            ),
         log:
             "logs/{model}/judge_sweep.log",
         benchmark:
@@ -99,6 +107,8 @@ if SWEEP_SCALES:
         params:
             languages=LANGUAGES,
             scales=SWEEP_SCALES,
+            same_experts=[*SWEEP_TOPS, *SWEEP_SCORES],
+            n_most=EVIDENCE["specific_experts"],
             threshold=config["sharing"]["threshold"],
             judges=JUDGES,
             code=code_of("judge_sweep"),

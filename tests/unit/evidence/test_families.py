@@ -10,6 +10,7 @@ from babelscope.evidence.intervals import dendrogram_json, read_dendrogram
 from babelscope.evidence.predictors import (
     count_characters,
     differs,
+    encoding_distances,
     fertility,
     genealogical_distance,
     log_distance,
@@ -59,6 +60,14 @@ def test_fertility_is_per_character_and_does_not_see_the_encoding():
     np.testing.assert_array_equal(n_characters, [[6, 14, 4], [6, 14, 4]])
     np.testing.assert_allclose(fertility([latin, brahmic], n_characters), [0.5, 0.5])
     assert log_distance(np.array([0.5, 0.25]))[0, 1] == pytest.approx(np.log(2))
+
+
+def test_encodings_order_scripts_that_need_as_many_tokens_per_character():
+    latin = corpus([[1, 1, 2, 2]], [[9]], bytes_per_token=2)
+    brahmic = corpus([[1, 1, 2, 2]], [[9]], bytes_per_token=6)
+    found = encoding_distances([latin, brahmic], [np.array([8, 2])] * 2)
+    assert found["tokens_per_byte"][0, 1] == pytest.approx(np.log(3))
+    assert found["bytes_per_character"][0, 1] == pytest.approx(np.log(3))
 
 
 def test_vocabulary_by_hand():
@@ -111,7 +120,8 @@ def test_a_tree_of_two_languages_survives_being_written():
 
 def test_a_study_with_families_finds_them_and_one_without_does_not():
     corpora = [corpus([[k, k + 1, 2 * k]] * 2, [[1]], 2 + k % 3) for k in range(9)]
-    predictors = predictors_of(PAPER_LANGUAGES, corpora, [one.n_bytes for one in corpora])
+    n_characters = [one.n_bytes // (1 + k % 2) for k, one in enumerate(corpora)]
+    predictors = predictors_of(PAPER_LANGUAGES, corpora, n_characters)
     outcomes = {}
     for family in (0.0, 1.0):
         rng = np.random.default_rng(1)
@@ -121,8 +131,9 @@ def test_a_study_with_families_finds_them_and_one_without_does_not():
         tests = relate_to_families(distances, PAPER_LANGUAGES, predictors, 0)
         outcomes[family] = {(t.measure, t.test, t.predictor, t.controls + t.within): t for t in tests}
     assert set(outcomes[0.0]) == set(outcomes[1.0])
-    # five groupings, six predictors, five partial tests each way, all held constant, and two within a script
-    assert len(outcomes[1.0]) == 3 * (5 + 6 + 5 + 5 + 1 + 2)
+    # five groupings, eight predictors, five partial tests each way, one of encodings, all held constant, and
+    # two within a script
+    assert len(outcomes[1.0]) == 3 * (5 + 8 + 5 + 5 + 1 + 1 + 2)
     for measure in ("euclidean", "kl", "pearson"):
         genus = outcomes[1.0][measure, "groups", "genus", ""]
         assert genus.p_value == pytest.approx(1 / 840) and genus.effect > 0.9 and genus.exact

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from babelscope.evidence.predictors import GROUPINGS, KINSHIP, choose
+from babelscope.evidence.predictors import ENCODINGS, GROUPINGS, KINSHIP, choose
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
 from babelscope.statistics.permutation import PermutationTest, compare_groups, mantel
@@ -143,6 +143,11 @@ class Question:
         return mantel(part, chosen[self.predictor], rng, [chosen[name] for name in self.controls])
 
 
+def other_explanations(predictors: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Predictors beside kinship that are held constant; what only tells of encodings is not."""
+    return tuple(name for name in predictors if name not in (KINSHIP, *ENCODINGS))
+
+
 def claim_questions(
     languages: Sequence[Language], predictors: Mapping[str, np.ndarray]
 ) -> dict[str, Question]:
@@ -150,7 +155,7 @@ def claim_questions(
 
     ``script_genus`` and ``script_genealogy`` ask the languages of the most common script.
     """
-    others = tuple(name for name in predictors if name != KINSHIP)
+    others = other_explanations(predictors)
     script = Counter(row.script for row in languages).most_common(1)[0][0]
     left = tuple(name for name in WITHIN_CONTROLS if name in predictors)
     return {
@@ -184,11 +189,13 @@ def relate_to_families(
     Tests that make sense with these languages: none for fewer than three, none about genera where no genus
     has two of them.
     """
-    others = [name for name in predictors if name != KINSHIP]
+    others = other_explanations(predictors)
     questions = [Question("groups", name) for name in GROUPINGS]
     questions += [Question("mantel", name) for name in predictors]
     questions += [Question("partial_mantel", KINSHIP, (name,)) for name in others]
     questions += [Question("partial_mantel", name, (KINSHIP,)) for name in others]
+    if all(name in predictors for name in ENCODINGS):
+        questions.append(Question("partial_mantel", ENCODINGS[0], ENCODINGS[1:]))
     deciding = claim_questions(languages, predictors)
     questions += [question for question in deciding.values() if question not in questions]
     about_kinship = {question for name, question in deciding.items() if name.endswith(KINSHIP)}

@@ -12,6 +12,7 @@ from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.claims import paper_table_3
 from babelscope.evidence.draws import FREQUENCY_INTERVALS, Replicates, draw, frequency_intervals
 from babelscope.evidence.layers import tabulate_layers
+from babelscope.evidence.neighbours import NEIGHBOUR_COLUMNS, tabulate_neighbours
 from babelscope.evidence.noise_floor import (
     LearningCurve,
     NoiseFloor,
@@ -207,8 +208,8 @@ def write_bootstrap(
     ----------
     counts : recordings of the languages. partitions : the same with equivalent partitions, by name.
     paper : path of paper.json.
-    out : has paths ``replicates``, ``frequency``, ``pairs``, ``sharing``, ``layers``, ``noise``, ``curve``,
-        ``intervals`` and ``trees``.
+    out : has paths ``replicates``, ``frequency``, ``neighbours``, ``pairs``, ``sharing``, ``layers``,
+        ``noise``, ``curve``, ``intervals`` and ``trees``.
     threshold, other_thresholds : frequency from which an expert is high-frequency: the study's, and others.
 
     Raises
@@ -231,6 +232,7 @@ def write_bootstrap(
     pairs = tabulate_pairs(replicates, floor, codes, main)
     layers = tabulate_layers(replicates, codes)
     write_table(out.pairs, pairs, PAIR_COLUMNS)
+    write_table(out.neighbours, tabulate_neighbours(replicates, codes), NEIGHBOUR_COLUMNS)
     write_table(out.sharing, tabulate_sharing(replicates.estimate("sharing", 0.0)), SHARING_COLUMNS)
     write_table(out.layers, layers, LAYER_COLUMNS)
     write_table(out.noise, noise, NOISE_COLUMNS)

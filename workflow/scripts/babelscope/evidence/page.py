@@ -73,6 +73,7 @@ def _section(claim: str, members: Sequence[ClaimRow], criteria: Criteria) -> str
         "95 % interval",
         "paper",
         "blocks dealt out",
+        "languages add",
         "holds where",
         "verdict",
         "figure",
@@ -85,13 +86,13 @@ def _section(claim: str, members: Sequence[ClaimRow], criteria: Criteria) -> str
 
 
 def _line(row: ClaimRow, criterion: Criterion) -> str:
-    interval = "" if row.low is None or row.high is None else f"{_number(row.low)} to {_number(row.high)}"
     cells = (
         html.escape(row.statistic),
         _number(row.value),
-        interval,
+        _interval(row.low, row.high),
         _number(row.paper_value),
-        _number(row.pooled),
+        " ".join(part for part in (_number(row.pooled), row.pooled_verdict) if part),
+        _interval(row.beyond_low, row.beyond_high),
         criterion.region,
         f'<span class="{_css(row.verdict)}">{_MARKS[row.verdict]} {row.verdict}</span>'
         + (f" on {html.escape(row.depends_on)}" if row.depends_on else ""),
@@ -107,6 +108,10 @@ def _figure(name: str, png: bytes) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{_number(low)} to {_number(high)}"
 
 
 def _css(verdict: str) -> str:

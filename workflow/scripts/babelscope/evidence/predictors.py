@@ -12,6 +12,8 @@ from babelscope.text.documents import read_documents
 from babelscope.text.tokens import TokenizedCorpus, read_tokens
 
 KINSHIP = "genealogy"
+# What the encoding of a script makes of the number of tokens: told, and never held constant.
+ENCODINGS = ("tokens_per_byte", "bytes_per_character")
 # Languages of one group by each of these can be asked for whether they are nearer to each other.
 GROUPINGS: dict[str, Callable[[Language], str]] = {
     "genus": lambda row: f"{row.family}/{row.genus}",
@@ -55,6 +57,22 @@ def fertility(corpora: Sequence[TokenizedCorpus], n_characters: Sequence[np.ndar
         lengths = np.diff(corpus.offsets)[corpus.profile_idx]
         values.append(lengths.sum() / characters[corpus.profile_idx].sum())
     return np.array(values, dtype=np.float64)
+
+
+def encoding_distances(
+    corpora: Sequence[TokenizedCorpus], n_characters: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """How far apart languages are in tokens per byte and in bytes per character, by ``ENCODINGS``.
+
+    The first is the second's doing where scripts differ: with the second held constant it says what is left.
+    """
+    pairs = list(zip(corpora, n_characters, strict=True))
+    n_tokens = np.array([np.diff(one.offsets)[one.profile_idx].sum() for one, _ in pairs], dtype=np.float64)
+    n_bytes = np.array([one.n_bytes[one.profile_idx].sum() for one, _ in pairs], dtype=np.float64)
+    characters = np.array([found[one.profile_idx].sum() for one, found in pairs], dtype=np.float64)
+    return dict(
+        zip(ENCODINGS, (log_distance(n_tokens / n_bytes), log_distance(n_bytes / characters)), strict=True)
+    )
 
 
 def log_distance(values: np.ndarray) -> np.ndarray:
@@ -104,6 +122,7 @@ def predictors_of(
         **{name: differs(languages, name) for name in ("script", "script_family", "area")},
         "fertility": log_distance(fertility(corpora, n_characters)),
         "vocabulary": vocabulary_distance(corpora),
+        **encoding_distances(corpora, n_characters),
     }
 
 
