@@ -74,8 +74,8 @@ def compare_identities(
     rows = []
     if min(len(count.n_tokens) for count in main) >= 4:
         first, second = ([_take(count, start) for count in main] for start in (0, 1))
-        halves = [index_experts(part, languages, threshold) for part in (first, second)]
-        rows.append(_compare(HALVES, *halves, (first, second), (threshold, threshold), n_most))
+        one, two = (index_experts(part, languages, threshold) for part in (first, second))
+        rows.append(_compare(HALVES, one, two, (first, second), (threshold, threshold), n_most))
     for name, (counts, scaled) in variants.items():
         index = index_experts(counts, languages, scaled)
         rows.append(_compare(name, whole, index, (main, counts), (threshold, scaled), n_most))

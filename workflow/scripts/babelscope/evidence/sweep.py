@@ -8,6 +8,7 @@ from typing import Any
 
 from babelscope.evidence.claim_statistics import Setting
 from babelscope.evidence.claims import ClaimRow
+from babelscope.evidence.identities import IDENTITY_COLUMNS, Identities, compare_identities
 from babelscope.evidence.models import AGREEMENT_COLUMNS, ModelAgreement
 from babelscope.evidence.replicates import MAIN, corrected_distances
 from babelscope.evidence.robustness import (
@@ -67,14 +68,33 @@ def judge_sweep(
     return compare_variants(own, rows), agreement
 
 
+def sweep_identities(
+    main: Sequence[ActivationCounts],
+    points: Mapping[str, SweepPoint],
+    judges: Judges,
+    threshold: float,
+    n_most: int,
+) -> list[Identities]:
+    """``compare_identities`` of points that have the main study's experts.
+
+    Parameters
+    ----------
+    main : recordings of the main study. threshold : the main study's; a point's is ``scale`` times as high.
+    """
+    scaled = {name: (point.counts, point.scale * threshold) for name, point in points.items()}
+    return compare_identities(main, scaled, judges.languages, threshold, n_most)
+
+
 def write_sweep(
     out: Any,
     rows: Sequence[RobustnessRow],
     agreement: Sequence[ModelAgreement],
+    identities: Sequence[Identities],
     model: str,
     codes: Sequence[str],
 ) -> None:
-    """Write the tables ``verdicts`` and ``agreement``, and the record ``record``."""
+    """Write the tables ``verdicts``, ``agreement`` and ``identities``, and the record ``record``."""
+    write_table(out.identities, identities, IDENTITY_COLUMNS)
     write_table(out.verdicts, rows, ROBUSTNESS_COLUMNS)
     write_table(out.agreement, agreement, AGREEMENT_COLUMNS)
     write_record(out.record, SWEEP, {"rows": plain_rows(rows)}, model=model, languages=list(codes))
