@@ -10,7 +10,7 @@ BENCH_CLUSTERING := benchmarks/.venv-clustering
 BENCH_RECORDING := benchmarks/.venv-recording
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parallel quick run full full-families report test test-slurm lint format docs bench bench-power bench-domains bench-clustering bench-recording bench-paper check-model clean
+.PHONY: help setup parallel quick run full full-families report test test-slurm lint format docs bench bench-power bench-domains bench-clustering bench-recording bench-paper moe check-model clean
 
 help: ## show this list
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,12 @@ $(BENCH_CLUSTERING)/.installed:
 
 bench-paper: $(STAMP) ## the study at the paper's size on this machine's GPU (ARGS="nine --cap 24 --minutes 9")
 	$(BIN)/python benchmarks/paper_scale.py $(ARGS)
+
+moe: $(STAMP) ## train a small mixture of experts (minutes on a GPU, hours without) and study its checkpoints
+	$(BIN)/python benchmarks/train_moe.py
+	$(BIN)/snakemake --cores $(CORES) --configfile config/moe.yaml --directory results/moe -- results/models/routing.csv
+	$(BIN)/snakemake --cores $(CORES) --configfile config/moe.yaml --directory results/moe --config 'models=["moe-1500"]' -- full
+	$(BIN)/python benchmarks/moe_tables.py
 
 bench-power: $(STAMP) ## planted truth: size and power of the tests, false verdicts, planted neurons (MODEL=gemma-3-270m)
 	test -e results/$(MODEL)/evidence/families.h5 || $(BIN)/snakemake --cores $(CORES) evidence

@@ -4,7 +4,8 @@
     PYTHONPATH=workflow/scripts python benchmarks/gpu/bench_routers.py --shapes tiny --out DIR      # on a CPU
 
 Models have the shapes of OLMoE-1B-7B and Qwen3-30B-A3B and random bfloat16 weights: speed and memory alone
-mean something. The bare pass and the recording take turns. ``--whole`` also saves the first model and records
+mean something. The bare pass, the recording of choices, and the recording of a study, which also keeps the best
+tokens of every expert, take turns. ``--whole`` also saves the first model and records
 three languages from the folder, each with a load of its own, as the jobs of a study do.
 """
 
@@ -145,11 +146,11 @@ def compare(module: torch.nn.Module, tokens_per_batch: int, args: argparse.Names
         for batch in batches:
             study.hidden(batch)
 
-    def record() -> None:
+    def record(peaks: bool = False) -> None:
         variants = [Variant("main", partition, partition.top_k)]
-        record_activations(study, corpus, corpus.profile_idx, variants, SETTINGS)
+        record_activations(study, corpus, corpus.profile_idx, variants, SETTINGS, peaks=peaks)
 
-    runs = {"bare": bare, "recording": record}
+    runs = {"bare": bare, "recording": record, "with best tokens": lambda: record(peaks=True)}
     times: dict[str, list[float]] = {name: [] for name in runs}
     peak: dict[str, float] = {}
     for run in runs.values():
@@ -162,11 +163,13 @@ def compare(module: torch.nn.Module, tokens_per_batch: int, args: argparse.Names
             if torch.cuda.is_available():
                 peak[name] = torch.cuda.max_memory_allocated() / 2**30
     medians = {name: statistics.median(values) for name, values in times.items()}
-    ratios = [a / b for a, b in zip(times["bare"], times["recording"], strict=True)]
+    others = [name for name in runs if name != "bare"]
     return {
         "tokens": n_tokens,
-        "ratio_to_bare": medians["bare"] / medians["recording"],
-        "ratio_of_each_pair": ratios,
+        "ratio_to_bare": {name: medians["bare"] / medians[name] for name in others},
+        "ratio_of_each_pair": {
+            name: [a / b for a, b in zip(times["bare"], times[name], strict=True)] for name in others
+        },
         "tokens_per_second": {name: n_tokens / seconds for name, seconds in medians.items()},
         "peak_memory_gib": peak,
         "experts_implementation": module.config._experts_implementation,

@@ -10,7 +10,7 @@ import torch
 from tests.model.test_routers import LENGTHS, routed_model
 from tests.tiny import make_corpus
 
-from babelscope.model.families import ROUTED_FAMILIES
+from babelscope.model.families import FAMILIES, ROUTED_FAMILIES
 from babelscope.pruning.routed import (
     expert_saliency,
     masked_routers,
@@ -50,6 +50,22 @@ def test_pruned_equals_masked_and_loads_with_plain_from_pretrained(tmp_path: Pat
     with torch.inference_mode():
         torch.testing.assert_close(loaded(input_ids=IDS).logits, masked, rtol=0, atol=1e-4)
     assert all(layer.n_experts == 6 for layer in model.routed)
+
+
+SHARING = [name for name in ROUTED_FAMILIES if FAMILIES[name].routing.shared]
+
+
+@pytest.mark.parametrize("family", SHARING)
+def test_shared_experts_are_where_the_table_says_and_stay_as_they_are(family):
+    model = routed_model(family)
+    path = FAMILIES[family].routing.shared
+    shared = [model.blocks[layer.number].get_submodule(path) for layer in model.routed]
+    before = [[parameter.clone() for parameter in module.parameters()] for module in shared]
+    assert all(len(found) >= 2 for found in before)
+    remove_experts(model, random_keep(model))
+    for module, old in zip(shared, before, strict=True):
+        for a, b in zip(module.parameters(), old, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("family", ["mixtral", "qwen2_moe", "gpt_oss", "granitemoe"])

@@ -21,7 +21,7 @@ SELECTION_TITLES = {
     "compensated": "the other language's compensated model",
     "same_size_corrected": "as many experts, all corrected on this text's language",
     "kept": "routed experts kept",
-    "removed": "the most specific routed experts removed",
+    "removed": "specific routed experts removed",
 }
 # Methods of the frontier that are no rows of CHOICES.
 METHOD_TITLES = {
