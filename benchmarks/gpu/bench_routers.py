@@ -4,9 +4,9 @@
     PYTHONPATH=workflow/scripts python benchmarks/gpu/bench_routers.py --shapes tiny --out DIR      # on a CPU
 
 Models have the shapes of OLMoE-1B-7B and Qwen3-30B-A3B and random bfloat16 weights: speed and memory alone
-mean something. The bare pass, the recording of choices, and the recording of a study, which also keeps the best
-tokens of every expert, take turns. ``--whole`` also saves the first model and records
-three languages from the folder, each with a load of its own, as the jobs of a study do.
+mean something. The bare pass, the recording of choices, and that of a study, which also keeps the best tokens
+of every expert, take turns. ``--whole`` also saves the first model and records three languages from the
+folder, each with a load of its own, as the jobs of a study do.
 """
 
 from __future__ import annotations
