@@ -46,6 +46,25 @@ def test_held_out_losses_are_the_same_in_smaller_batches(caplog, n_tokens):
     assert sum(seen) == sum(LENGTHS) + len(LENGTHS)
 
 
+def test_the_output_layer_goes_on_with_fewer_tokens_where_it_runs_out_of_memory(monkeypatch, caplog):
+    from babelscope.pruning import heldout
+
+    model, corpus, idx = study_model(), make_corpus(LENGTHS), np.arange(len(LENGTHS))
+    expected, whole, seen = evaluate_documents(model, corpus, idx), heldout.token_losses, []
+
+    def limited(model, hidden, targets):
+        if len(targets) > 60:
+            raise torch.OutOfMemoryError("no more")
+        seen.append(len(targets))
+        return whole(model, hidden, targets)
+
+    monkeypatch.setattr(heldout, "token_losses", limited)
+    with caplog.at_level("INFO", logger="babelscope"):
+        found = evaluate_documents(model, corpus, idx)
+    np.testing.assert_allclose(found.nll, expected.nll, rtol=1e-5)
+    assert sum(seen) == sum(LENGTHS) and "batches of" in caplog.text
+
+
 @pytest.mark.parametrize("n_tokens", [13, 50])
 def test_norms_of_outputs_count_every_token_once_in_smaller_batches(n_tokens):
     model, corpus, idx = study_model(), make_corpus(LENGTHS), np.arange(len(LENGTHS))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from tests.tiny import make_corpus
 
-from babelscope.text.batches import MAX_PADDING, make_batches
+from babelscope.text.batches import BATCH_COST, make_batches
 
 
 @pytest.mark.parametrize("bos", [1, -1])
@@ -21,7 +23,6 @@ def test_every_document_stands_in_one_batch_with_its_own_tokens(seed, tokens_per
         seen += batch.document_idx.tolist()
         n_rows, length = batch.token_ids.shape
         assert n_rows == 1 or n_rows * length <= tokens_per_batch
-        assert batch.n_real.sum() >= (1 - MAX_PADDING) * batch.token_ids.size
         assert batch.n_special == n_special
         for row, idx, n_real in zip(batch.token_ids, batch.document_idx, batch.n_real, strict=True):
             assert row[n_special:n_real].tolist() == corpus.document(int(idx)).tolist()
@@ -30,8 +31,17 @@ def test_every_document_stands_in_one_batch_with_its_own_tokens(seed, tokens_per
     assert sorted(seen) == corpus.profile_idx.tolist()
 
 
-def test_padding_is_at_most_five_percent():
-    assert MAX_PADDING == 0.05
+def test_no_other_way_to_cut_batches_costs_less():
+    lengths = [30, 29, 29, 20, 19, 12, 11, 11, 5, 4]  # with the token before each
+    corpus = make_corpus([length - 1 for length in lengths])
+    found = list(make_batches(corpus, np.arange(10), 90))
+    costs = []
+    for cuts in product([False, True], repeat=9):
+        rows = np.split(np.array(lengths), np.flatnonzero(cuts) + 1)
+        if all(len(part) == 1 or len(part) * part[0] <= 90 for part in rows):
+            costs.append(sum(len(part) * part[0] + BATCH_COST for part in rows))
+    assert sum(batch.token_ids.size + BATCH_COST for batch in found) == min(costs)
+    assert 1 < len(found) < 10
 
 
 def test_longest_documents_come_first():

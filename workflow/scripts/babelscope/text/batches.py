@@ -1,4 +1,4 @@
-"""Batches of documents of like length under a token budget, padded on the right.
+"""Batches of documents of similar length under a token budget, padded on the right.
 
 In a causal model padding on the right can never reach a real token, so no mask is needed and every
 attention kernel can be used.
@@ -13,8 +13,9 @@ import numpy as np
 
 from babelscope.text.tokens import TokenizedCorpus
 
-# Share of a batch that may be padding. A batch ends early rather than hold more.
-MAX_PADDING = 0.05
+# What a batch costs in addition to its tokens, padding included, in tokens: measured with Gemma 3 270M on one
+# core (0.06 s for each batch and 2.5 ms per token). Batches are cut so that this and padding cost least.
+BATCH_COST = 24
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,26 @@ def make_batches(
     lengths = np.diff(corpus.offsets)[idx] + n_special
     order = np.argsort(-lengths, kind="stable")
     start = 0
-    while start < len(order):
-        longest = int(lengths[order[start]])
-        rows = order[start : start + max(1, tokens_per_batch // longest)]
-        sizes = longest * np.arange(1, len(rows) + 1)
-        fits = lengths[rows].cumsum() >= (1 - MAX_PADDING) * sizes
-        rows = rows[: np.flatnonzero(fits)[-1] + 1]
-        start += len(rows)
+    for size in _best_sizes(lengths[order], tokens_per_batch):
+        rows = order[start : start + size]
+        start += size
         yield _fill(corpus, idx[rows], lengths[rows], n_special)
+
+
+def _best_sizes(lengths: np.ndarray, tokens_per_batch: int) -> list[int]:
+    """Documents of each batch, out of lengths that fall, so that padding and batches cost least."""
+    n = len(lengths)
+    cost, size = np.zeros(n + 1), np.zeros(n, dtype=np.int64)  # of the documents from here on
+    for first in range(n - 1, -1, -1):
+        longest = int(lengths[first])
+        most = min(max(1, tokens_per_batch // longest), n - first)
+        total = longest * np.arange(1, most + 1) + cost[first + 1 : first + most + 1]
+        size[first] = total.argmin() + 1
+        cost[first] = BATCH_COST + total.min()
+    found: list[int] = []
+    while (first := sum(found)) < n:
+        found.append(int(size[first]))
+    return found
 
 
 def _fill(corpus: TokenizedCorpus, document_idx: np.ndarray, lengths: np.ndarray, n_special: int) -> Batch:
