@@ -1,5 +1,7 @@
 """Predictors of distance, trees of languages, and all tests of a study together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
@@ -15,6 +17,7 @@ from babelscope.evidence.predictors import (
     genealogical_distance,
     log_distance,
     predictors_of,
+    sentence_distance,
     vocabulary_distance,
 )
 from babelscope.evidence.replicates import corrected_distances, replicate_claims, study_settings
@@ -68,6 +71,16 @@ def test_encodings_order_scripts_that_need_as_many_tokens_per_character():
     found = encoding_distances([latin, brahmic], [np.array([8, 2])] * 2)
     assert found["tokens_per_byte"][0, 1] == pytest.approx(np.log(3))
     assert found["bytes_per_character"][0, 1] == pytest.approx(np.log(3))
+
+
+def test_parallel_text_tells_tokens_per_sentence_over_what_all_languages_have():
+    short, long = corpus([[1, 2], [1], [5] * 9], [[9]], 1), corpus([[1] * 4, [2] * 2], [[9]], 1)
+    assert sentence_distance([short, long]) is None
+    # the third sentence is in one language alone; the held-out one does not count
+    short, long = replace(short, unit=np.array([4, 7, 8, 9])), replace(long, unit=np.array([7, 4, 9]))
+    assert sentence_distance([short, long])[0, 1] == pytest.approx(np.log(2))
+    apart = replace(long, unit=np.array([1, 2, 9]))
+    assert sentence_distance([short, apart]) is None
 
 
 def test_vocabulary_by_hand():

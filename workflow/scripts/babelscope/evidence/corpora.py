@@ -129,7 +129,9 @@ def _judge_together(found: CorpusVerdicts, domains: Sequence[CorpusSet], asked: 
     alone = [_estimates_alone(one, languages, asked) for one in chosen]
     estimates = over_domains(claim_estimates(replicates, MAIN), alone, draws)
     predictors = {
-        name: np.mean([one.predictors[name] for one in chosen], axis=0) for name in chosen[0].predictors
+        name: np.mean([one.predictors[name] for one in chosen], axis=0)
+        for name in chosen[0].predictors
+        if all(name in one.predictors for one in chosen)
     }
     rows = _add(found, TOGETHER, replicates, languages, predictors, asked, estimates)
     single = [found.claims[one.name] for one in domains]

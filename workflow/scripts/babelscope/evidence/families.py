@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from babelscope.evidence.predictors import ENCODINGS, GROUPINGS, KINSHIP, choose
+from babelscope.evidence.predictors import ENCODINGS, GROUPINGS, KINSHIP, SENTENCES, choose
 from babelscope.files.hdf5 import read_h5, write_h5
 from babelscope.files.kind import LANGUAGES, DatasetSpec, Kind
 from babelscope.statistics.permutation import PermutationTest, compare_groups, mantel
@@ -144,8 +144,8 @@ class Question:
 
 
 def other_explanations(predictors: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    """Predictors beside kinship that are held constant; what only tells of encodings is not."""
-    return tuple(name for name in predictors if name not in (KINSHIP, *ENCODINGS))
+    """Predictors beside kinship that are held constant; other ways to count the same tokens are not."""
+    return tuple(name for name in predictors if name not in (KINSHIP, *ENCODINGS, SENTENCES))
 
 
 def claim_questions(

@@ -14,6 +14,8 @@ from babelscope.text.tokens import TokenizedCorpus, read_tokens
 KINSHIP = "genealogy"
 # What the encoding of a script makes of the number of tokens: told, and never held constant.
 ENCODINGS = ("tokens_per_byte", "bytes_per_character")
+# Told where the text is parallel: how many tokens a language needs to say the same.
+SENTENCES = "tokens_per_sentence"
 # Languages of one group by each of these can be asked for whether they are nearer to each other.
 GROUPINGS: dict[str, Callable[[Language], str]] = {
     "genus": lambda row: f"{row.family}/{row.genus}",
@@ -75,6 +77,26 @@ def encoding_distances(
     )
 
 
+def sentence_distance(corpora: Sequence[TokenizedCorpus]) -> np.ndarray | None:
+    """How far apart languages are in tokens per sentence, over the parallel sentences that all profiles have.
+
+    Returns
+    -------
+    float64 (n, n); None where text is not parallel.
+    """
+    units = [one.unit[one.profile_idx] for one in corpora if one.unit is not None]
+    if len(units) < len(corpora):
+        return None
+    common = units[0]
+    for other in units[1:]:
+        common = np.intersect1d(common, other)
+    if len(common) == 0:
+        return None
+    lengths = [np.diff(one.offsets)[one.profile_idx] for one in corpora]
+    means = [found[np.isin(own, common)].mean() for found, own in zip(lengths, units, strict=True)]
+    return log_distance(np.array(means, dtype=np.float64))
+
+
 def log_distance(values: np.ndarray) -> np.ndarray:
     """Absolute difference of the logarithms of one positive value per language, float64 (n, n)."""
     logs = np.log(values)
@@ -117,12 +139,14 @@ def predictors_of(
     ----------
     n_characters : for each corpus ``count_characters``.
     """
+    sentences = sentence_distance(corpora)
     return {
         KINSHIP: genealogical_distance(languages),
         **{name: differs(languages, name) for name in ("script", "script_family", "area")},
         "fertility": log_distance(fertility(corpora, n_characters)),
         "vocabulary": vocabulary_distance(corpora),
         **encoding_distances(corpora, n_characters),
+        **({} if sentences is None else {SENTENCES: sentences}),
     }
 
 
