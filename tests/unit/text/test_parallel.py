@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -66,6 +67,27 @@ def test_units_survive_the_file_of_documents(corpora, tmp_path):
 def test_a_row_without_its_id_is_named(corpora, tmp_path):
     with pytest.raises(BabelscopeError, match=r"en\.jsonl, row 1: need an id.*'sentence'"):
         sample_documents("en", corpora | {"id_column": "sentence"}, **SAMPLING)
+
+
+@pytest.mark.parametrize("value", ["", None, 1.5, ["a"]])
+def test_an_id_that_is_neither_text_nor_a_number_is_refused(tmp_path, value):
+    rows = [json.dumps({"key": value, "text": "words of its own"})]
+    (tmp_path / "en.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    source = {"files": str(tmp_path / "{lang}.jsonl"), "parallel": True, "id_column": "key"}
+    with pytest.raises(BabelscopeError, match=r"en\.jsonl, row 1: need an id, text or a whole number.*'key'"):
+        sample_documents("en", source, **SAMPLING)
+
+
+def test_documents_with_the_same_id_are_left_out_and_counted(corpora, tmp_path, caplog, monkeypatch):
+    path = tmp_path / "en.jsonl"
+    again = [json.dumps({"key": f"message {i}", "text": f"said once more {i}"}) for i in range(4)]
+    path.write_text(path.read_text(encoding="utf-8") + "\n" + "\n".join(again), encoding="utf-8")
+    monkeypatch.setattr(logging.getLogger("babelscope"), "propagate", True)
+    with caplog.at_level(logging.WARNING):
+        found = sample_documents("en", corpora, **SAMPLING)
+    assert not any("once more" in document.text for document in found)
+    assert "language en: 4 of 94 parallel documents have the id of another one" in caplog.text
+    assert "is 'key' the column of ids?" in caplog.text
 
 
 def test_too_few_documents_say_how_many_can_be_held_out(corpora):

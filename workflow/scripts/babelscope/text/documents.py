@@ -90,7 +90,9 @@ def sample_documents(
     limits = (min_characters, max_characters, source.get("script", ""))
     stream = _stream(source, language, seed)
     if source.get("parallel"):
-        first, rest = ordered_units(stream, seed)
+        documents = list(stream)
+        first, rest = ordered_units(documents, seed)
+        _say_repeated(len(documents) - len(first) - len(rest), len(documents), source, language)
         units = {name: unit for unit, name, _ in (*first, *rest)}
         usable = _usable([one[1:] for one in first], *limits)
         heldout = list(itertools.islice(usable, heldout_documents))
@@ -165,6 +167,19 @@ def _usable(
         if digest not in seen:
             seen.add(digest)
             yield name, text
+
+
+def _say_repeated(n_repeated: int, n: int, source: Mapping[str, Any], language: str) -> None:
+    """Warn of documents that were left out because another one has their id."""
+    if n_repeated:
+        column = f": is {source['id_column']!r} the column of ids?" if "id_column" in source else ""
+        logger.warning(
+            "language %s: %d of %d parallel documents have the id of another one and are left out%s",
+            language,
+            n_repeated,
+            n,
+            column,
+        )
 
 
 def _digest(text: str) -> bytes:
