@@ -84,13 +84,15 @@ def pruning(results: Path, model: str) -> None:
         "gate": "those with the largest weights",
     }
     print(f"{model}: {rows[1]['n_kept']} of {rows[1]['n_experts']} experts of each layer\n")
-    body: list[tuple[Any, ...]] = [
-        (label, mean_span(numbers(own, "rise", selection=name))) for name, label in labels.items()
-    ]
-    body.append(("experts at random", mean_span(numbers(rows, "rise", selection="random"))))
-    body.append(("without those of another language", mean_span(numbers(of_others, "rise"))))
-    body.append(("without the language's own", mean_span(numbers(own, "rise", selection="removed"))))
-    table(("what is left", "rise of the loss, nats per token: mean (least to most)"), *body)
+    groups = [(label, [row for row in own if row["selection"] == name]) for name, label in labels.items()]
+    groups.append(("experts at random", [row for row in rows if row["selection"] == "random"]))
+    groups.append(("all but the most specific ones of another language", of_others))
+    groups.append(("all but its own most specific ones", [r for r in own if r["selection"] == "removed"]))
+    body: list[tuple[Any, ...]] = []
+    for label, chosen in groups:
+        body.append((label, mean_span(numbers(chosen, "rise")), mean_span(numbers(chosen, "choices_lost"))))
+    head = ("what is left", "rise of the loss, nats per token: mean (least to most)")
+    table((*head, "share of the language's choices that is gone"), *body)
     low = numbers(own, "over_random_low", selection="removed")
     high = numbers(own, "over_random_high", selection="kept")
     print(f"without its own, above random in {(low > 0).sum()} of {len(low)} languages (95 % intervals);")

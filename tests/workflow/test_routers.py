@@ -58,8 +58,9 @@ def test_every_pruned_model_has_as_many_experts_and_its_controls(study):
     assert {row["n_kept"] for row in rows if row["selection"] != "dense"} == {"5"}
     assert {row["experts_of"] for row in rows if row["selection"] == "kept"} == {*LANGUAGES, "both"}
     for row in rows:
+        assert 0 <= float(row["choices_lost"]) < 1
         if row["selection"] == "dense":
-            assert float(row["rise"]) == 0
+            assert float(row["rise"]) == float(row["choices_lost"]) == 0
         else:
             assert float(row["rise_low"]) <= float(row["rise"]) <= float(row["rise_high"])
 

@@ -11,6 +11,7 @@ from babelscope.pruning.routed_choice import (
     count_kept,
     keep_for,
     remove_specific,
+    share_of_choices,
 )
 from babelscope.pruning.routed_tables import ROUTED_COLUMNS, tabulate_routed
 
@@ -45,6 +46,11 @@ def test_experts_of_a_language_are_those_it_uses_beyond_the_others():
     assert np.flatnonzero(~remove_specific(own, others, 3, 1)[0]).tolist() == [1]
 
 
+def test_the_share_of_choices_is_that_of_all_layers():
+    gone = np.array([[True, False, False, True]])
+    assert share_of_choices(statistics([4, 3, 2, 1]), gone) == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     ("share", "n_experts", "top_k", "groups", "wanted"),
     [(0.6, 8, 2, 1, 5), (0.1, 8, 3, 1, 3), (1.0, 8, 2, 1, 8), (0.6, 8, 3, 2, 4), (0.3, 8, 3, 2, 4)],
@@ -57,10 +63,10 @@ def test_the_number_kept_is_a_share_a_multiple_of_groups_and_enough_for_the_rout
 
 def test_rises_are_over_the_dense_model_and_over_the_mean_random_draw():
     cells = [
-        {"selection": "dense", "experts_of": "", "n_kept": 8, "nll": [10.0, 20.0]},
-        {"selection": "kept", "experts_of": "en", "n_kept": 5, "nll": [12.0, 24.0]},
-        {"selection": "random", "experts_of": "0", "n_kept": 5, "nll": [14.0, 26.0]},
-        {"selection": "random", "experts_of": "1", "n_kept": 5, "nll": [18.0, 30.0]},
+        {"selection": "dense", "experts_of": "", "n_kept": 8, "choices_lost": 0.0, "nll": [10.0, 20.0]},
+        {"selection": "kept", "experts_of": "en", "n_kept": 5, "choices_lost": 0.5, "nll": [12.0, 24.0]},
+        {"selection": "random", "experts_of": "0", "n_kept": 5, "choices_lost": 0.5, "nll": [14.0, 26.0]},
+        {"selection": "random", "experts_of": "1", "n_kept": 5, "choices_lost": 0.5, "nll": [18.0, 30.0]},
     ]
     result = {"language": "en", "n_experts": 8, "n_predicted": [10, 20], "n_bytes": [30, 60], "cells": cells}
     rows = tabulate_routed([result])

@@ -97,6 +97,11 @@ def remove_specific(
     return keep_equally(-beyond, n_kept, groups)
 
 
+def share_of_choices(found: RoutedStatistics, experts: np.ndarray) -> float:
+    """Share of a language's choices that go to some experts, bool (n_layers_moe, n_experts); in [0, 1]."""
+    return float(found.frequency[experts].sum() / found.frequency.sum())
+
+
 def keep_equally(scores: np.ndarray, n_kept: int, groups: int = 1) -> np.ndarray:
     """The ``n_kept`` largest scores of every layer, as many of each group; ties go to the lower expert.
 

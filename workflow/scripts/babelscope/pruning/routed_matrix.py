@@ -16,6 +16,7 @@ from babelscope.pruning.routed_choice import (
     RoutedStatistics,
     keep_for,
     remove_specific,
+    share_of_choices,
 )
 from babelscope.study.progress import progress
 from babelscope.text.tokens import TokenizedCorpus
@@ -77,6 +78,7 @@ def evaluate_routed(
             result |= {"n_predicted": losses.n_predicted.tolist(), "n_bytes": losses.n_bytes.tolist()}
             cell: dict[str, Any] = {"selection": selection, "experts_of": name}
             cell |= {"n_kept": n_experts if keep is None else n_kept, "nll": losses.nll.tolist()}
+            cell["choices_lost"] = 0.0 if keep is None else share_of_choices(own, ~keep)
             if keep is not None and selection == "removed":
                 cell["removed"] = np.argwhere(~keep).tolist()
             result["cells"].append(cell)

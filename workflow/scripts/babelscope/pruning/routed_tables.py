@@ -21,12 +21,13 @@ ROUTED_PRUNING = Kind(
         "language": "code of the language of the text",
         "n_predicted, n_bytes": "one value per held-out document",
         "n_experts": "routed experts of a layer",
-        "cells": "by whose experts and selection: n_kept, and nll, one value per held-out document; where "
+        "cells": "by whose experts and selection: n_kept; choices_lost, share of the language's choices in "
+        "its profile text that went to the experts that are gone; nll, one value per held-out text; where "
         "selection is removed also removed, layer (of those with routers) and number of the experts gone",
     },
 )
 ROUTED_COLUMNS = (
-    "language", "experts_of", "selection", "n_kept", "n_experts", "nll", "bits_per_byte",
+    "language", "experts_of", "selection", "n_kept", "n_experts", "choices_lost", "nll", "bits_per_byte",
     "rise", "rise_low", "rise_high", "over_random", "over_random_low", "over_random_high", "n_predicted",
 )  # fmt: skip
 
@@ -34,7 +35,8 @@ ROUTED_COLUMNS = (
 def tabulate_routed(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows of ``routed_pruning.csv``: losses in nats per token, with 95 % intervals over held-out documents.
 
-    ``rise`` is over the dense model; ``over_random`` over the mean of the random draws of the same size.
+    ``rise`` is over the dense model; ``over_random`` over the mean of the random draws of the same size;
+    ``choices_lost`` is the share of the language's choices that went to the experts that are gone.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def _of_language(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     for cell in cells:
         nll = np.asarray(cell["nll"])
         losses = DocumentLosses(nll, np.asarray(result["n_predicted"]), np.asarray(result["n_bytes"]))
-        row = {name: cell[name] for name in ("experts_of", "selection", "n_kept")}
+        row = {name: cell[name] for name in ("experts_of", "selection", "n_kept", "choices_lost")}
         row |= {"language": result["language"], "n_experts": result["n_experts"]}
         row |= {"nll": losses.mean_nll, "bits_per_byte": losses.bits_per_byte}
         row |= {"n_predicted": int(losses.n_predicted.sum())}
