@@ -155,7 +155,7 @@ def _similarity(
 
 
 def make_contexts(
-    data: dict[str, Any], n_units: int = 6, hostile: bool = False, per_language: int = 9
+    data: dict[str, Any], n_units: int = 6, hostile: bool = False, per_language: int = 9, text: bool = True
 ) -> dict[str, Any]:
     """Contexts of the first experts and neurons in every language."""
     words = {
@@ -174,11 +174,11 @@ def make_contexts(
             size = data["experts"] if kind == "expert" else data["neurons"]
             name = name_unit(kind, data["layers"][number % len(data["layers"])], number * 7 % size)
             for rank in range(per_language):
-                own.append({
+                texts = {"left": left * 3, "token": token, "right": right * 3} if text else {}
+                own.append(texts | {
                     "unit": name, "chosen": "en" if number % 2 else "shared",
                     "sample": "top" if rank < per_language - 3 else "random", "score": 9.5 - rank,
-                    "document": f"{language['code']} document {rank}", "position": rank, "left": left * 3,
-                    "token": token, "right": right * 3,
+                    "document": f"{language['code']} document {rank}", "position": rank,
                 })  # fmt: skip
     return group_contexts(rows)
 

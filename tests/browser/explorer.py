@@ -52,15 +52,6 @@ def names(driver):
     return texts(driver, "#list tbody a")
 
 
-def set_range(driver, name, value):
-    driver.execute_script(
-        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-        "e.dispatchEvent(new Event('input', { bubbles: true }))",
-        name,
-        value,
-    )
-
-
 def downloaded(driver, downloads, button):
     def whole():
         # Chromium reserves the name with an empty file before it moves the download there

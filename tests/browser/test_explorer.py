@@ -17,7 +17,7 @@ pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
-from tests.browser.explorer import downloaded, find, names, open_page, serious_findings, set_range, texts
+from tests.browser.explorer import downloaded, find, names, open_page, serious_findings, texts
 
 driver, fresh = explorer.driver, explorer.fresh
 
@@ -82,7 +82,8 @@ def test_units_are_searched_filtered_and_sorted(driver, page):
     assert names(driver) == [f"L2E{n}" for n in range(8)]
     heading = driver.find_element("xpath", "//button[@data-sort='unit']/..")
     assert heading.get_attribute("aria-sort") == "ascending"
-    set_range(driver, "least", 0.1)
+    find(driver, "#least").send_keys(*[Keys.ARROW_RIGHT] * 10)
+    assert find(driver, "#least-name").text == "0.1"
     assert 0 < len(names(driver)) < 8
     find(driver, "#reset").click()
     find(driver, "#with-contexts").click()
@@ -103,6 +104,10 @@ def test_keys_search_walk_and_close(driver, page):
     find(driver, "#unit-title").send_keys("j")
     assert find(driver, "#unit-title").text.endswith(order[1])
     find(driver, "#unit-title").send_keys("k")
+    assert find(driver, "#unit-title").text.endswith(order[0])
+    find(driver, "#next").click()
+    assert find(driver, "#unit-title").text.endswith(order[1])
+    find(driver, "#previous").click()
     assert find(driver, "#unit-title").text.endswith(order[0])
     find(driver, "#unit-title").send_keys(Keys.ESCAPE)
     assert not find(driver, "#unit").is_displayed() and "unit=" not in driver.current_url
@@ -171,8 +176,76 @@ def test_similarity_is_a_heatmap_with_a_tree_and_a_slider_over_layers(driver, pa
     status = find(driver, "#pair-status").text
     assert all(data["languages"][place]["name"] in status for place in order[:2])
     assert f"layer 1: {value:.6g} (" in status
-    driver.execute_script("document.getElementById('similarity-numbers').open = true")
+    find(driver, "#similarity-numbers summary").click()
     assert f"{found['layers'][1][0][1]:.6g}" in texts(driver, "#similarity-table td")
+
+
+def test_a_pair_of_languages_is_chosen_by_keys_too_and_is_in_the_address(driver, page):
+    open_page(driver, page)
+    first = find(driver, "#pair-status").text
+    assert first.startswith("English \u2013 Hindi, all layers: ")
+    Select(find(driver, "#pair-second")).select_by_visible_text("Arabic")
+    assert find(driver, "#pair-status").text.startswith("English \u2013 Arabic, all layers: ")
+    assert len(driver.find_elements("css selector", "#similarity .chosen")) == 2
+    assert "pair=en.ar" in driver.current_url
+    open_page(driver, page, "#pair=ar.hi")
+    shown = [
+        Select(find(driver, f"#{name}")).first_selected_option.text for name in ("pair-first", "pair-second")
+    ]
+    assert shown == ["Arabic", "Hindi"]
+
+
+def test_where_text_may_not_be_passed_on_there_are_documents_and_positions(driver, tmp_path, downloads):
+    data = make_data()
+    path = write_page(tmp_path / "positions.html", data, make_contexts(data, text=False))
+    open_page(driver, path, "#unit=L1E7")
+    assert texts(driver, ".column[data-code=en] .where")[:2] == [
+        "document en document 0, token 0", "document en document 1, token 1"
+    ]  # fmt: skip
+    assert not driver.find_elements("css selector", ".column mark")
+    with open(downloaded(driver, downloads, "#contexts-csv"), encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 27 and {(row["left"], row["token"], row["right"]) for row in rows} == {("", "", "")}
+    find(driver, "#search").send_keys("hauser")
+    assert names(driver) == []
+
+
+def test_the_policy_stops_scripts_handlers_and_requests_that_would_get_into_the_page(driver, page):
+    open_page(driver, page)
+    driver.execute_script(
+        "const add = (name, values) =>"
+        "  Object.assign(document.body.appendChild(document.createElement(name)), values);"
+        "add('script', { textContent: 'window.broken = 1' });"
+        "add('img', { src: 'data:image/png,x' }).setAttribute('onerror', 'window.broken = 2');"
+        "add('a', { href: 'javascript:window.broken = 3' }).click();"
+        "add('iframe', { srcdoc: '<script>parent.broken = 4</script>' });"
+    )
+    asked = driver.execute_async_script(
+        "const done = arguments[0];fetch('data:,x').then(() => done('answered'), () => done('refused'))"
+    )
+    assert asked == "refused" and driver.execute_script("return window.broken") is None
+    refused = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert sum("Content Security Policy" in message for message in refused) >= 4
+
+
+def test_a_screen_reader_finds_names_roles_and_what_changes(driver, page):
+    open_page(driver, page, "#unit=L1E7")
+    nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    said = {
+        (node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if "role" in node
+    }
+    wanted = {
+        ("heading", "Expert L1E7"), ("region", "Experts, layer by layer"), ("button", "Next j"),
+        ("searchbox", "Token text, or a unit such as L3E117 /"), ("combobox", "Colour"),
+        ("image", "Frequency of L1E7 by language"), ("columnheader", "Above the next"),
+        ("slider", "Depth:"), ("slider", "At least above the next language:"),
+    }  # fmt: skip
+    assert wanted <= said, wanted - said
+    (name,) = [name for role, name in said if name.startswith("Map of experts")]
+    assert "Arrow keys move, Enter opens" in name
+    live = texts(driver, "[role=status]")
+    find(driver, "#map").send_keys(Keys.ARROW_RIGHT)
+    assert texts(driver, "[role=status]") != live, "the expert under the cursor is said"
 
 
 def test_what_is_selected_is_exported(driver, page, downloads):

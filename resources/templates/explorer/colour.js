@@ -1,5 +1,8 @@
 /** Colours that people with any colour vision can tell apart: dark blue to yellow (cividis), even in lightness. */
 
+import { short } from "./study.js";
+import { make } from "./text.js";
+
 const STOPS = [
   [0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115], [138, 134, 120], [165, 156, 116],
   [195, 179, 105], [225, 204, 85], [254, 232, 56],
@@ -23,4 +26,14 @@ export function ink(rgb) {
   const linear = rgb.map((value) => ((value / 255) <= 0.03928 ? value / 3294.6 : ((value / 255 + 0.055) / 1.055) ** 2.4));
   const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
   return 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 ? "#ffffff" : "#000000";
+}
+
+/** A scale of colours between two numbers. */
+export function drawScale(element, first, last) {
+  const steps = Array.from({ length: 24 }, (_, n) => {
+    const step = make("span");
+    step.style.background = css(ramp(n / 23));
+    return step;
+  });
+  element.replaceChildren(short(first), make("span", { class: "scale" }, ...steps), short(last));
 }

@@ -51,6 +51,9 @@ export function contextColumns(study, unit, kind) {
 export function contextRows(name, unit) {
   const header = ["unit", "language", "sample", "score", "document", "position", "left", "token", "right"];
   const rows = Object.entries(unit.by).flatMap(([code, own]) =>
-    own.map((row) => [name, code, row[RANDOM] ? "random" : "top", ...row.slice(SCORE)]));
+    own.map((row) => {
+      const text = [LEFT, TOKEN, RIGHT].map((part) => row[part] ?? null); // none where texts may not be passed on
+      return [name, code, row[RANDOM] ? "random" : "top", ...row.slice(SCORE, LEFT), ...text];
+    }));
   return { header, rows };
 }

@@ -1,12 +1,12 @@
 /** The page: what is shown follows the address, and every control changes the address. */
 
-import { css, ramp } from "./colour.js";
+import { drawScale } from "./colour.js";
 import { download, svgText } from "./files.js";
 import { pairChart, similarityChart, similarityTable, atDepth, rangeOf } from "./languages.js";
 import { UnitList } from "./list.js";
 import { mapValues, UnitMap } from "./map.js";
 import { FIRST, readState, writeState } from "./state.js";
-import { plain, short, Study } from "./study.js";
+import { plain, Study } from "./study.js";
 import { make } from "./text.js";
 import { showUnit } from "./unit.js";
 import { findUnits, parseName, SORTS, unitExists, unitName } from "./units.js";
@@ -21,7 +21,7 @@ const allowed = {
   colour: isOneOf(["language", "sharing", "specificity"]), language: isOneOf(study.codes), layer: isOneOf(layers),
   sort: (value) => value in SORTS, kind: isOneOf(["expert", "neuron"]), measure: (value) => value in study.similarity,
   depth: (value) => value === "all" || layers.includes(value), order: isOneOf(["number", "value"]),
-  pair: (value) => value === "" || value.split(".").every((code) => study.number.has(code)),
+  pair: (value) => value === "" || (value.split(".").length === 2 && value.split(".").every((code) => study.number.has(code))),
 };
 let state = readState(location.hash, allowed);
 let shownUnit = "";
@@ -42,6 +42,7 @@ function fillChoices() {
     at(id).append(...entries.map(([value, text]) => make("option", { value }, text)));
   options("language", [["", "all languages"], ...study.languages.map(({ code, name }) => [code, `${name} (${code})`])]);
   options("layer", [["", "all layers"], ...layers.map((layer) => [layer, `layer ${layer}`])]);
+  for (const id of ["pair-first", "pair-second"]) options(id, study.languages.map(({ code, name }) => [code, name]));
   options("measure", Object.entries(study.similarity).map(([key, found]) => [key, found.title]));
   at("depth").max = String(study.nLayers);
   const upTo = study.sizes.every((size) => size === study.nExperts) ? "" : "up to ";
@@ -52,16 +53,6 @@ function fillChoices() {
     at("list-heading").textContent = "Experts";
     at("kind").closest("label").hidden = true;
   }
-}
-
-/** A scale of colours between two numbers. */
-function drawScale(element, first, last) {
-  const steps = Array.from({ length: 24 }, (_, n) => {
-    const step = make("span");
-    step.style.background = css(ramp(n / 23));
-    return step;
-  });
-  element.replaceChildren(short(first), make("span", { class: "scale" }, ...steps), short(last));
 }
 
 const map = new UnitMap(at("map"), at("map-layers"), study, (layer, number) => change({ unit: unitName("expert", layer, number) }),
@@ -93,10 +84,14 @@ function drawUnit() {
   }
 }
 
+/** Codes of the pair that is shown: the first two languages where none is chosen. */
+function pairCodes() {
+  return state.pair ? state.pair.split(".") : study.codes.slice(0, 2);
+}
+
 function drawLanguages() {
   const width = at("similarity").clientWidth;
-  const codes = state.pair ? state.pair.split(".") : [];
-  const pair = codes.length === 2 ? codes.map((code) => study.number.get(code)) : null;
+  const pair = state.pair ? pairCodes().map((code) => study.number.get(code)) : null;
   const pick = (a, b) => change({ pair: `${study.codes[a]}.${study.codes[b]}` });
   const depth = state.depth;
   at("similarity").replaceChildren(similarityChart(study, state.measure, depth, Math.min(width, 640), pair, pick));
@@ -106,7 +101,7 @@ function drawLanguages() {
   drawScale(at("similarity-legend"), ...(small ? [high, low] : [low, high]));
   at("similarity-table").replaceChildren(similarityTable(study, state.measure, depth));
   at("depth-name").textContent = depth === "all" ? "all layers" : `layer ${depth}`;
-  const shown = pair ?? [0, 1];
+  const shown = pairCodes().map((code) => study.number.get(code));
   const value = atDepth(study, state.measure, depth).matrix[shown[0]][shown[1]];
   at("pair-status").textContent = `${study.languages[shown[0]].name} – ${study.languages[shown[1]].name}, ` +
     `${at("depth-name").textContent}: ${plain(value)} (${study.similarity[state.measure].title})`;
@@ -129,6 +124,7 @@ function showControls() {
   at("least-name").textContent = plain(state.least);
   at("with-contexts").checked = state.withContexts;
   at("depth").value = String(1 + layers.indexOf(state.depth));
+  ["pair-first", "pair-second"].forEach((id, n) => (at(id).value = pairCodes()[n]));
   at("depth").setAttribute("aria-valuetext", state.depth === "all" ? "all layers" : `layer ${state.depth}`);
 }
 
@@ -154,6 +150,9 @@ function follow() {
 function listen() {
   for (const key of ["colour", "language", "layer", "kind", "order", "measure"]) {
     at(key).addEventListener("change", () => change({ [key]: at(key).value }));
+  }
+  for (const id of ["pair-first", "pair-second"]) {
+    at(id).addEventListener("change", () => change({ pair: `${at("pair-first").value}.${at("pair-second").value}` }));
   }
   at("search").addEventListener("input", () => change({ text: at("search").value }));
   at("least").addEventListener("input", () => change({ least: Number(at("least").value) }));

@@ -132,6 +132,15 @@ def test_contexts_are_the_text_around_the_best_tokens_and_random_active_ones():
     assert texts[1:] == [("sec", "o", "nd t"), ("", "s", "econ"), ("日本x", " ", "<b>&")]
 
 
+def test_text_is_not_cut_between_a_letter_and_its_marks():
+    # letters with vowel signs around an x
+    rows = ["held out", "\u0939\u093f\u0928\u094d\u0926\u0940 x \u0939\u093f\u0928", "second text"]
+    documents = [Document(f"doc {n}", text, "profile") for n, text in enumerate(rows)]
+    for characters, left, right in ((3, "\u0926\u0940 ", " \u0939\u093f"), (2, " ", " ")):
+        (row,) = Texts(corpus_of(rows), documents, encode, characters).around(1, [7])
+        assert (row["left"], row["token"], row["right"]) == (left, "x", right)
+
+
 def test_random_tokens_of_a_neuron_are_all_kinds_of_tokens():
     rows = list(find_contexts([Unit("neuron", 0, 0, "en")], peaks_of(), texts_of(), 3))
     assert [row["score"] for row in rows if row["sample"] == "random"] == [1.25, -0.5, 0.75]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,10 +86,24 @@ class Texts:
                     start = ends[earlier]
                     break
             text = document.text
-            left = text[max(0, start - self.characters) : start]
-            place |= {"token": text[start:end], "left": left}
-            place["right"] = text[end : min(cut, end + self.characters)]
+            first = _next_whole(text, max(0, start - self.characters), start)
+            place |= {"token": text[start:end], "left": text[first:start]}
+            place["right"] = text[end : _last_whole(text, end, min(cut, end + self.characters))]
         return places
+
+
+def _next_whole(text: str, place: int, stop: int) -> int:
+    """The first place from ``place`` on, up to ``stop``, that does not tear a mark from its letter."""
+    while place < stop and unicodedata.category(text[place]).startswith("M"):
+        place += 1
+    return place
+
+
+def _last_whole(text: str, start: int, place: int) -> int:
+    """The last place up to ``place``, from ``start`` on, that does not tear a mark from its letter."""
+    while start < place < len(text) and unicodedata.category(text[place]).startswith("M"):
+        place -= 1
+    return place
 
 
 def find_contexts(units: Sequence[Unit], peaks: Peaks, texts: Texts, shown_random: int) -> Iterator[dict]:
