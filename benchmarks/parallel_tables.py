@@ -28,9 +28,9 @@ MEASURES = ("euclidean", "kl", "pearson")
 CLASSES = (
     "all tokens",
     "own script, starts of words",
-    "without letters",
+    "digits",
+    "punctuation",
     "in all languages",
-    "in one language",
 )
 
 

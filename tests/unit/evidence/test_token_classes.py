@@ -62,6 +62,9 @@ def test_tokens_are_sorted_by_script_start_and_who_else_has_them():
         [False, False, True, True, False, False],
         [False, False, True, False, False],
     ]
+    assert found["digits"][0] == [False, False, False, True, False, False]
+    assert found["punctuation"][0] == [False, False, True, False, False, False]
+    assert found["another script"][0] == [False, False, False, False, True, False]
     assert found["in all languages"][0] == [False, False, True, False, True, False]
     assert found["in one language"][1] == [True, False, False, True, False]
     assert all(found["all tokens"][0])

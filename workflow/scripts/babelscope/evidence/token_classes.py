@@ -40,7 +40,10 @@ CLASSES = (
     EVERY,
     "own script, starts of words",
     "own script, inside words",
+    "another script",
     "without letters",
+    "digits",
+    "punctuation",
     "in all languages",
     "in several languages",
     "in one language",
@@ -80,7 +83,12 @@ def class_members(types: Sequence[TokenTypes]) -> dict[str, list[np.ndarray]]:
         found[EVERY].append(np.ones(len(scripts), dtype=bool))
         found["own script, starts of words"].append(of_own & starts)
         found["own script, inside words"].append(of_own & ~starts)
-        found["without letters"].append(named & visible & (scripts == ""))
+        plain = named & visible & (scripts == "")
+        digits = np.array([any(c.isdigit() for c in text) for text in one.text])
+        found["another script"].append(named & (scripts != "") & (scripts != own))
+        found["without letters"].append(plain)
+        found["digits"].append(plain & digits)
+        found["punctuation"].append(plain & ~digits)
         found["in all languages"].append(named & (holders == len(types)))
         found["in several languages"].append(named & (holders > 1) & (holders < len(types)))
         found["in one language"].append(named & (holders == 1))
@@ -205,7 +213,8 @@ def similarity_rows(
 
     Noise of tokens makes the class less like the whole, in the data and once more in every replicate. So the
     interval reaches from where replicates lie to where the data would lie without as much (the percentile
-    interval and the basic one together): too wide where there are many tokens, never far too narrow.
+    interval and the basic one together): too wide where there are many tokens, never far too narrow. The
+    value is that of the data, with their noise.
 
     Parameters
     ----------
@@ -219,9 +228,9 @@ def similarity_rows(
         value = rank_correlation(replicates.values[key], whole[measure])
         basic, inner = estimate(np.array(value), drawn), np.quantile(drawn, [_TAIL, 1 - _TAIL])
         ends = min(basic.low, inner[0]), max(basic.high, inner[1])
-        middle = float(np.clip(basic.corrected, *ends))
-        low, high = np.clip([middle + wider * (end - middle) for end in ends], -1.0, 1.0)
-        row = {"class": name, "measure": measure, "correlation": float(np.clip(middle, -1.0, 1.0))}
+        ends = min(value, *ends), max(value, *ends)
+        low, high = np.clip([value + wider * (end - value) for end in ends], -1.0, 1.0)
+        row = {"class": name, "measure": measure, "correlation": value}
         rows.append(row | {"low": float(low), "high": float(high)})
     return rows
 
