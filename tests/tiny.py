@@ -69,6 +69,8 @@ ROUTED_CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_key_value_heads": 2, "q_lora_rank": 8, "n_group": 2, "topk_group": 1} | LATENT | FIRST_DENSE,
     ),
     "glm4_moe": ("Glm4MoeConfig", GROUPED | FIRST_DENSE | {"n_group": 1, "topk_group": 1}),
+    "flex_olmo": ("FlexOlmoConfig", {"num_key_value_heads": 1, "num_experts": 8} | CHOICE),
+    "dots1": ("Dots1Config", GROUPED | FIRST_DENSE | {"n_group": 2, "topk_group": 1}),
     "granitemoe": ("GraniteMoeConfig", {"num_key_value_heads": 1} | LOCAL),
     "granitemoeshared": (
         "GraniteMoeSharedConfig",

@@ -25,7 +25,7 @@ from babelscope.study.errors import BabelscopeError
 from babelscope.text.tokens import documents_digest
 
 LENGTHS = [7, 3, 12, 5, 5, 9, 2, 20]
-DENSE_LAYERS = {"qwen2_moe": [1], "deepseek_v3": [0], "glm4_moe": [0]}
+DENSE_LAYERS = {"qwen2_moe": [1], "deepseek_v3": [0], "glm4_moe": [0], "dots1": [0]}
 
 
 def routed_model(family: str, **changes) -> StudyModel:
@@ -48,7 +48,7 @@ def choose(config, router, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor,
     """Experts, weights and entropy of one token, from the router's weights and what entered it."""
     logits = x @ router.weight.T + (router.bias if getattr(router, "bias", None) is not None else 0)
     top_k = config.num_experts_per_tok
-    if config.model_type in ("deepseek_v3", "glm4_moe"):
+    if config.model_type in ("deepseek_v3", "glm4_moe", "dots1"):
         scores = logits.sigmoid()
         shares = scores / scores.sum()
         corrected = scores + router.e_score_correction_bias
@@ -59,7 +59,8 @@ def choose(config, router, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor,
         chosen = torch.tensor(
             sorted(range(len(scores)), key=lambda e: (not allowed.flatten()[e], -corrected[e]))[:top_k]
         )
-        weights = scores[chosen] / scores[chosen].sum() * config.routed_scaling_factor
+        total = scores[chosen].sum() if config.norm_topk_prob else 1.0
+        weights = scores[chosen] / total * config.routed_scaling_factor
     else:
         shares = logits.softmax(0)
         chosen = logits.argsort(descending=True)[:top_k]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from babelscope.figures.style import Look
+from babelscope.pruning.figures import plot_matrix
 from babelscope.pruning.routed_choice import (
     ROUTED_SELECTORS,
     RoutedStatistics,
@@ -74,3 +76,14 @@ def test_rises_are_over_the_dense_model_and_over_the_mean_random_draw():
     assert rows[1]["nll"] == pytest.approx(36 / 30) and rows[1]["rise"] == pytest.approx(6 / 30)
     assert rows[1]["over_random"] == pytest.approx((36 - 44) / 30)
     assert rows[0]["rise"] == 0 and rows[0]["over_random"] is None and rows[2]["over_random"] is None
+
+
+def test_the_matrix_is_drawn_where_no_removal_costs_anything():
+    matrix = np.array([[-0.2, -0.1], [-0.3, -0.2]])
+    panels = {"kept": (matrix, ["en", "fr"], ["en", "fr"])}
+    panels["removed"] = (np.zeros((2, 1)), ["en", "fr"], ["en"])
+    figure = plot_matrix(panels, {}, "tiny", Look("viridis", 100))
+    assert [axes.get_title() for axes in figure.axes[:2]] == [
+        "routed experts kept",
+        "specific routed experts removed",
+    ]

@@ -81,6 +81,7 @@ def _routed(routing: Routing) -> FfnFamily:
 
 _FUSED = FfnFamily("model.layers", "mlp.gate_up_proj", "mlp.down_proj", fused_gate=True)
 _QWEN = Routing("mlp.gate", "mlp.experts", "mlp.gate.weight", d_expert="moe_intermediate_size")
+_OLMOE = replace(_QWEN, d_expert="intermediate_size")
 _DEEPSEEK = replace(_QWEN, scores="sigmoid", shared="mlp.shared_experts")
 _GRANITE = Routing(
     "block_sparse_moe.router",
@@ -107,11 +108,13 @@ FAMILIES: dict[str, FfnFamily] = {
     "mixtral": _routed(Routing("mlp.gate", "mlp.experts", "block_sparse_moe.gate.weight")),
     "qwen2_moe": _routed(replace(_QWEN, shared="mlp.shared_expert")),
     "qwen3_moe": _routed(_QWEN),
-    "olmoe": _routed(replace(_QWEN, d_expert="intermediate_size")),
+    "olmoe": _routed(_OLMOE),
+    "flex_olmo": _routed(_OLMOE),
     "gpt_oss": _routed(Routing("mlp.router", "mlp.experts", "mlp.router.weight")),
     "phimoe": _routed(Routing("mlp.router", "mlp.experts", "block_sparse_moe.gate.weight")),
     "deepseek_v3": _routed(_DEEPSEEK),
     "glm4_moe": _routed(_DEEPSEEK),
+    "dots1": _routed(_DEEPSEEK),
     "granitemoe": _routed(_GRANITE),
     "granitemoeshared": _routed(replace(_GRANITE, shared="shared_mlp")),
 }

@@ -116,7 +116,9 @@ def plot_matrix(
     )
     cmap = colormaps[look.colormap].reversed()
     for axes, (selection, (matrix, rows, columns)) in zip(all_axes.flat, panels.items(), strict=False):
-        image = axes.imshow(matrix, cmap=cmap, vmin=0, vmax=float(np.quantile(matrix, 0.95)))
+        # a scale there is also where no language loses anything
+        highest = max(float(np.quantile(matrix, 0.95)), 0.001)
+        image = axes.imshow(matrix, cmap=cmap, vmin=0, vmax=highest)
         axes.set_xticks(
             range(len(columns)),
             [names.get(c, c) for c in columns],
