@@ -1,5 +1,6 @@
 """The explorer in a real browser, from disk: what a person sees, clicks and types."""
 
+import base64
 import csv
 import json
 import xml.etree.ElementTree as ElementTree
@@ -285,6 +286,27 @@ def test_the_theme_can_be_turned_over(driver, page):
     light = driver.execute_script(colour)
     find(driver, "#theme").click()
     assert dark != light and driver.execute_script(colour) == dark
+
+
+def test_in_a_report_of_one_file_the_page_is_a_frame_that_works(driver, page, tmp_path):
+    frame = "data:text/html;charset=utf8;base64," + base64.b64encode(page.read_bytes()).decode()
+    report = tmp_path / "report.html"
+    report.write_text(
+        f'<iframe src="{frame}" style="width: 1200px; height: 800px"></iframe>', encoding="utf-8"
+    )
+    driver.get(report.as_uri())
+    driver.switch_to.frame(0)
+    WebDriverWait(driver, 20).until(
+        lambda d: d.execute_script("return document.documentElement.dataset.ready") == "true"
+    )
+    find(driver, "#list tbody a").click()
+    WebDriverWait(driver, 5).until(lambda d: find(d, "#unit").is_displayed())
+    find(driver, "#copy").click()
+    WebDriverWait(driver, 5).until(lambda d: find(d, "#address").get_attribute("value"))
+    assert find(driver, "#address").get_attribute("value").startswith("explorer.html#unit=L")
+    find(driver, "#close").click()
+    assert not find(driver, "#unit").is_displayed()
+    driver.switch_to.default_content()
 
 
 def test_the_page_asks_the_network_for_nothing(driver, page):

@@ -189,6 +189,7 @@ def test_report_carries_figures_and_tables(study):
     report = (study / "report.html").read_text(encoding="utf-8")
     for name in ("frequency_en.png", "similarity_kl.png", "sharing.png", "pruning.csv", "similarity_kl.csv"):
         assert name in report
+    assert "results/tiny/explorer.html" in report
     assert "placeholder" not in report.split("<script")[0]
 
 

@@ -28,9 +28,12 @@ let shownUnit = "";
 
 const link = (name) => writeState({ ...state, unit: name });
 
+/** False in a report of one file, where the page is a frame without an address of its own. */
+const hasPath = () => /^(https?|file):$/.test(location.protocol);
+
 function change(changes) {
   const hash = writeState({ ...state, ...changes });
-  const address = hash === "#" ? location.pathname + location.search : hash;
+  const address = hash === "#" && hasPath() ? location.pathname + location.search : hash;
   // typing and sliding make no history of their own
   if ("unit" in changes) history.pushState(null, "", address);
   else history.replaceState(null, "", address);
@@ -189,7 +192,7 @@ function listen() {
 }
 
 async function copyLink() {
-  const address = location.href;
+  const address = hasPath() ? location.href : `explorer.html${location.hash}`;
   let done = true;
   try {
     await navigator.clipboard.writeText(address);
