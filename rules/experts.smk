@@ -120,6 +120,8 @@ rule make_control_partition:
         "logs/{model}/make_control_partition/{variant}.log",
     benchmark:
         "benchmarks/runs/{model}/make_control_partition/{variant}.tsv"
+    # one of them takes as long as many layers: it does not come last
+    priority: 1
     conda:
         "../envs/babelscope.yaml"
     threads: THREADS

@@ -30,6 +30,8 @@ rule compensate:
         "logs/{model}/compensate/{target}.log",
     benchmark:
         "benchmarks/runs/{model}/compensate/{target}.tsv"
+    # after all recordings, see record_activations
+    priority: 2
     group:
         "pruning"
     conda:
@@ -63,6 +65,8 @@ rule evaluate_pruning:
         "logs/{model}/evaluate_pruning/{lang}.log",
     benchmark:
         "benchmarks/runs/{model}/evaluate_pruning/{lang}.tsv"
+    # after all compensations, see record_activations
+    priority: 1
     group:
         "pruning"
     conda:

@@ -85,6 +85,8 @@ rule record_activations:
         f"logs/{{model}}/record_activations/{RECORDED.removesuffix('.h5')}.log",
     benchmark:
         f"benchmarks/runs/{{model}}/record_activations/{RECORDED.removesuffix('.h5')}.tsv"
+    # languages first, stage by stage: short jobs fill the cores that the last long ones leave
+    priority: 3
     conda:
         "../envs/babelscope.yaml"
     threads: THREADS
