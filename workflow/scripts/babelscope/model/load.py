@@ -21,6 +21,7 @@ from babelscope.model.layers import (
     fits_twice,
     restored,
 )
+from babelscope.model.packed import pack_layers
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger, since_start
 
@@ -140,13 +141,17 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     return tensor.to(device)
 
 
-def load_model(info: ModelInfo, compute: Compute | None = None, **options: Any) -> StudyModel:
+def load_model(
+    info: ModelInfo, compute: Compute | None = None, *, many_tokens: bool = False, **options: Any
+) -> StudyModel:
     """Load a prepared model for inference, from local files alone.
 
     Parameters
     ----------
     info : the prepared model.
     compute : type, device, size of batches; None: float32 on a GPU where there is one.
+    many_tokens : whether it reads many documents and its weights change seldom: on the CPU its linear layers
+        then take ``pack_layers``.
     options : further keyword arguments of ``from_pretrained``, for instance ``attn_implementation``.
 
     Returns
@@ -180,6 +185,8 @@ def load_model(info: ModelInfo, compute: Compute | None = None, **options: Any) 
     logger.info("weights on %s %s s after the start of the job", place or compute.device_map, since_start())
     if compute.compile:
         compile_norms(module)
+    if many_tokens and compute.device_map is None:
+        pack_layers(module)
     return StudyModel(module, compute.tokens_per_batch)
 
 

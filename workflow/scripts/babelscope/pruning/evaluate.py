@@ -105,7 +105,7 @@ def plan_pruning(
     """
     corpus = join_profiles(corpora, max(1, n_documents // len(corpora)))
     neurons = choice.neurons(info) or kept_neurons(choice.experts(frequencies), partition)
-    model = load_model(info, compute)
+    model = load_model(info, compute, many_tokens=True)
     n_real = len(corpus.token_ids) + len(corpus.heldout) * int(corpus.bos_token_id >= 0)
     with progress(n_real * info.n_layers, "token-layers", "compensating") as bar:
         fits = prune_and_compensate(model, corpus, corpus.profile_idx, neurons, bar.update, choice.settings)
@@ -146,7 +146,7 @@ def evaluate_language(
     controls that read the first documents alone the loss is that of the chosen experts on all documents and
     the difference from it on those (difference estimator): comparable with the other columns.
     """
-    model = load_model(info, compute)
+    model = load_model(info, compute, many_tokens=True)
     experts = None if choice is None or not choice.of_neurons else choice.experts([frequency])
     keep = _kept_experts(plan, partition) if experts is None else experts
     own = kept_neurons(keep, partition)

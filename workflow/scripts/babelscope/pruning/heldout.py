@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import nn
 
 from babelscope.model.load import StudyModel, to_device
+from babelscope.model.packed import multiply
 from babelscope.pruning.losses import DocumentLosses
 from babelscope.text.batches import Batch
 from babelscope.text.fitting import fits, halve_budget, run_batches
@@ -110,10 +110,7 @@ def token_losses(model: StudyModel, hidden: torch.Tensor, targets: torch.Tensor)
     chosen = torch.zeros(len(targets), dtype=torch.float32, device=targets.device)
     for start in range(0, len(head.weight), _VOCABULARY_SLICE):
         part = slice(start, start + _VOCABULARY_SLICE)
-        logits = nn.functional.linear(
-            hidden, head.weight[part], None if head.bias is None else head.bias[part]
-        )
-        logits = logits.float()
+        logits = multiply(hidden, head.weight[part], None if head.bias is None else head.bias[part]).float()
         if cap:
             logits = torch.tanh(logits / cap) * cap
         normalisers.append(logits.logsumexp(dim=1))

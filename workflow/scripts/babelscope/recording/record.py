@@ -163,7 +163,7 @@ def record_language(
     output : the main output; the counts of an unfinished job are kept beside it.
     resume_key : what else decides the counts, for instance a digest of the code.
     """
-    model = load_model(info, compute)
+    model = load_model(info, compute, many_tokens=True)
     output = Path(output)
     n_real = np.diff(corpus.offsets)[document_idx] + int(corpus.bos_token_id >= 0)
     with progress(int(n_real.sum()), "tokens", f"recording {output.stem}") as bar:
