@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, fields, replace
 
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
+ASIDE = 6  # one profile document of so many is set aside where a whole model is validated
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Case:
     distil: str = ""
     learning_rate: float = 1e-4
     epochs: int = 4
-    others: int = 0
+    others: int = 0  # documents of each other language, pooled with a weight for each layer
+    aside: bool = False
+    attention: bool = False
 
     @property
     def key(self) -> str:
@@ -49,42 +52,53 @@ def _published(case: Case) -> Case:
     return replace(case, first_token=False, relative=False)
 
 
-def _at(share: float) -> list[Case]:
-    """What is compared at one size: selectors compensated, those of the literature as published."""
-    ours = [Case(selector, "ridge", share) for selector in COMPENSATED]
-    theirs = [_published(Case(selector, "ridge", share)) for selector in ("second_order", "wanda_sp", "flap")]
-    return [*ours, *theirs, _published(Case("flap", "bias", share))]
+def _core(share: float) -> list[Case]:
+    """The best one, and what it is compared with: SlimGPT and Wanda-sp with ridge, FLAP as published."""
+    theirs = [_published(Case(selector, "ridge", share)) for selector in ("second_order", "wanda_sp")]
+    return [Case("second_order", "ridge", share), *theirs, _published(Case("flap", "bias", share))]
+
+
+def _rest(share: float) -> list[Case]:
+    """Other selectors with the same compensation."""
+    ours = [Case(selector, "ridge", share) for selector in COMPENSATED[1:]]
+    return [*ours, _published(Case("flap", "ridge", share))]
 
 
 def parts() -> dict[str, list[Case]]:
     """Cases by part, the most telling first."""
-    fit = [
-        BEST,
-        replace(BEST, budget="equal_error"),
-        _published(BEST),
-        replace(BEST, to_dense=True),
-        replace(BEST, relative=False),
-        replace(BEST, first_token=False),
-        replace(BEST, budget="activation_level"),
-        replace(BEST, budget="equal_error", to_dense=True),
-    ]
-    distil = [
-        replace(BEST, distil=loss, learning_rate=rate, epochs=n)
-        for loss, rate, n in (
-            ("hidden", 1e-4, 4),
-            ("logits", 1e-4, 4),
-            ("logits", 3e-4, 4),
-            ("logits", 3e-5, 4),
-        )
-    ]
+    order = (0.7, 0.5, 0.9, 0.6, 0.8)
+    more = replace(BEST, documents=890, others=200, budget="equal_loss")
+    aside = replace(more, aside=True)
     return {
-        "fit": fit,
-        "distil": distil,
-        "others": [replace(BEST, others=n) for n in (20, 75)],
+        "frontier": [case for share in order for case in _core(share)],
+        "candidates": [
+            replace(BEST, documents=890),
+            replace(BEST, others=100),
+            replace(BEST, budget="equal_loss"),
+            more,
+            aside,
+            replace(aside, distil="logits", learning_rate=1e-5),
+            replace(BEST, attention=True),
+            replace(aside, distil="logits", learning_rate=3e-5),
+            replace(BEST, documents=890, others=200),
+        ],
         "documents": [replace(BEST, documents=n) for n in (60, 200, 400, 890)],
         "ridge": [replace(BEST, ridge=r, selection_ridge=r) for r in (0.03, 0.3, 1.0, 3.0)],
-        "ridge as published": [_published(replace(BEST, ridge=r, selection_ridge=r)) for r in (0.03, 0.3)],
-        "group": [replace(BEST, group=n) for n in (1, 4, 64, 256)],
-        "frontier": [case for share in (0.7, 0.5, 0.9, 0.6, 0.8) for case in _at(share)],
+        "group": [replace(BEST, group=n) for n in (4, 16, 64, 256)],
         "plain": [Case(selector, "none", share) for share in SHARES for selector in PLAIN],
+        "compensated": [case for share in order for case in _rest(share)],
+        "fit": [
+            replace(BEST, budget="equal_error"),
+            _published(BEST),
+            replace(BEST, to_dense=True),
+            replace(BEST, relative=False),
+            replace(BEST, first_token=False),
+            replace(BEST, budget="activation_level"),
+            replace(BEST, budget="equal_error", to_dense=True),
+        ],
+        "distil": [
+            replace(BEST, distil=loss, learning_rate=rate, aside=True)
+            for loss, rate in (("logits", 1e-5), ("logits", 3e-5), ("logits", 3e-6), ("hidden", 1e-5))
+        ],
+        "ridge as published": [_published(replace(BEST, ridge=r, selection_ridge=r)) for r in (0.03, 0.3)],
     }

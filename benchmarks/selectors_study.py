@@ -12,18 +12,21 @@ and another run goes on where one stopped. Losses are nats per token on held-out
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from selectors_cases import BEST, DENSE, Case, parts
+from selectors_cases import ASIDE, BEST, DENSE, Case, parts
 
 FOLDER = Path(__file__).resolve().parent / "results" / "selectors"
 LANGUAGES = ("en", "fr", "es", "pt", "bn", "ur", "hi", "ar", "zh")
@@ -71,7 +74,7 @@ class Study:
 
         start = time.monotonic()
         row: dict[str, Any] = {}
-        with self.model.restored():
+        with self.model.restored(), restored_attention(self.model):
             if case.selector != "dense":
                 row = self._prune(case)
             row["seconds"] = round(time.monotonic() - start, 1)
@@ -88,22 +91,24 @@ class Study:
         from babelscope.pruning.budgets import BUDGETS, select_neurons
         from babelscope.pruning.compensation import FitSettings, prune_and_compensate
         from babelscope.pruning.cut import prune
-        from babelscope.pruning.distil import DistilSettings, distil
+        from babelscope.pruning.pooling import prune_pooled
         from babelscope.pruning.second_order import choose_second_order
 
-        corpus, profile = self._documents(case)
+        profile, aside = self._documents(case)
         settings = FitSettings(case.first_token, case.relative, case.to_dense, case.ridge)
-        evidence = self.evidence
-        if "removals" in BUDGETS[case.budget].needs or (case.selector, case.compensation) == (
+        evidence, budget = self.evidence, case.budget
+        if case.budget == "equal_loss":
+            budget, evidence = "equal_error", replace(evidence, removals=self._sensitive(profile, settings))
+        elif "removals" in BUDGETS[case.budget].needs or (case.selector, case.compensation) == (
             "second_order",
             "none",
         ):
             evidence = replace(evidence, removals=self._removed(profile, settings))
         if case.selector == "second_order" and case.compensation == "ridge":
-            sizes = BUDGETS[case.budget].sizes(evidence, case.share)
+            sizes = BUDGETS[budget].sizes(evidence, case.share)
             neurons: Any = choose_second_order(sizes, case.selection_ridge, case.group)
         else:
-            keep = select_neurons(evidence, case.selector, case.share, case.budget)
+            keep = select_neurons(evidence, case.selector, case.share, budget)
             neurons = [np.flatnonzero(row) for row in keep]
         if case.compensation == "none":
             prune(self.model.layers, neurons)
@@ -111,35 +116,67 @@ class Study:
         if case.compensation == "bias":
             self._with_bias(profile, neurons)
             return {}
-        fits = prune_and_compensate(self.model, corpus, profile, neurons, settings=settings)
-        row: dict[str, Any] = {
+        row: dict[str, Any] = {}
+        fits: Any
+        if case.attention:
+            fits, row["attention"] = prune_with_attention(
+                self.model, self.corpus, profile, neurons, settings
+            )
+        elif case.others:
+            corpus, own, others = self._joined(profile, case.others)
+            fits = prune_pooled(self.model, corpus, own, others, neurons, settings)
+            row["weights"] = [fit.weight for fit in fits]
+        else:
+            fits = prune_and_compensate(self.model, self.corpus, profile, neurons, settings=settings)
+        row |= {
             "ridges": [fit.ridge for fit in fits],
             "unexplained": [round(fit.unexplained, 3) for fit in fits],
             "sizes": [layer.d_ff for layer in self.model.layers],
         }
         if case.distil:
-            self.dense = self.dense or self.load()
-            asked = DistilSettings(case.epochs, case.learning_rate, case.distil)
-            self.model.tokens_per_batch = self.dense.tokens_per_batch = 512
-            row["distilled"] = distil(self.model, self.dense, self.corpus, profile, asked)
-            self.model.tokens_per_batch = 8192
+            row["distilled"] = self._distil(case, profile, aside)
         return row
 
-    def _documents(self, case: Case) -> tuple[Any, np.ndarray]:
-        """Corpus and documents to fit to; those for validation are of the own language."""
-        from babelscope.pruning.walk import VALIDATION_SHARE
+    def _distil(self, case: Case, profile: np.ndarray, aside: np.ndarray) -> list[float]:
+        from babelscope.pruning.distil import DistilSettings, distil
+
+        self.dense = self.dense or self.load()
+        asked = DistilSettings(case.epochs, case.learning_rate, case.distil)
+        before = self.model.tokens_per_batch
+        self.model.tokens_per_batch = self.dense.tokens_per_batch = 512
+        held = aside if len(aside) else None
+        try:
+            with one_of(2):
+                return distil(self.model, self.dense, self.corpus, profile, asked, held)
+        finally:
+            self.model.tokens_per_batch = before
+
+    def _documents(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
+        """Documents to fit to, and those that nothing is fitted to, for validation of the whole."""
+        profile = self.corpus.profile_idx[: case.documents]
+        number = np.arange(len(profile)) % ASIDE
+        if not case.aside:
+            return profile, profile[:0]
+        return profile[number != ASIDE - 1], profile[number == ASIDE - 1]
+
+    def _joined(self, profile: np.ndarray, n_others: int) -> tuple[Any, np.ndarray, np.ndarray]:
+        """One corpus of own documents and of those of each other language."""
         from babelscope.text.tokens import join_corpora
 
-        profile = self.corpus.profile_idx[: case.documents]
-        if not case.others:
-            return self.corpus, profile
-        taken = [corpus.take(corpus.profile_idx[: case.others]) for corpus in self.read_others()]
+        taken = [corpus.take(corpus.profile_idx[:n_others]) for corpus in self.read_others()]
         joined = join_corpora([self.corpus.take(profile), *taken])
-        order = np.empty(len(joined.heldout), dtype=np.int64)
-        validation = np.arange(len(order)) % VALIDATION_SHARE == 0
-        order[validation] = np.arange(validation.sum())
-        order[~validation] = np.arange(validation.sum(), len(order))
-        return joined, order
+        return joined, np.arange(len(profile)), np.arange(len(profile), len(joined.heldout))
+
+    def _sensitive(self, profile: np.ndarray, settings: Any) -> Any:
+        from babelscope.pruning.sensitivity import measure_sensitivity
+
+        key = ("sensitivity", len(profile), settings.first_token, settings.relative)
+        if key not in self._removals:
+            self._removals[key], rises = measure_sensitivity(
+                self.model, self.corpus, profile, settings, 0.7
+            )
+            print(f"{len(profile)} rises {np.round(rises, 4).tolist()}", flush=True)
+        return self._removals[key]
 
     def _removed(self, profile: np.ndarray, settings: Any) -> Any:
         from babelscope.pruning.second_order import measure_removals
@@ -166,6 +203,66 @@ class Study:
                 walk.step(idx)
 
 
+@contextmanager
+def one_of(n_places: int) -> Iterator[None]:
+    """Wait for one of the places that all processes share: training needs 15 GB of a GPU in each."""
+    import torch
+
+    files = [open(Path(tempfile.gettempdir()) / f"selectors_study_{i}", "w") for i in range(n_places)]
+    while True:
+        for file in files:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            try:
+                yield
+            finally:
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                fcntl.flock(file, fcntl.LOCK_UN)
+            return
+        time.sleep(0.5)
+
+
+@contextmanager
+def restored_attention(model: Any) -> Iterator[None]:
+    """Put the attention's output projections back at the end."""
+    from babelscope.pruning.attention import output_projection
+
+    own = [(module, module.weight) for module in map(output_projection, model.blocks) if module is not None]
+    yield
+    for module, weight in own:
+        module.weight = weight
+
+
+def prune_with_attention(
+    model: Any, corpus: Any, profile: np.ndarray, neurons: Any, settings: Any
+) -> tuple[list[Any], list[float]]:
+    """As ``prune_and_compensate``, with a correction of each attention's output before its layer is cut."""
+    import torch
+
+    from babelscope.pruning.attention import AttentionMoments
+    from babelscope.pruning.compensation import RIDGES, _fit_layer
+    from babelscope.pruning.walk import LayerWalk
+
+    fits: list[Any] = []
+    ridges = []
+    with torch.inference_mode():
+        walk = LayerWalk(model, corpus, profile, settings.first_token, True)
+        for number in range(len(model.layers)):
+            found = AttentionMoments(walk, settings)
+            walk.listen()  # the dense states pass the block before it changes
+            if not settings.to_dense:
+                for batch in walk._batches:
+                    batch.said = None
+            ridges.append(found.correct() if number else 0.0)  # nothing has changed before the first
+            likely = fits[-1].ridge if fits else RIDGES[3]
+            fits.append(_fit_layer(walk, neurons, likely, replace(settings, to_dense=False)))
+            walk.step()
+    return fits, ridges
+
+
 def work(args: argparse.Namespace) -> None:
     """Measure one language until the time is over."""
     import torch
@@ -175,9 +272,9 @@ def work(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     done = {json.loads(line)["key"] for line in file.read_text().splitlines()} if file.exists() else set()
     study = Study(args.results, args.model, args.worker)
-    for part, cases in [("dense", [DENSE]), *parts().items()]:
-        if args.parts and part not in args.parts and part != "dense":
-            continue
+    every = parts()
+    asked = {name: every[name] for name in args.parts or every}  # in the order in which they are named
+    for part, cases in [("dense", [DENSE]), *asked.items()]:
         for case in cases:
             if case.key in done:
                 continue
@@ -218,6 +315,10 @@ def run(args: argparse.Namespace) -> None:
             command += ["--out", str(args.out.resolve()), "--parts", *args.parts]
             running.append(subprocess.Popen(command))
         running = [process for process in running if process.poll() is None]
+        if time.time() > until + 25:  # a case that takes long: it is measured by the next run
+            waiting = []
+            for process in running:
+                process.terminate()
         time.sleep(0.5)
 
 

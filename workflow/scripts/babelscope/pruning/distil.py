@@ -68,25 +68,30 @@ def distil(
     corpus: TokenizedCorpus,
     document_idx: np.ndarray,
     settings: DistilSettings,
+    held_idx: np.ndarray | None = None,
 ) -> list[float]:
     """Train the feed-forward layers of a pruned model, in place.
 
-    Every fifth document is for validation: the weights of the epoch with the lowest loss on them are kept,
-    those before the first among them.
+    The weights of the epoch with the lowest loss on validation documents are kept, those before the first
+    among them.
 
     Parameters
     ----------
     model, dense : the pruned model and the dense one, apart in memory.
-    corpus, document_idx : profile documents.
+    corpus, document_idx : profile documents to train on.
     settings : how.
+    held_idx : documents for validation; None: every fifth of those above. What compensation was fitted to is
+        no fair validation: the loss before the first epoch is too low on it.
 
     Returns
     -------
     Loss on the validation documents before the first epoch and after each.
     """
-    rank = np.arange(len(document_idx))
-    held = document_idx[rank % VALIDATION_SHARE == 0]
-    fitted = document_idx[rank % VALIDATION_SHARE != 0]
+    fitted, held = document_idx, held_idx
+    if held is None:
+        rank = np.arange(len(document_idx))
+        held = document_idx[rank % VALIDATION_SHARE == 0]
+        fitted = document_idx[rank % VALIDATION_SHARE != 0]
     batches = list(make_batches(corpus, fitted, model.tokens_per_batch))
     validation = list(make_batches(corpus, held, model.tokens_per_batch))
     rng = np.random.default_rng(settings.seed)
