@@ -86,6 +86,7 @@ rule evaluate_pruning:
             "n_documents": config["pruning"]["compensation_documents"],
             "seed": config["seed"],
             "n_heldout": config["pruning"]["control_documents"],
+            "paper_compensated": config["pruning"]["paper_compensated"],
         },
         code=code_of("evaluate_pruning"),
     script:

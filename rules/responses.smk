@@ -1,6 +1,6 @@
-"""Continuations by the dense and the pruned models (plain removal, compensated), and people who compare them.
+"""Continuations by the dense and the pruned models (plain removal, finished), and people who compare them.
 
-Needs: model.json, tokens/{lang}.h5, pruned/{lang}.safetensors; the files that annotators export. Makes:
+Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5, pruned/{lang}.safetensors; the files that annotators export. Makes:
 responses/{lang}.jsonl, responses.csv, annotation/{lang}.html, annotations.csv under results/{model}/.
 """
 
@@ -18,6 +18,8 @@ rule generate_responses:
     input:
         model="results/{model}/model.json",
         tokens="results/{model}/tokens/{lang}.h5",
+        experts="results/{model}/experts.h5",
+        activations="results/{model}/activations/{lang}.h5",
         plan="results/{model}/pruned/{lang}.safetensors",
     output:
         "results/{model}/responses/{lang}.jsonl",

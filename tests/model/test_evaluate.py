@@ -44,6 +44,9 @@ def test_the_papers_experts_keep_their_columns_beside_a_finished_model_of_neuron
     for name in ("proportion_high", "nll_pruned", "nll_compensated", "nll_output_norm", "nll_random_mean"):
         assert row[name] == pytest.approx(paper[name], rel=1e-5), name
     assert paper["nll_finished"] == paper["nll_compensated"] != row["nll_finished"]
+    plain = evaluate(tiny, Choice("second_order", 0.05, 0.75), paper_compensated=False)
+    assert plain["nll_compensated"] is plain["rise_compensated"] is None
+    assert "compensated" not in plain["documents"] and plain["nll_finished"] == row["nll_finished"]
     assert row["ffn_parameters_kept_finished"] == pytest.approx(0.75)
     assert row["rise_finished"] == pytest.approx(row["nll_finished"] - row["nll_dense"])
 

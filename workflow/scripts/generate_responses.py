@@ -1,5 +1,6 @@
 """Adaptor of rule generate_responses."""
 
+from babelscope.pruning.evaluate import Choice
 from babelscope.pruning.pruned_model import read_plan
 from babelscope.recording.job_files import JobFiles
 from babelscope.responses.generate import generate_responses
@@ -10,7 +11,9 @@ from babelscope.study.job import Job, run_job
 def main(job: Job) -> None:
     files, p = JobFiles(job), job.params
     plan = read_plan(job.input.plan, files.info, job.wildcards.lang, **p.choice)
-    lines = generate_responses(files.info, files.compute, files.corpus, plan, **p.responses, seed=p.seed)
+    plain = Choice(**p.choice).plain_removal([files.frequency], files.partition)
+    asked = (files.info, files.compute, files.corpus, plan, plain)
+    lines = generate_responses(*asked, **p.responses, seed=p.seed)
     write_responses(job.output[0], lines, model=files.info.name, language=job.wildcards.lang)
 
 

@@ -15,6 +15,7 @@ from babelscope.pruning.tables import PRUNING, read_languages_of, read_speed
 from babelscope.statistics.ratios import Z, mean_interval, mixed_interval, ratio_with_error, wilson
 
 ALL_NOISY = "; every timing was too noisy to judge"
+NO_COMPENSATED_PAPER = "; not measured: pruning.paper_compensated is false"
 NO_COMPENSATED_CONTROL = "; not measured: pruning.compensated_draws is 0"
 
 
@@ -105,8 +106,14 @@ def judge_pruning(
     rows.append(_row(criteria["loss.rise_mean"], *mean, printed["rise_mean"]))
     for code, rise, error in zip(codes, rises, errors, strict=True):
         rows.append(_row(criteria["loss.rise"], rise, Z * error, printed.get(f"rise_{code}"), code))
-    left, errors = np.transpose([nll_difference(row["documents"], "compensated", "dense") for row in results])
-    rows.append(_row(criteria["loss.compensated_rise"], *_mean_of_documents(left, errors)))
+    for model, said in (("compensated", NO_COMPENSATED_PAPER), ("finished", "")):
+        criterion = criteria[f"loss.{model}_rise"]
+        if all(model in row["documents"] for row in results):
+            left = [nll_difference(row["documents"], model, "dense") for row in results]
+            rows.append(_row(criterion, *_mean_of_documents(*np.transpose(left))))
+        else:
+            row = criterion.row(None)
+            rows.append(replace(row, statistic=row.statistic + said))
 
     rows += [_against_random(criteria["random.random_loss"], results, "random")]
     rows += [_against_random(criteria["random.random_compensated_loss"], results, "random_compensated")]

@@ -24,6 +24,8 @@ class ControlSettings:
     n_documents : profile documents that compensation is fitted to.
     seed : of the draws; each language has its own.
     n_heldout : held-out documents, the first ones, that are read under a control; None: all.
+    paper_compensated : whether the paper's experts are compensated as well, where the finished model is one
+        of neurons; compensated controls need it.
     """
 
     n_random: int
@@ -31,6 +33,7 @@ class ControlSettings:
     n_documents: int
     seed: int
     n_heldout: int | None = None
+    paper_compensated: bool = True
 
 
 def choose_controls(

@@ -81,6 +81,16 @@ class Choice:
         """How columns are fitted."""
         return METHODS[self.method].settings if self.of_neurons else FitSettings()
 
+    def plain_removal(
+        self, frequencies: Sequence[np.ndarray], partition: ExpertPartition
+    ) -> PruningPlan:
+        """The model without all other experts, uncorrected; see ``experts``."""
+        return PruningPlan(
+            np.stack(
+                [row[labels] for row, labels in zip(self.experts(frequencies), partition.labels, strict=True)]
+            )
+        )
+
 
 def plan_pruning(
     info: ModelInfo,
@@ -137,8 +147,8 @@ def evaluate_language(
     plan : the language's finished model.
     controls : how many there are.
     choice : that made the plan. Where it is one of neurons, the columns of plain removal, of compensation and
-        of the controls are of the paper's experts; otherwise, and for None, of the plan's experts, and the
-        finished model is the compensated one.
+        of the controls are of the paper's experts, compensation where ``controls`` ask for it; otherwise, and
+        for None, of the plan's experts, and the finished model is the compensated one.
 
     Returns
     -------
@@ -158,7 +168,8 @@ def evaluate_language(
         "compensated": lambda: prune_and_compensate(model, corpus, profile, own),
         "finished": lambda: apply_plan(model.layers, plan),
     }
-    if experts is None:
+    asked = controls.paper_compensated or controls.n_compensated > 0
+    if experts is None or not asked:
         del changes["compensated"]
     plain, compensated = control_names(controls)
     for name in plain:
@@ -207,11 +218,14 @@ def _kept_experts(plan: PruningPlan, partition: ExpertPartition) -> np.ndarray:
     return np.stack([np.bincount(l_, k, partition.n_experts) > 0 for k, l_ in rows])
 
 
-def _columns(losses: Mapping[str, DocumentLosses], *names: str) -> dict[str, float]:
-    table: dict[str, float] = {}
+def _columns(losses: Mapping[str, DocumentLosses], *names: str) -> dict[str, float | None]:
+    """Losses by column; None for a model that was not evaluated."""
+    table: dict[str, float | None] = {}
     for column in ("mean_nll", "standard_error", "perplexity", "bits_per_byte"):
         short = {"mean_nll": "nll", "standard_error": "nll_standard_error"}.get(column, column)
-        table |= {f"{short}_{name}": getattr(losses[name], column) for name in names}
+        table |= {
+            f"{short}_{name}": getattr(losses[name], column) if name in losses else None for name in names
+        }
     return table
 
 
@@ -219,6 +233,9 @@ def _rises(losses: Mapping[str, DocumentLosses], *names: str) -> dict[str, float
     """Loss above that of the dense model, nats per token, with standard errors over documents."""
     table: dict[str, float | None] = {}
     for name in names:
+        if name not in losses:
+            table |= {f"rise_{name}": None, f"rise_standard_error_{name}": None}
+            continue
         rise, error = losses[name].rise_over(losses["dense"])
         table |= {f"rise_{name}": rise, f"rise_standard_error_{name}": error if np.isfinite(error) else None}
     return table

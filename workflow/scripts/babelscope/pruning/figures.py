@@ -18,7 +18,7 @@ from babelscope.pruning.selector_table import ALL, RANDOM
 SELECTION_TITLES = {
     "threshold": "experts above the threshold",
     "same_size": "as many experts for all",
-    "compensated": "the other language's compensated model",
+    "compensated": "the other language's finished model",
     "same_size_corrected": "as many experts, all corrected on this text's language",
     "kept": "routed experts kept",
     "removed": "specific routed experts removed",
@@ -54,6 +54,7 @@ def method_titles() -> dict[str, str]:
 # Column, label, marker, colour; the column of the spread follows from its name.
 LOSSES = (
     ("nll_dense", "dense", "o", PALETTE[0]),
+    ("nll_finished", "finished model", "X", PALETTE[5]),
     ("nll_compensated", "own experts, compensated", "s", PALETTE[2]),
     ("nll_random_compensated_mean", "random experts, compensated", "v", PALETTE[2]),
     ("nll_pruned", "own experts, plain removal", "D", PALETTE[1]),
@@ -71,6 +72,8 @@ def plot_losses(results: Sequence[Mapping[str, Any]], names: Sequence[str], mode
     figure, axes = new_figure(max(3.6, 1.6 + 0.62 * len(names)), 4.2)
     x = np.arange(len(names))
     kinds = [kind for kind in LOSSES if all(result[kind[0]] is not None for result in results)]
+    if all(result["nll_finished"] == result["nll_compensated"] for result in results):
+        kinds = [kind for kind in kinds if kind[0] != "nll_finished"]  # one model under two names
     for shift, (column, label, marker, color) in zip(
         np.linspace(-0.25, 0.25, len(kinds)), kinds, strict=True
     ):

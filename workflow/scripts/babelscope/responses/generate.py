@@ -55,6 +55,7 @@ def generate_responses(
     compute: Compute,
     corpus: TokenizedCorpus,
     plan: PruningPlan,
+    plain: PruningPlan,
     *,
     prompts: int,
     prompt_tokens: int,
@@ -66,14 +67,16 @@ def generate_responses(
     Parameters
     ----------
     info, compute : the prepared model, and how it computes.
-    corpus, plan : documents of the language, and its pruned model.
+    corpus, plan : documents of the language, and its finished model.
+    plain : the model of the language's experts, uncorrected.
     prompts, prompt_tokens : see ``choose_prompts``.
     new_tokens, seed : see ``continue_prompts``.
 
     Returns
     -------
     Rows of ``responses/{lang}.jsonl``: ``id`` (of the document), ``mode`` (``greedy`` or ``sampled``),
-    ``prompt``, ``dense``, ``pruned`` (plain removal, as in the paper) and ``compensated``.
+    ``prompt``, ``dense``, ``pruned`` (plain removal of the other experts, as in the paper) and ``compensated`` (the
+    finished model).
 
     Raises
     ------
@@ -84,7 +87,7 @@ def generate_responses(
     model, decode = load_model(info, compute), load_decoder(info.path)
     plans = {
         "dense": PruningPlan(plan.keep | True),
-        "pruned": PruningPlan(plan.keep),
+        "pruned": plain,
         "compensated": plan,
     }
     modes = {"greedy": False, "sampled": True}

@@ -123,10 +123,10 @@ class Pruning(Section):
     """Running a model with high-frequency experts only."""
 
     method: Annotated[str, OneOf(ALL_METHODS)] = Field(
-        "threshold",
-        description="What a language's finished model keeps. threshold is the paper's choice of experts; the "
-        "others keep a share: of experts, or (second_order, wanda_sp, flap) of each layer's neurons, where "
-        "pruning.csv has the paper's experts as well.",
+        "second_order",
+        description="What a language's finished model keeps: a share of each layer's neurons (second_order, "
+        "wanda_sp, flap), where pruning.csv has the paper's experts as well; or experts: threshold is the "
+        "paper's choice, the others keep a share of them.",
     )
     routed_selector: Annotated[str, OneOf(ROUTED_SELECTORS)] = Field(
         "reap",
@@ -145,6 +145,11 @@ class Pruning(Section):
         ge=1,
         le=1000,
         description="Random draws of each language, its own, with as many experts in each layer.",
+    )
+    paper_compensated: bool = Field(
+        False,
+        description="Compensate the paper's experts as well where method chooses neurons (nll_compensated in "
+        "pruning.csv); takes as long as a finished model. compensated_draws imply it.",
     )
     compensated_draws: int = Field(
         0,
