@@ -259,7 +259,7 @@ def prune_with_attention(
             ridges.append(found.correct() if number else 0.0)  # nothing has changed before the first
             likely = fits[-1].ridge if fits else RIDGES[3]
             fits.append(_fit_layer(walk, neurons, likely, replace(settings, to_dense=False)))
-            walk.step()
+            walk.step(fits[-1].kept)
     return fits, ridges
 
 

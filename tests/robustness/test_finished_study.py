@@ -78,7 +78,7 @@ class Reader:
         elif place[1] == "contexts":
             read_contexts(path, **said)
         elif place[1] == "pruned":
-            choice = {"method": "threshold", "threshold": 0.05, "share": 0.6}
+            choice = {"method": "second_order", "threshold": 0.05, "share": 0.6}
             list(read_plan(path, self.info, path.stem, **choice).down)
         elif place[1] == "pruning":
             read_record(path, PRUNING, **said)

@@ -33,5 +33,5 @@ def test_jobs_without_memory_to_spare_make_the_same_files(study):
     assert "out of GPU memory: batches of 64 tokens from here on" in said
     assert re.search(r"out of GPU memory: layer \d is solved on the host", said)
     assert (again == counts).all()
-    for column in ("nll_dense", "nll_pruned", "nll_compensated", "nll_random_mean", "nll_output_norm"):
+    for column in ("nll_dense", "nll_pruned", "nll_finished", "nll_random_mean", "nll_output_norm"):
         assert scarce[column] == pytest.approx(row[column], rel=1e-4), column

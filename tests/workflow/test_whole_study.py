@@ -137,14 +137,16 @@ def test_pruning_table_has_the_contracts_columns(finished_study):
     )
     assert ",".join(rows[0]).startswith(contract)
     assert {"nll_compensated", "nll_random_mean", "nll_random_sd", "nll_standard_error_dense"} <= set(rows[0])
-    measured = ("rise_pruned", "rise_compensated", "nll_unigram", "nll_uniform", "nll_output_norm")
+    measured = ("rise_pruned", "rise_finished", "nll_unigram", "nll_uniform", "nll_output_norm")
     for row in rows:
         assert row["n_random"] == "3" and 0 <= float(row["p_random_beats_chosen"]) <= 1
         rise = float(row["nll_pruned"]) - float(row["nll_dense"])
         assert float(row["rise_pruned"]) == pytest.approx(rise, abs=1e-4)
         assert all(np.isfinite(float(row[name])) for name in measured)
-        # compensated controls take as long as the compensation: only where they are asked for
+        # the paper's experts and the controls are compensated where that is asked for: each takes as long
         assert row["nll_random_compensated_mean"] == row["nll_output_norm_compensated"] == ""
+        assert row["nll_compensated"] == row["rise_compensated"] == ""
+        assert float(row["ffn_parameters_kept_finished"]) == pytest.approx(0.6, abs=0.05)
         assert np.exp(float(row["nll_dense"])) == pytest.approx(float(row["perplexity_dense"]), rel=1e-4)
         assert 0 < float(row["parameters_kept"]) <= 1
     controls = {row["control"]: row for row in read_csv(results(finished_study) / "pruning_controls.csv")}
@@ -258,7 +260,7 @@ def test_what_full_adds_and_an_exported_model(study):
             for r in matrix
             if r["experts_of"] == r["language"] == row["language"] and r["selection"] == "compensated"
         ]
-        assert float(finished["nll"]) == pytest.approx(float(row["nll_compensated"]), rel=1e-4)
+        assert float(finished["nll"]) == pytest.approx(float(row["nll_finished"]), rel=1e-4)
     frontier = read_csv(results(study) / "pruning_frontier.csv")
     assert {"dense", "random", "most_frequent_compensated"} <= {row["method"] for row in frontier}
     for method in ("random", "random_same_layers"):

@@ -20,7 +20,8 @@ from torch import nn
 
 from babelscope.pruning.compensation import RIDGES
 from babelscope.pruning.moments import Moments, MomentSettings, RidgeProblem
-from babelscope.pruning.walk import CaughtBatch, LayerWalk, call_block
+from babelscope.pruning.blocks import CaughtBatch, call_block
+from babelscope.pruning.walk import LayerWalk
 
 # Names of the output projection within a block, by family.
 _NAMES = ("self_attn.o_proj", "self_attn.out_proj", "attention.dense", "self_attention.dense", "attn.c_proj")

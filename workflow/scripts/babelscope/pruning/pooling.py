@@ -22,7 +22,8 @@ from babelscope.model.load import StudyModel
 from babelscope.pruning.compensation import RIDGES, Choose, FitSettings, LayerFit, find_lowest
 from babelscope.pruning.cut import prune
 from babelscope.pruning.moments import Moments, RidgeProblem
-from babelscope.pruning.walk import VALIDATION_SHARE, CaughtBatch, LayerWalk
+from babelscope.pruning.blocks import CaughtBatch
+from babelscope.pruning.walk import VALIDATION_SHARE, LayerWalk
 from babelscope.text.batches import Batch
 from babelscope.text.fitting import run_batches
 from babelscope.text.tokens import TokenizedCorpus
@@ -112,7 +113,7 @@ def prune_pooled(
         for _ in model.layers:
             likely = found[-1] if found else PooledFit(ridge=RIDGES[len(RIDGES) // 2], weight=0.1)
             found.append(_fit_layer(walk, choose, likely, settings))
-            walk.step()
+            walk.step(found[-1].kept)
             on_progress(walk.n_tokens)
     return found
 

@@ -27,6 +27,7 @@ from babelscope.text.tokens import TokenizedCorpus
 
 GROUP = 16
 RIDGE = 1.0
+_WAITING = 256  # removed neurons whose update of the inverse waits for one product
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,33 @@ def eliminate(
     -------
     The order is nested: the first n of it are what a smaller ``n_removed`` gives, but for the last group.
     """
-    columns = weight.to(gram.device).double()  # (d_model, d_ff)
+    columns = weight.to(gram.device, torch.float64, copy=True)  # (d_model, d_ff)
     whole = (columns * (columns @ gram)).sum().clamp_min(1e-30)
     inverse = gram.clone()
     inverse.diagonal().add_(ridge * penalties(gram))
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(inverse))
+    diagonal = inverse.diagonal().clone()
+    # what has yet to be taken off the inverse, left.T @ right: one large product instead of many thin ones
+    left, right = (inverse[:0] for _ in range(2))
     gone = torch.zeros(len(gram), dtype=torch.bool, device=gram.device)
     order = [torch.zeros(0, dtype=torch.int64, device=gram.device)]
     error = [gram.new_zeros(0)]
-    while (left := n_removed - int(gone.sum())) > 0:
-        increase = columns.square().sum(dim=0) / inverse.diagonal().clamp_min(1e-300)
+    while (n_left := n_removed - sum(map(len, order))) > 0:
+        increase = torch.linalg.vector_norm(columns, dim=0).square() / diagonal.clamp_min(1e-300)
         increase[gone] = torch.inf
         least = torch.sort(increase, stable=True)
-        idx = least.indices[: min(group, left)]
+        idx = least.indices[: min(group, n_left)]
         order.append(idx)
         error.append(least.values[: len(idx)] / whole)
-        rows = torch.linalg.solve(inverse[idx][:, idx], inverse[idx])  # (n, d_ff)
-        columns = columns - columns[:, idx] @ rows
-        inverse -= inverse[:, idx] @ rows
         gone[idx] = True
+        rows = inverse[idx].addmm_(left[:, idx].T, right, alpha=-1)  # (n, d_ff), of the inverse as it is
+        new = torch.linalg.solve(rows[:, idx], rows)
+        columns.addmm_(columns[:, idx], new, alpha=-1)
+        diagonal -= (rows * new).sum(dim=0)
+        left, right = torch.cat([left, rows]), torch.cat([right, new])
+        if len(left) >= _WAITING:
+            inverse.addmm_(left.T, right, alpha=-1)
+            left, right = left[:0], right[:0]
     return Elimination(torch.cat(order), torch.cat(error))
 
 
