@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import itertools
 import json
 import os
 import subprocess
@@ -70,6 +71,8 @@ class Study:
 
     def measure(self, case: Case) -> dict[str, Any]:
         """Prune, compensate, evaluate."""
+        from selectors_candidates import restored_attention
+
         from babelscope.pruning.heldout import evaluate_documents
 
         start = time.monotonic()
@@ -91,7 +94,6 @@ class Study:
         from babelscope.pruning.budgets import BUDGETS, select_neurons
         from babelscope.pruning.compensation import FitSettings, prune_and_compensate
         from babelscope.pruning.cut import prune
-        from babelscope.pruning.pooling import prune_pooled
         from babelscope.pruning.second_order import choose_second_order
 
         profile, aside = self._documents(case)
@@ -119,12 +121,13 @@ class Study:
         row: dict[str, Any] = {}
         fits: Any
         if case.attention:
-            fits, row["attention"] = prune_with_attention(
-                self.model, self.corpus, profile, neurons, settings
-            )
+            from selectors_candidates import prune_with_attention
+
+            fits, row["attention"] = prune_with_attention(self.model, self.corpus, profile, neurons, settings)
         elif case.others:
             corpus, own, others = self._joined(profile, case.others)
-            fits = prune_pooled(self.model, corpus, own, others, neurons, settings)
+            asked = {"settings": settings, "pooled_idx": others}
+            fits = prune_and_compensate(self.model, corpus, own, neurons, **asked)
             row["weights"] = [fit.weight for fit in fits]
         else:
             fits = prune_and_compensate(self.model, self.corpus, profile, neurons, settings=settings)
@@ -168,13 +171,12 @@ class Study:
         return joined, np.arange(len(profile)), np.arange(len(profile), len(joined.heldout))
 
     def _sensitive(self, profile: np.ndarray, settings: Any) -> Any:
-        from babelscope.pruning.sensitivity import measure_sensitivity
+
+        from selectors_candidates import measure_sensitivity
 
         key = ("sensitivity", len(profile), settings.first_token, settings.relative)
         if key not in self._removals:
-            self._removals[key], rises = measure_sensitivity(
-                self.model, self.corpus, profile, settings, 0.7
-            )
+            self._removals[key], rises = measure_sensitivity(self.model, self.corpus, profile, settings, 0.7)
             print(f"{len(profile)} rises {np.round(rises, 4).tolist()}", flush=True)
         return self._removals[key]
 
@@ -208,59 +210,17 @@ def one_of(n_places: int) -> Iterator[None]:
     """Wait for one of the places that all processes share: training needs 15 GB of a GPU in each."""
     import torch
 
-    files = [open(Path(tempfile.gettempdir()) / f"selectors_study_{i}", "w") for i in range(n_places)]
-    while True:
-        for file in files:
+    for number in itertools.cycle(range(n_places)):
+        with open(Path(tempfile.gettempdir()) / f"selectors_study_{number}", "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
+                time.sleep(0.2)
                 continue
-            try:
-                yield
-            finally:
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                fcntl.flock(file, fcntl.LOCK_UN)
+            yield
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
             return
-        time.sleep(0.5)
-
-
-@contextmanager
-def restored_attention(model: Any) -> Iterator[None]:
-    """Put the attention's output projections back at the end."""
-    from babelscope.pruning.attention import output_projection
-
-    own = [(module, module.weight) for module in map(output_projection, model.blocks) if module is not None]
-    yield
-    for module, weight in own:
-        module.weight = weight
-
-
-def prune_with_attention(
-    model: Any, corpus: Any, profile: np.ndarray, neurons: Any, settings: Any
-) -> tuple[list[Any], list[float]]:
-    """As ``prune_and_compensate``, with a correction of each attention's output before its layer is cut."""
-    import torch
-
-    from babelscope.pruning.attention import AttentionMoments
-    from babelscope.pruning.compensation import RIDGES, _fit_layer
-    from babelscope.pruning.walk import LayerWalk
-
-    fits: list[Any] = []
-    ridges = []
-    with torch.inference_mode():
-        walk = LayerWalk(model, corpus, profile, settings.first_token, True)
-        for number in range(len(model.layers)):
-            found = AttentionMoments(walk, settings)
-            walk.listen()  # the dense states pass the block before it changes
-            if not settings.to_dense:
-                for batch in walk._batches:
-                    batch.said = None
-            ridges.append(found.correct() if number else 0.0)  # nothing has changed before the first
-            likely = fits[-1].ridge if fits else RIDGES[3]
-            fits.append(_fit_layer(walk, neurons, likely, replace(settings, to_dense=False)))
-            walk.step(fits[-1].kept)
-    return fits, ridges
 
 
 def work(args: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ rule compensate:
     input:
         model="results/{model}/model.json",
         tokens=of_members("results/{model}/tokens/{lang}.h5"),
+        others=of_others("results/{model}/tokens/{lang}.h5"),
         experts="results/{model}/experts.h5",
         activations=of_members("results/{model}/activations/{lang}.h5"),
     output:
@@ -44,9 +45,11 @@ rule compensate:
         runtime=growing(120),
     params:
         languages=lambda wildcards: TARGETS[wildcards.target],
+        other_languages=lambda wildcards: others_of(wildcards.target),
         compute=compute_settings,
         choice=CHOICE,
         documents=config["pruning"]["compensation_documents"],
+        pooled=config["pruning"]["pooled_documents"],
         code=code_of("compensate"),
     script:
         "../workflow/scripts/compensate.py"

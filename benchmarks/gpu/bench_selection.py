@@ -3,7 +3,7 @@
     PYTHONPATH=workflow/scripts python benchmarks/gpu/bench_selection.py --cap 24 --out DIR
 
 Random bfloat16 weights of that shape (or ``--model FOLDER``), random documents of up to 200 tokens, 70 % of
-the neurons of each layer kept by second-order selection, columns corrected with a ridge chosen for each layer.
+the neurons of each layer kept by second-order selection, columns corrected with a ridge chosen for each.
 Losses mean nothing.
 """
 

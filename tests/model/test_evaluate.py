@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from tests.tiny import N_TOKENS, make_corpus, save_model
 
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.compute import Compute
 from babelscope.model.info import describe_model
+from babelscope.model.load import load_model
 from babelscope.pruning.control_tables import control_gains
 from babelscope.pruning.controls import ControlSettings
 from babelscope.pruning.evaluate import Choice, evaluate_language, plan_pruning
 from babelscope.pruning.frontier import RANDOM_METHODS, frontier_methods, trace_frontier
 from babelscope.pruning.methods import METHODS
+from babelscope.pruning.moments import gather_moments
+from babelscope.pruning.walk import LayerWalk
+from babelscope.text.tokens import join_corpora
 
 COMPUTE = Compute(device="cpu")
 CORPUS = make_corpus([9, 7, 12, 5] * 6, n_heldout=8)
@@ -114,3 +119,23 @@ def test_the_frontier_draws_random_experts_in_both_allocations_and_names_empty_l
     empty = {(row["method"], row["empty_layers"]) for row in rows if row["share"] == 0.25}
     assert ("most_frequent", "1") in empty and ("random_same_layers", "1") in empty
     assert ("random", "") in empty and ("most_frequent_per_layer", "") in empty
+
+
+def test_documents_of_other_languages_are_pooled_in_and_validate_nothing(tiny):
+    info, partition = tiny
+    others = [make_corpus([8] * 20, n_heldout=2, seed=seed) for seed in (5, 6)]
+    choice = Choice("second_order", 0.05, 0.5)
+    asked = (info, COMPUTE, [CORPUS], partition, [FREQUENCY], choice, 12)
+    (alone, _), (none, _) = plan_pruning(*asked), plan_pruning(*asked, others, 0)
+    assert (alone.keep == none.keep).all()
+    pooled, fits = plan_pruning(*asked, others, 10)
+    assert any(fit.weight > 0 for fit in fits) and pooled.keep.sum(axis=1).tolist() == [12, 12, 12]
+    model = load_model(info, COMPUTE)
+    corpus = join_corpora([CORPUS, *others])
+    first, second = np.arange(10), np.arange(len(CORPUS.heldout), len(CORPUS.heldout) + 7)
+    with torch.inference_mode():
+        walk, own = LayerWalk(model, corpus, first, pooled_idx=second), LayerWalk(model, corpus, first)
+        found, expected = gather_moments(walk), gather_moments(own)
+    torch.testing.assert_close(found.validation.gram, expected.validation.gram, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.fit.gram, expected.fit.gram, rtol=1e-4, atol=1e-4)
+    assert found.pooled.n_tokens == np.diff(corpus.offsets)[second].sum()

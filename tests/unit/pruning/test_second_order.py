@@ -10,7 +10,7 @@ import torch
 
 from babelscope.pruning import moments as moments_module
 from babelscope.pruning.columns import COMPENSATIONS
-from babelscope.pruning.compensation import correct_columns
+from babelscope.pruning.compensation import LayerFit, correct_columns
 from babelscope.pruning.moments import LayerMoments, Moments, RidgeProblem, penalties
 from babelscope.pruning.second_order import eliminate
 
@@ -144,6 +144,33 @@ def test_compensations_say_less_and_less_of_the_error():
 def test_a_layer_that_keeps_all_or_nothing_is_not_fitted():
     moments = LayerMoments(moments_of(activations(0)), moments_of(activations(5)))
     for kept in (np.arange(D_FF), np.arange(0)):
-        columns, fit = correct_columns(moments, kept, weight(), 1.0)
+        columns, fit = correct_columns(moments, kept, weight(), LayerFit(1.0))
         assert (fit.ridge, fit.unexplained) == (0.0, 1.0)
         torch.testing.assert_close(columns, weight()[:, kept].double())
+
+
+def own_and_pooled(other_seed, n_own=24):
+    """Few tokens of a language, and many of another: alike for the same seed, else mixed in another way."""
+    rows = activations(0, 4000)
+    other = activations(other_seed, 4000)[600:]
+    return LayerMoments(moments_of(rows[:n_own]), moments_of(rows[300:600]), moments_of(other))
+
+
+def test_other_languages_count_where_they_help_the_own_validation_and_not_where_they_do_not():
+    kept, down = np.arange(0, D_FF, 2), weight()
+    for seed, helps in ((0, True), (9, False)):
+        moments = own_and_pooled(seed)
+        alone = LayerMoments(moments.fit, moments.validation)
+        (_, fit), (_, without) = (correct_columns(part, kept, down) for part in (moments, alone))
+        assert without.weight == 0 and fit.unexplained <= without.unexplained * (1 + 1e-6)
+        assert (fit.weight >= 0.3) == helps, (seed, fit)
+
+
+def test_columns_are_fitted_to_all_tokens_each_with_its_weight():
+    moments, kept, down = own_and_pooled(0), np.arange(0, D_FF, 2), weight()
+    columns, fit = correct_columns(moments, kept, down)
+    problem = RidgeProblem.of(moments.weighted(fit.weight), kept, down)
+    torch.testing.assert_close(columns, down[:, kept].double() + problem.solve(fit.ridge).T)
+    whole = moments.fit.gram + moments.validation.gram
+    torch.testing.assert_close(moments.weighted(0.3).gram, whole + 0.3 * moments.pooled.gram)
+    torch.testing.assert_close(moments.weighted(0.0).gram, moments.whole.gram)

@@ -51,7 +51,7 @@ class CaughtBatch:
     hidden: torch.Tensor  # (document, position, d_model), on the host
     device: torch.device  # where the blocks take it
     real: np.ndarray  # bool (document, position)
-    validation: np.ndarray  # bool (document,)
+    part: np.ndarray  # int (document,): FIT, VALIDATION or POOLED, see walk
     arguments: list[Arguments]
     dense: torch.Tensor | None = None  # as hidden, on the way through the dense model
     said: torch.Tensor | None = None  # as hidden, what the dense model's next layer says

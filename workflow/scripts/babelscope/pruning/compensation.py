@@ -17,6 +17,10 @@ into the projection that reads the pruned neurons. What differs from GRAIL: its 
 columns and layers, draws the map from kept to removed activations to zero; this one draws the correction to
 zero, with a penalty for each column and a strength chosen for each layer.
 
+Other languages' text says much of the same about how neurons go together, and there is more of it: where its
+documents are given, each of their tokens counts as ``weight`` of an own one, the weight of each layer being
+chosen with the ridge.
+
 A bias was tried and made held-out loss worse, as did statistics of the dense model for all layers at once.
 """
 
@@ -38,6 +42,7 @@ from babelscope.text.fitting import fits
 from babelscope.text.tokens import TokenizedCorpus
 
 RIDGES = (1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)
+WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)
 
 # The neurons that a layer keeps, int64 (n_kept,), ascending: out of its number, the moments of its
 # activations and its down projection (d_model, d_ff).
@@ -70,11 +75,17 @@ class LayerFit:
     unexplained : share of the removed neurons' squared output that the corrected columns leave missing, on
         the validation documents; 1 is plain removal.
     kept : int64 (n_kept,), neurons that stayed, ascending.
+    weight : of a token of another language; 0 where none was pooled in.
     """
 
     ridge: float = 0.0
     unexplained: float = 1.0
     kept: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    weight: float = 0.0
+
+
+# What the search begins with in the first layer.
+_LIKELY = LayerFit(RIDGES[len(RIDGES) // 2], weight=WEIGHTS[len(WEIGHTS) // 2])
 
 
 def prune_and_compensate(
@@ -84,6 +95,7 @@ def prune_and_compensate(
     neurons: Sequence[np.ndarray] | Choose,
     on_progress: Callable[[int], object] = lambda n_tokens: None,
     settings: FitSettings = FitSettings(),
+    pooled_idx: np.ndarray | None = None,
 ) -> list[LayerFit]:
     """Prune the model in place, and correct the kept columns of every down projection.
 
@@ -98,6 +110,7 @@ def prune_and_compensate(
         says in the model that is pruned up to it.
     on_progress : called with tokens done; in all, each token is counted once for every layer.
     settings : how columns are fitted.
+    pooled_idx : documents of other languages in the same corpus, not with ``settings.to_dense``.
 
     Returns
     -------
@@ -105,9 +118,10 @@ def prune_and_compensate(
     """
     found: list[LayerFit] = []
     with torch.inference_mode():
-        walk = LayerWalk(model, corpus, document_idx, settings.first_token, settings.to_dense)
+        tokens = (settings.first_token, settings.to_dense)
+        walk = LayerWalk(model, corpus, document_idx, *tokens, pooled_idx)
         for number in range(len(model.layers)):
-            likely = found[-1].ridge if found else RIDGES[len(RIDGES) // 2]
+            likely = found[-1] if found else _LIKELY
             own = neurons if callable(neurons) else neurons[number]
             found.append(_fit_layer(walk, own, likely, settings))
             walk.step(found[-1].kept)
@@ -116,9 +130,9 @@ def prune_and_compensate(
 
 
 def _fit_layer(
-    walk: LayerWalk, neurons: np.ndarray | Choose, likely: float, settings: FitSettings
+    walk: LayerWalk, neurons: np.ndarray | Choose, likely: LayerFit, settings: FitSettings
 ) -> LayerFit:
-    """Cut the next layer and put the corrected columns in; ``likely`` is the ridge of the layer before."""
+    """Cut the next layer and put the corrected columns in; ``likely`` is the fit of the layer before."""
     layer, number = walk.layer, walk.number
     if settings.to_dense:
         walk.listen()
@@ -130,7 +144,8 @@ def _fit_layer(
     found: list[tuple[torch.Tensor, LayerFit]] = []
 
     def solve(moments: LayerMoments) -> None:
-        idx = neurons(number, moments.whole, weight) if callable(neurons) else neurons
+        known = moments.weighted(likely.weight)
+        idx = neurons(number, known, weight) if callable(neurons) else neurons
         found.append(correct_columns(moments, idx, weight, likely, settings.ridge))
 
     if not fits(solve, moments) and not (walk.forget() and fits(solve, moments)):
@@ -143,31 +158,49 @@ def _fit_layer(
 
 
 def correct_columns(
-    moments: LayerMoments, kept: np.ndarray, weight: torch.Tensor, likely: float, ridge: float | None = None
+    moments: LayerMoments,
+    kept: np.ndarray,
+    weight: torch.Tensor,
+    likely: LayerFit = _LIKELY,
+    ridge: float | None = None,
 ) -> tuple[torch.Tensor, LayerFit]:
     """Corrected columns of the down projection, float64 (d_model, n_kept), and how they were found.
 
     ``weight`` is the down projection (d_model, d_ff), ``kept`` int64 (n_kept,).
 
-    The search for the ridge goes downhill from ``likely``: the validation error has one minimum along the
-    ridges. The correction is fitted to all tokens with the best one. ``ridge``: with this
-    one, without search.
+    The search for the ridge, and for the weight of other languages, goes downhill from ``likely``: the
+    validation error has one minimum along each. The correction is fitted to all tokens with the best ones.
+    ``ridge``: with this one, without search.
     """
     idx = torch.from_numpy(np.asarray(kept, dtype=np.int64)).to(weight.device)
     own = weight[:, idx].double()
     if len(kept) in (0, weight.shape[1]):
         return own, LayerFit(kept=kept)
     fit, validation = (RidgeProblem.of(part, kept, weight) for part in (moments.fit, moments.validation))
-    if ridge is None:
-        start = RIDGES.index(likely) if likely in RIDGES else 0  # a layer that is not cut has none
-        best, unexplained = find_lowest(
-            lambda idx: validation.unexplained(fit.solve(RIDGES[idx], torch.float32)), start
+    pooled = None if moments.pooled is None else RidgeProblem.of(moments.pooled, kept, weight)
+    ridges = RIDGES if ridge is None else (ridge,)
+    best: dict[int, int] = {}
+
+    def lowest(number: int) -> float:
+        """Of all ridges, with the ``number``-th weight."""
+        problem = fit if pooled is None else fit + WEIGHTS[number] * pooled
+        # a layer that is not cut has no ridge
+        first = ridges.index(likely.ridge) if likely.ridge in ridges else 0
+        start = next(reversed(best.values()), first)
+        dtype = torch.float32 if len(ridges) > 1 else torch.float64
+        best[number], error = find_lowest(
+            lambda n: validation.unexplained(problem.solve(ridges[n], dtype)), start, len(ridges)
         )
-        ridge = RIDGES[best]
-    else:
-        unexplained = validation.unexplained(fit.solve(ridge))
-    correction = (fit + validation).solve(ridge)
-    return own + correction.T.to(own.device), LayerFit(ridge, unexplained, kept)
+        return error
+
+    weights = 1 if pooled is None else len(WEIGHTS)
+    start = WEIGHTS.index(likely.weight) if pooled is not None else 0
+    chosen, unexplained = find_lowest(lowest, start, weights)
+    whole = fit + validation
+    share = WEIGHTS[chosen]
+    correction = (whole if pooled is None else whole + share * pooled).solve(ridges[best[chosen]])
+    found = LayerFit(ridges[best[chosen]], unexplained, kept, share)
+    return own + correction.T.to(own.device), found
 
 
 def find_lowest(value: Callable[[int], float], start: int, n: int = len(RIDGES)) -> tuple[int, float]:

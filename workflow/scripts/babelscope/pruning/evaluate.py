@@ -24,7 +24,7 @@ from babelscope.pruning.methods import METHODS
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger, progress
-from babelscope.text.tokens import TokenizedCorpus, join_profiles
+from babelscope.text.tokens import TokenizedCorpus, join_corpora, join_profiles
 
 PAPER = "threshold"
 
@@ -81,9 +81,7 @@ class Choice:
         """How columns are fitted."""
         return METHODS[self.method].settings if self.of_neurons else FitSettings()
 
-    def plain_removal(
-        self, frequencies: Sequence[np.ndarray], partition: ExpertPartition
-    ) -> PruningPlan:
+    def plain_removal(self, frequencies: Sequence[np.ndarray], partition: ExpertPartition) -> PruningPlan:
         """The model without all other experts, uncorrected; see ``experts``."""
         return PruningPlan(
             np.stack(
@@ -100,6 +98,8 @@ def plan_pruning(
     frequencies: Sequence[np.ndarray],
     choice: Choice,
     n_documents: int,
+    others: Sequence[TokenizedCorpus] = (),
+    n_pooled: int = 0,
 ) -> tuple[PruningPlan, list[LayerFit]]:
     """Choose what one language keeps, or several together, and fit the compensation.
 
@@ -112,13 +112,19 @@ def plan_pruning(
     partition : experts of the model.
     choice : what to keep.
     n_documents : profile documents that the compensation is fitted to, shared out among the languages.
+    others, n_pooled : documents of other languages, and how many profile documents of each are pooled in.
     """
-    corpus = join_profiles(corpora, max(1, n_documents // len(corpora)))
+    own = join_profiles(corpora, max(1, n_documents // len(corpora)))
+    n_own, pooled_idx = len(own.heldout), None
+    corpus = join_corpora([own, join_profiles(others, n_pooled)]) if others and n_pooled else own
+    if corpus is not own:
+        pooled_idx = np.arange(n_own, len(corpus.heldout))
     neurons = choice.neurons(info) or kept_neurons(choice.experts(frequencies), partition)
     model = load_model(info, compute, many_tokens=True)
     n_real = len(corpus.token_ids) + len(corpus.heldout) * int(corpus.bos_token_id >= 0)
     with progress(n_real * info.n_layers, "token-layers", "compensating") as bar:
-        fits = prune_and_compensate(model, corpus, corpus.profile_idx, neurons, bar.update, choice.settings)
+        asked = (neurons, bar.update, choice.settings, pooled_idx)
+        fits = prune_and_compensate(model, corpus, np.arange(n_own), *asked)
     keep = np.zeros((info.n_layers, info.d_ff), dtype=bool)
     for row, fit in zip(keep, fits, strict=True):
         row[fit.kept] = True

@@ -84,6 +84,11 @@ class Moments:
             setattr(found, name, None if one is None or two is None else one + two)
         return found
 
+    def __rmul__(self, weight: float) -> Moments:
+        """The moments of tokens that count ``weight`` times; their number stays."""
+        scaled = (part if part is None else weight * part for part in (self.said, self.said_squared))
+        return Moments(weight * self.gram, weight * self.total, self.n_tokens, *scaled)
+
     def to(self, device: torch.device | str) -> Moments:
         """The same on a device."""
         moved = (part if part is None else part.to(device) for part in (self.said, self.said_squared))
@@ -92,19 +97,28 @@ class Moments:
 
 @dataclass
 class LayerMoments:
-    """Moments of one layer: of the documents that columns are fitted to, and of those for validation."""
+    """Moments of one layer: of the documents that columns are fitted to, and of those for validation.
+
+    ``pooled`` are those of documents of other languages, None where there are none.
+    """
 
     fit: Moments
     validation: Moments
+    pooled: Moments | None = None
 
     @property
     def whole(self) -> Moments:
-        """Of all documents."""
+        """Of all documents of the language itself."""
         return self.fit + self.validation
+
+    def weighted(self, weight: float) -> Moments:
+        """Of all documents, a token of another language counting as ``weight`` of an own one."""
+        return self.whole if self.pooled is None else self.whole + weight * self.pooled
 
     def to(self, device: torch.device | str) -> LayerMoments:
         """The same on a device."""
-        return LayerMoments(self.fit.to(device), self.validation.to(device))
+        pooled = None if self.pooled is None else self.pooled.to(device)
+        return LayerMoments(self.fit.to(device), self.validation.to(device), pooled)
 
 
 @dataclass(frozen=True)
@@ -164,12 +178,12 @@ def gather_moments(walk: LayerWalk, settings: MomentSettings = MomentSettings())
     down = walk.layer.down.weight
     d_ff = down.shape[1]
     none = torch.empty((0, d_ff), dtype=torch.float32, device=down.device)
-    parts = [_Gathered(Moments.zeros(d_ff, down.device), none) for _ in range(2)]
+    parts = [_Gathered(Moments.zeros(d_ff, down.device), none) for _ in range(walk.n_parts)]
 
     def see(batch: CaughtBatch, activations: torch.Tensor) -> None:
         new = []
-        for part, chosen in zip(parts, (~batch.validation, batch.validation), strict=True):
-            real = torch.from_numpy(batch.real & chosen[:, None])
+        for number, part in enumerate(parts):
+            real = torch.from_numpy(batch.real & (batch.part == number)[:, None])
             rows = activations[real.to(activations.device)].float().to(down.device)
             said = None if batch.said is None else batch.said[real].float().to(down.device)
             if settings.relative:
@@ -226,6 +240,10 @@ class RidgeProblem:
         rows = moments.gram[gone]  # (n_removed, d_ff)
         lost = (columns * (rows[:, gone] @ columns)).sum()
         return cls(moments.gram[idx][:, idx], rows[:, idx].T @ columns, lost)
+
+    def __rmul__(self, weight: float) -> RidgeProblem:
+        """The problem of tokens that count ``weight`` times."""
+        return RidgeProblem(weight * self.gram, weight * self.target, weight * self.lost)
 
     def __add__(self, other: RidgeProblem) -> RidgeProblem:
         """The problem of the tokens of both."""

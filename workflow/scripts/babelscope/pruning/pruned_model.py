@@ -26,6 +26,7 @@ from babelscope.pruning.cut import prune
 from babelscope.study.errors import BabelscopeError
 
 _FORMAT = {"format": "babelscope/pruned", "format_version": "2"}
+_OF_FITS = ("ridge", "unexplained", "weight")  # by layer, in the metadata
 _AHEAD = 4  # layers that are read and checked at once: a digest is the slowest part of reading
 
 
@@ -150,7 +151,10 @@ def write_plan(
         "target": target,
         "languages": json.dumps(list(languages)),
         "parameters": json.dumps(parameters),
-        **{name: json.dumps([getattr(fit, name) for fit in fits]) for name in ("ridge", "unexplained")},
+        **{
+            name: json.dumps([getattr(fit, name) for fit in fits])
+            for name in ("ridge", "unexplained", "weight")
+        },
     }
     with ThreadPoolExecutor(_AHEAD) as pool:
         digests = dict(zip(tensors, pool.map(_digest, tensors.values()), strict=True))

@@ -29,7 +29,8 @@ from babelscope.text.tokens import TokenizedCorpus
 
 # One document of so many is for validation: nothing is fitted to it before choices are made.
 VALIDATION_SHARE = 5
-
+# What documents are for: to fit to, to validate on, and those of other languages that are pooled in.
+FIT, VALIDATION, POOLED = range(3)
 
 # Bytes of the host's memory, and share of what a GPU has free, that a first pass through a block may keep.
 HOST_BYTES, GPU_SHARE = 2 * 1024**3, 0.25
@@ -49,7 +50,7 @@ class Catcher:
         # what a block returns in addition to the hidden states; None where it returns these alone
         self._beside = outputs[0][1:] if isinstance(outputs[0], tuple) else None
 
-    def catch(self, token_ids: np.ndarray, real: np.ndarray, validation: np.ndarray) -> CaughtBatch:
+    def catch(self, token_ids: np.ndarray, real: np.ndarray, part: np.ndarray) -> CaughtBatch:
         """Let the blocks pass their input on and note their arguments, which do not depend on it."""
         calls: list[Arguments] = []
 
@@ -65,7 +66,7 @@ class Catcher:
         arguments = [_without_hidden(*call) for call in calls]
         # pinned: copies to and from a GPU run several times faster
         host = torch.empty(hidden.shape, dtype=hidden.dtype, pin_memory=hidden.device.type == "cuda")
-        return CaughtBatch(token_ids, host.copy_(hidden), hidden.device, real, validation, arguments)
+        return CaughtBatch(token_ids, host.copy_(hidden), hidden.device, real, part, arguments)
 
     def halves(self, batch: CaughtBatch) -> list[CaughtBatch]:
         """The batch as two of half its documents, as far on their way as it is.
@@ -78,14 +79,14 @@ class Catcher:
         n_documents, length = batch.token_ids.shape
         # smaller than two documents is the end of halving
         halve_budget(n_documents * length, length)
-        parts = []
+        halves = []
         for rows in (slice(None, n_documents // 2), slice(n_documents // 2, None)):
-            part = self.catch(batch.token_ids[rows], batch.real[rows], batch.validation[rows])
-            part.hidden.copy_(batch.hidden[rows])
-            part.dense = None if batch.dense is None else batch.dense[rows]
-            part.said = None if batch.said is None else batch.said[rows]
-            parts.append(part)
-        return parts
+            half = self.catch(batch.token_ids[rows], batch.real[rows], batch.part[rows])
+            half.hidden.copy_(batch.hidden[rows])
+            half.dense = None if batch.dense is None else batch.dense[rows]
+            half.said = None if batch.said is None else batch.said[rows]
+            halves.append(half)
+        return halves
 
 
 def forget(batches: Iterable[CaughtBatch]) -> bool:
@@ -105,10 +106,12 @@ class LayerWalk:
     corpus, document_idx : the documents; every fifth of them is for validation.
     count_special : whether the token that is put before each document counts as a token.
     with_dense : whether hidden states of the model as it is at the start go along, for ``listen``.
+    pooled_idx : further documents of the corpus, of other languages, that go along as a part of their own.
 
     Attributes
     ----------
     number : of the block that is next.
+    n_parts : 2, or 3 with ``pooled_idx``: what ``CaughtBatch.part`` numbers.
     """
 
     def __init__(
@@ -118,21 +121,25 @@ class LayerWalk:
         document_idx: np.ndarray,
         count_special: bool = False,
         with_dense: bool = False,
+        pooled_idx: np.ndarray | None = None,
     ) -> None:
         self.model, self.number = model, 0
+        self.n_parts = 2 if pooled_idx is None else 3
         self._catcher = Catcher(model)
         self._batches: list[CaughtBatch] = []
         self._room: int | None = None  # bytes that may still be kept; None: not asked yet
-        rank = {int(idx): number for number, idx in enumerate(document_idx)}
+        every = document_idx if pooled_idx is None else np.concatenate([document_idx, pooled_idx])
+        part = {int(idx): POOLED for idx in every}
+        for rank, idx in enumerate(document_idx):
+            part[int(idx)] = VALIDATION if rank % VALIDATION_SHARE == 0 else FIT
 
         def catch(batch: Batch) -> None:
-            validation = [rank[int(idx)] % VALIDATION_SHARE == 0 for idx in batch.document_idx]
-            real = batch.real_mask(count_special)
-            caught = self._catcher.catch(batch.token_ids, real, np.array(validation))
+            parts = np.array([part[int(idx)] for idx in batch.document_idx])
+            caught = self._catcher.catch(batch.token_ids, batch.real_mask(count_special), parts)
             caught.dense = caught.hidden.clone() if with_dense else None
             self._batches.append(caught)
 
-        run_batches(model, corpus, document_idx, catch)
+        run_batches(model, corpus, every, catch)
 
     @property
     def layer(self) -> FfnLayer:

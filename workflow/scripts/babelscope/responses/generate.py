@@ -75,8 +75,8 @@ def generate_responses(
     Returns
     -------
     Rows of ``responses/{lang}.jsonl``: ``id`` (of the document), ``mode`` (``greedy`` or ``sampled``),
-    ``prompt``, ``dense``, ``pruned`` (plain removal of the other experts, as in the paper) and ``compensated`` (the
-    finished model).
+    ``prompt``, ``dense``, ``pruned`` (plain removal of other experts, as in the paper) and ``compensated``
+    (the finished model).
 
     Raises
     ------

@@ -140,6 +140,14 @@ class Pruning(Section):
         le=1_000_000,
         description="Profile documents that the kept columns of the down projections are fitted to.",
     )
+    pooled_documents: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Profile documents of each other language that are pooled into the fit, with a weight "
+        "that is chosen for each layer on documents of the language itself; a language that is added then "
+        "changes all finished models.",
+    )
     random_seeds: int = Field(
         3,
         ge=1,
