@@ -51,6 +51,7 @@ def test_the_papers_experts_keep_their_columns_beside_a_finished_model_of_neuron
     assert paper["nll_finished"] == paper["nll_compensated"] != row["nll_finished"]
     plain = evaluate(tiny, Choice("second_order", 0.05, 0.75), paper_compensated=False)
     assert plain["nll_compensated"] is plain["rise_compensated"] is None
+    assert control_gains([plain], "random_compensated") is None
     assert "compensated" not in plain["documents"] and plain["nll_finished"] == row["nll_finished"]
     assert row["ffn_parameters_kept_finished"] == pytest.approx(0.75)
     assert row["rise_finished"] == pytest.approx(row["nll_finished"] - row["nll_dense"])

@@ -77,12 +77,14 @@ def control_gains(results: Sequence[Mapping[str, Any]], control: str) -> np.ndar
     rows = []
     for result in results:
         documents = result["documents"]
-        own, n_predicted = documents[CONTROLS[control]], documents["n_predicted"]
         losses = [documents[name] for name in draws_of(documents, control)]
+        if not losses:
+            return None
+        own, n_predicted = documents[CONTROLS[control]], documents["n_predicted"]
         # a control may have read the first documents alone
         sums = [(sum(nll), sum(own[: len(nll)]), sum(n_predicted[: len(nll)])) for nll in losses]
         rows.append([(control_sum - own_sum) / n_tokens for control_sum, own_sum, n_tokens in sums])
-    return np.array(rows) if rows and rows[0] else None
+    return np.array(rows) if rows else None
 
 
 def draws_of(documents: Mapping[str, Any], control: str) -> list[str]:
