@@ -16,7 +16,7 @@ from babelscope.experts.clustering.backend import Backend
 from babelscope.experts.clustering.controls import group_means
 from babelscope.experts.clustering.partition_state import RELATIVE_TOLERANCE
 
-# The first rounds gain most; a round costs one product of all rows with all means.
+# The first rounds gain most; a round costs one product of all rows with the means that changed.
 _ROUNDS = (12, 60)
 _NEURON_ROUNDS = 60 * 2048
 
@@ -40,18 +40,22 @@ def free_sizes(points: np.ndarray, labels: np.ndarray, n_experts: int, backend: 
     labels = labels.astype(np.int64)
     square_norms = np.einsum("ij,ij->i", points, points)
     tolerance = RELATIVE_TOLERANCE * float(square_norms.mean(dtype=np.float64))
-    means = np.zeros((n_experts, points.shape[1]), dtype=np.float32)
+    means = group_means(points, labels, np.zeros((n_experts, points.shape[1]), dtype=np.float32))
     there = backend.asarray(points)
+    products = np.empty((len(points), n_experts), dtype=np.float32)
+    changed = np.arange(n_experts)
     for _ in range(int(np.clip(_NEURON_ROUNDS // len(points), *_ROUNDS))):
-        means = group_means(points, labels, means)
-        products = backend.to_numpy(backend.matmul_nt(there, backend.asarray(means)))
+        products[:, changed] = backend.to_numpy(backend.matmul_nt(there, backend.asarray(means[changed])))
         distance = np.einsum("ij,ij->i", means, means) - 2 * products
         distance = np.maximum(distance + square_norms[:, None], 0)
         gain, target = _best_moves(distance, labels)
         moved = _choose(gain, labels, target, n_experts, tolerance)
         if len(moved) == 0:
             break
+        changed = np.unique([labels[moved], target[moved]])
         labels[moved] = target[moved]
+        for expert in changed:
+            means[expert] = points[labels == expert].mean(axis=0)
     return labels
 
 
