@@ -237,8 +237,9 @@ def test_a_verdict_that_one_measure_or_one_language_decides_depends(main_study):
 
     assert verdict() == ("holds", "")
     assert verdict(measure="kl", p_value=0.09) == ("depends", "KL: undecided (p = 0.09)")
-    assert verdict(p_high=0.3) == ("depends", "without hi: undecided (p = 0.3)")
-    assert verdict(p_partition=0.07) == ("depends", "a single partition: undecided (p = 0.07)")
+    assert verdict(p_high=0.3) == ("depends", "euclidean without hi: undecided (p = 0.3)")
+    assert verdict(measure="kl", p_high=0.051) == ("depends", "kl without hi: undecided (p = 0.051)")
+    assert verdict(p_partition=0.07) == ("depends", "euclidean, a single partition: undecided (p = 0.07)")
 
 
 def test_partitions_widen_the_interval_and_are_averaged(with_families, main_study):

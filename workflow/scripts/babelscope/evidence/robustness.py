@@ -109,14 +109,18 @@ class MainStudy:
         return {**said, **beyond}
 
     def _kinship(self, criteria: Criteria, row: ClaimRow) -> dict[str, ClaimRow]:
-        """The same test without the language on which it rests most, and with the least of the partitions."""
-        test = select_claim_tests(self.tests, PAPER_MEASURES[0]).get(criteria[row.id].name)
-        if criteria[row.id].section != "families" or test is None:
+        """By each measure the test without the language it rests on most, and the least of the partitions."""
+        criterion, found = criteria[row.id], {}
+        if criterion.section != "families":
             return {}
-        found = {"a single partition": criteria[row.id].row(test.p_partition)}
-        return found | (
-            {f"without {test.without}": criteria[row.id].row(test.p_high)} if test.without else {}
-        )
+        for measure in PAPER_MEASURES:
+            test = select_claim_tests(self.tests, measure).get(criterion.name)
+            if test is None:
+                continue
+            found[f"{measure}, a single partition"] = criterion.row(test.p_partition)
+            if test.without:
+                found[f"{measure} without {test.without}"] = criterion.row(test.p_high)
+        return found
 
 
 @dataclass(frozen=True)
