@@ -79,7 +79,7 @@ moe: $(STAMP) ## train a small mixture of experts (minutes on a GPU, hours witho
 
 bench-power: $(STAMP) ## planted truth: size and power of the tests, false verdicts, planted neurons (MODEL=gemma-3-270m)
 	test -e results/$(MODEL)/evidence/families.h5 || $(BIN)/snakemake --cores $(CORES) evidence
-	$(BIN)/python benchmarks/power.py tests --studies 1000 --results results/$(MODEL)
+	$(BIN)/python benchmarks/power.py tests --studies 2000 --results results/$(MODEL)
 	$(BIN)/python benchmarks/power.py tests --studies 500 --results results/$(MODEL) --config config/families.yaml
 	$(BIN)/python benchmarks/power.py verdicts --studies 300 --results results/$(MODEL)
 	$(BIN)/python benchmarks/power.py experts --studies 5
