@@ -14,7 +14,7 @@ from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.pruning.speed import (
     SpeedSettings,
     Timing,
-    choose_extremes,
+    choose_models,
     measure_again,
     measure_speed,
     speed_table,
@@ -174,9 +174,12 @@ def test_noisy_timings_are_measured_again_and_marked_where_they_stay_so():
 
 
 def test_smallest_median_and_largest_models_are_timed():
-    assert choose_extremes({"en": 5, "fr": 1, "hi": 9, "zh": 4, "ar": 7}) == ["en", "fr", "hi"]
-    assert choose_extremes({"en": 5, "hi": 9}) == ["en", "hi"]
-    assert choose_extremes({"en": 5, "hi": 5, "zh": 5}) == ["en", "hi", "zh"]
+    n_kept = {"en": 5, "fr": 1, "hi": 9, "zh": 4, "ar": 7}
+    assert choose_models(n_kept, "extremes") == ["en", "fr", "hi"]
+    assert choose_models({"en": 5, "hi": 9}, "extremes") == ["en", "hi"]
+    assert choose_models({"en": 5, "hi": 5, "zh": 5}, "extremes") == ["en", "hi", "zh"]
+    assert choose_models(n_kept, "smallest") == ["fr"]
+    assert choose_models(n_kept, "all") == list(n_kept)
 
 
 def test_tied_weights_are_counted_once():

@@ -105,15 +105,21 @@ class SpeedRow:
     noisy: bool
 
 
-def choose_extremes(n_kept: Mapping[str, int]) -> list[str]:
-    """The smallest, the (lower) median and the largest model, in the order given; all of three or fewer.
+def choose_models(n_kept: Mapping[str, int], which: str) -> list[str]:
+    """Which models are timed, in the order given.
 
     Parameters
     ----------
     n_kept : neurons that stay, by language; speed depends on widths alone.
+    which : ``extremes``: the smallest, the (lower) median and the largest, all of three or fewer;
+        ``smallest``: it alone; ``all``.
     """
     ranked = sorted(n_kept, key=lambda language: n_kept[language])
-    chosen = {ranked[0], ranked[(len(ranked) - 1) // 2], ranked[-1]}
+    chosen = {
+        "extremes": {ranked[0], ranked[(len(ranked) - 1) // 2], ranked[-1]},
+        "smallest": {ranked[0]},
+        "all": set(ranked),
+    }[which]
     return [language for language in n_kept if language in chosen]
 
 
@@ -220,11 +226,10 @@ def time_plans(
     ----------
     info, compute : the prepared model, and how it computes.
     plans, token_ids : pruned models by language, and any text.
-    which : ``extremes`` (see ``choose_extremes``) or ``all`` of them.
+    which : see ``choose_models``.
     """
-    if which == "extremes":
-        n_kept = {language: int(plan.keep.sum()) for language, plan in plans.items()}
-        plans = {language: plans[language] for language in choose_extremes(n_kept)}
+    n_kept = {language: int(plan.keep.sum()) for language, plan in plans.items()}
+    plans = {language: plans[language] for language in choose_models(n_kept, which)}
     settings, rows = SpeedSettings(), []
     model = load_model(info, compute)
     with progress(2 * len(plans) * len(settings.batch_sizes), "timings", "measuring speed") as bar:

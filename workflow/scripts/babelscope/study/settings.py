@@ -186,8 +186,9 @@ class Pruning(Section):
         description="Matched sets that are removed as controls of a language's specific units, for "
         "`snakemake full`.",
     )
-    speed_models: Literal["extremes", "all"] = Field(
-        "extremes", description="Models that are timed: the smallest, the median and the largest, or all."
+    speed_models: Literal["extremes", "smallest", "all"] = Field(
+        "extremes",
+        description="Models that are timed: the smallest, median and largest, the smallest alone, or all.",
     )
     unions: dict[Code, Annotated[list[Code], Field(min_length=1), Unique]] = Field(
         {},
