@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from benchmarks.parallel_tables import PARTS
 from tests.support import change_config, make_study, planned_jobs, run_snakemake
 from tests.tiny import make_text
 
@@ -103,6 +104,12 @@ def test_counts_by_token_are_judged_by_class(corpora):
     assert {row["language"] for row in shares} == set(LANGUAGES)
     assert all(float(row["share"]) == 1 for row in shares if row["class"] == "all tokens")
     assert "all tokens" in {row["corpus"] for row in results(corpora, "class_claims.csv")}
+
+
+@pytest.mark.parametrize("part", [name for name in PARTS if name != "matrix"])
+def test_tables_of_the_documents_are_made_from_the_files_of_a_run(corpora, part):
+    text = PARTS[part](corpora / "results" / "tiny")
+    assert "| --- |" in text and "nan" not in text
 
 
 def test_new_corpora_run_their_own_jobs_and_the_fan_ins(corpora, tmp_path):
