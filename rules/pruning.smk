@@ -217,8 +217,9 @@ rule evaluate_matrix:
             "threshold": CHOICE,
             "same_size": {**CHOICE, "method": "most_frequent"},
         },
-        # half of what a language's own model is fitted to: there is one fit for every language
-        n_profile=-(-config["pruning"]["compensation_documents"] // 2),
+        # a quarter of what a language's own model is fitted to: there is one fit for every language
+        n_profile=-(-config["pruning"]["compensation_documents"] // 4),
+        n_heldout=config["pruning"]["matrix_documents"],
         code=code_of("evaluate_matrix"),
     script:
         "../workflow/scripts/evaluate_matrix.py"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.tiny import N_TOKENS, make_corpus, save_model
+from tests.tiny import N_TOKENS, make_corpus, make_model, save_model
 
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.compute import Compute
+from babelscope.model.families import DENSE_FAMILIES, FAMILIES
 from babelscope.model.info import describe_model
-from babelscope.model.load import load_model
+from babelscope.model.load import StudyModel, load_model
 from babelscope.pruning.control_tables import control_gains
 from babelscope.pruning.controls import ControlSettings
 from babelscope.pruning.evaluate import Choice, evaluate_language, plan_pruning
@@ -55,6 +56,19 @@ def test_the_papers_experts_keep_their_columns_beside_a_finished_model_of_neuron
     assert "compensated" not in plain["documents"] and plain["nll_finished"] == row["nll_finished"]
     assert row["ffn_parameters_kept_finished"] == pytest.approx(0.75)
     assert row["rise_finished"] == pytest.approx(row["nll_finished"] - row["nll_dense"])
+
+
+def test_relative_errors_count_where_the_family_normalises_what_a_layer_says():
+    second = METHODS["second_order"]
+    assert second.settings("gemma3_text").relative and second.settings("gemma2").relative
+    assert not second.settings("llama").relative and second.settings("llama").first_token
+    assert not METHODS["wanda_sp"].settings("gemma3_text").relative
+    named = {name for name, family in FAMILIES.items() if family.normalised}
+    for name in DENSE_FAMILIES:
+        block = StudyModel(make_model(name)).blocks[0]
+        names = [child for child, _ in block.named_children() if "norm" in child]
+        after = any("post_feedforward" in child or "post_mlp" in child for child in names)
+        assert (name in named) == after, name
 
 
 @pytest.mark.parametrize("method", list(METHODS))

@@ -12,7 +12,7 @@ def main(job: Job) -> None:
     files, p = JobFiles(job), job.params
     choices = choose_for_targets(p.choices, p.targets, files.frequencies(p.languages))
     plans = read_plans(job.input.plans, files.info, p.targets, **p.choices["threshold"])
-    asked = (files.corpus, files.partition, choices, plans, p.n_profile)
+    asked = (files.corpus, files.partition, choices, plans, p.n_profile, p.n_heldout)
     result = evaluate_under_experts(files.info, files.compute, *asked)
     write_record(job.output[0], MATRIX, result, language=job.wildcards.lang, model=files.info.name)
 

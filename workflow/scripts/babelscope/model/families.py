@@ -51,6 +51,8 @@ class FfnFamily:
     activation : name of the config entry that names the activation function.
     routing : of families with routed experts, whose ``up`` and ``down`` are the parameters of all experts of
         a layer; None: every layer is dense.
+    normalised : whether what the layer says is normalised before it is added to the residual, so that its
+        length does not matter.
     """
 
     layers: str
@@ -60,6 +62,7 @@ class FfnFamily:
     fused_gate: bool = False
     activation: str = "hidden_act"
     routing: Routing | None = None
+    normalised: bool = False
 
     @property
     def gated(self) -> bool:
@@ -96,8 +99,8 @@ FAMILIES: dict[str, FfnFamily] = {
     "qwen2": _GATED,
     "qwen3": _GATED,
     "gemma": _GATED,
-    "gemma2": _GEMMA,
-    "gemma3_text": _GEMMA,
+    "gemma2": replace(_GEMMA, normalised=True),
+    "gemma3_text": replace(_GEMMA, normalised=True),
     "phi3": _FUSED,
     "bloom": FfnFamily(
         "transformer.h", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", activation="(fixed: gelu_pytorch_tanh)"

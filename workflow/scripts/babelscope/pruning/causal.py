@@ -23,7 +23,8 @@ from babelscope.pruning.choice import draw_generator, keep_best
 from babelscope.pruning.columns import COMPENSATIONS, Edit, apply_edits
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.losses import DocumentLosses
-from babelscope.pruning.moments import MomentSettings, gather_moments
+from babelscope.pruning.methods import METHODS
+from babelscope.pruning.moments import gather_moments
 from babelscope.pruning.second_order import eliminate
 from babelscope.pruning.selectors import SELECTORS, Evidence
 from babelscope.pruning.walk import LayerWalk
@@ -32,8 +33,6 @@ from babelscope.text.tokens import TokenizedCorpus, join_corpora
 
 SECOND_ORDER = "second_order"
 KEPT, REMOVED = "kept", "removed"
-# The same for all selectors: what serves compensation best.
-TOKENS = MomentSettings(first_token=True, relative=True)
 
 
 @dataclass(frozen=True)
@@ -207,9 +206,11 @@ def _edit_layers(
     """Put the edits of every variant on the shelf, layer by layer of the dense model; yields 1 for each."""
     with torch.inference_mode():
         documents = corpus.profile_idx[: settings.n_profile]
-        walk = LayerWalk(model, corpus, documents, TOKENS.first_token)
+        # the same for all selectors: what serves compensation best
+        tokens = METHODS[SECOND_ORDER].settings(str(model.module.config.model_type))  # type: ignore[union-attr]
+        walk = LayerWalk(model, corpus, documents, tokens.first_token)
         for layer, ffn in enumerate(model.layers):
-            moments, weight = gather_moments(walk, TOKENS).whole, ffn.down.weight
+            moments, weight = gather_moments(walk, tokens).whole, ffn.down.weight
             rows = {key: table[layer] for key, table in scores.items()}
             if SECOND_ORDER in settings.names:
                 rows[SECOND_ORDER, None] = eliminate(moments.gram, weight, ffn.d_ff).rank(ffn.d_ff)

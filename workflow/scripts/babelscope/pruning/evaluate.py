@@ -76,10 +76,9 @@ class Choice:
             return None
         return METHODS[self.method].choose([round(self.share * info.d_ff)] * info.n_layers)
 
-    @property
-    def settings(self) -> FitSettings:
+    def settings(self, info: ModelInfo) -> FitSettings:
         """How columns are fitted."""
-        return METHODS[self.method].settings if self.of_neurons else FitSettings()
+        return METHODS[self.method].settings(info.family) if self.of_neurons else FitSettings()
 
     def plain_removal(self, frequencies: Sequence[np.ndarray], partition: ExpertPartition) -> PruningPlan:
         """The model without all other experts, uncorrected; see ``experts``."""
@@ -123,7 +122,7 @@ def plan_pruning(
     model = load_model(info, compute, many_tokens=True)
     n_real = len(corpus.token_ids) + len(corpus.heldout) * int(corpus.bos_token_id >= 0)
     with progress(n_real * info.n_layers, "token-layers", "compensating") as bar:
-        asked = (neurons, bar.update, choice.settings, pooled_idx)
+        asked = (neurons, bar.update, choice.settings(info), pooled_idx)
         fits = prune_and_compensate(model, corpus, np.arange(n_own), *asked)
     keep = np.zeros((info.n_layers, info.d_ff), dtype=bool)
     for row, fit in zip(keep, fits, strict=True):

@@ -54,13 +54,15 @@ def evaluate_under_experts(
     choices: Mapping[str, Mapping[str, np.ndarray]],
     plans: Mapping[str, PruningPlan],
     n_profile: int,
+    n_heldout: int | None = None,
 ) -> dict[str, Any]:
     """Held-out losses of one language under the experts of every language.
 
     Plain removal measures what removal breaks as much as what the experts are for. So there are two more
     selections: ``compensated``, the other language's finished model, corrected on its own text; and
     ``same_size_corrected``, as many experts of each language, all corrected on profile documents of the
-    language that is read, so that nothing but the choice of experts differs.
+    language that is read, so that nothing but the choice of experts differs (a union keeps more, and is left
+    out).
 
     Parameters
     ----------
@@ -71,6 +73,7 @@ def evaluate_under_experts(
         kept, bool (n_layers, n_experts); removed plainly.
     plans : by name of the language or union, its compensated model.
     n_profile : profile documents that the experts of ``choices["same_size"]`` are corrected on.
+    n_heldout : held-out documents to read, the first ones; None: all.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def evaluate_under_experts(
     ``dense``.
     """
     model = load_model(info, compute)
-    heldout, profile = corpus.heldout_idx, corpus.profile_idx[:n_profile]
+    heldout, profile = corpus.heldout_idx[:n_heldout], corpus.profile_idx[:n_profile]
     result: dict[str, Any] = {"cells": []}
 
     def plain(keep: np.ndarray) -> Callable[[], object]:
@@ -97,7 +100,8 @@ def evaluate_under_experts(
         todo += [(selection, name, plain(keep)) for name, keep in table.items()]
     todo += [("compensated", name, finished(plan)) for name, plan in plans.items()]
     same_size = choices.get("same_size", {})
-    todo += [("same_size_corrected", name, corrected(keep)) for name, keep in same_size.items()]
+    alike = [name for name, keep in same_size.items() if keep.sum() == min(map(np.sum, same_size.values()))]
+    todo += [("same_size_corrected", name, corrected(same_size[name])) for name in alike]
     with progress(len(todo), "models", "evaluating") as bar:
         for selection, name, change in todo:
             with model.restored():

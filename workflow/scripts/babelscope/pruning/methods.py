@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from babelscope.model.families import find_family
 from babelscope.pruning.choice import CHOICES
 
 if TYPE_CHECKING:
@@ -29,19 +30,19 @@ class Method:
     ----------
     choose : from the number of neurons that each layer keeps to what chooses them.
     first_token, relative : which tokens count, and how much; see ``moments.MomentSettings``. Neither is part
-        of the published methods.
+        of the published methods. Relative errors count in families alone that normalise the layer's output:
+        there its length does not matter.
     """
 
     choose: Callable[[Sequence[int]], Choose]
     first_token: bool = False
     relative: bool = False
 
-    @property
-    def settings(self) -> FitSettings:
-        """For ``prune_and_compensate``."""
+    def settings(self, family: str) -> FitSettings:
+        """For ``prune_and_compensate`` on a model of this family."""
         from babelscope.pruning.compensation import FitSettings
 
-        return FitSettings(self.first_token, self.relative)
+        return FitSettings(self.first_token, self.relative and find_family(family, ()).normalised)
 
 
 def second_order(sizes: Sequence[int]) -> Choose:

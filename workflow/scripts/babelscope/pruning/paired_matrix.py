@@ -34,7 +34,8 @@ def paired_rows(
 
     Parameters
     ----------
-    results : by language ``evaluate_under_experts``. units : by language those of its held-out documents.
+    results : by language ``evaluate_under_experts``.
+    units : by language those of the held-out documents that were read.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def paired_rows(
     if len(common) < 2:
         raise BabelscopeError(
             f"{len(common)} held-out sentences are in all of {', '.join(codes)}, need two; raise "
-            "corpus.heldout_documents"
+            "corpus.heldout_documents or pruning.matrix_documents"
         )
     losses: dict[tuple[str, str, str], np.ndarray] = {}
     for code, result in results.items():
@@ -86,8 +87,9 @@ def read_paired(
         if corpus.unit is None:
             raise BabelscopeError(f"{path}: documents are not parallel: set parallel of their source")
         units[language] = corpus.unit[corpus.heldout_idx]
-    results = read_languages_of(matrices, MATRIX, model, languages)
-    return paired_rows(dict(zip(languages, results, strict=True)), units)
+    results = dict(zip(languages, read_languages_of(matrices, MATRIX, model, languages), strict=True))
+    read = {language: units[language][: len(result["n_predicted"])] for language, result in results.items()}
+    return paired_rows(results, read)
 
 
 def _row(selection: str, a: str, b: str, advantage: np.ndarray) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def measure_perplexity(
                 dense = count_parameters(model)
                 with model.restored():
                     choose = METHODS[method].choose([round(share * info.d_ff)] * info.n_layers)
-                    settled = METHODS[method].settings
+                    settled = METHODS[method].settings(info.family)
                     prune_and_compensate(model, fitted, chosen, choose, settings=settled)
                     left = count_parameters(model)
                     row = _measure(model, measured, settings, method, removed)

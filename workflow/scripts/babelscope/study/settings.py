@@ -179,6 +179,9 @@ class Pruning(Section):
     frontier_documents: int = Field(
         40, ge=1, le=1_000_000, description="Held-out documents of the frontier and of targeted ablation."
     )
+    matrix_documents: int = Field(
+        32, ge=1, le=1_000_000, description="Held-out documents of the matrix, for `snakemake full`."
+    )
     ablation_controls: int = Field(
         3,
         ge=0,
