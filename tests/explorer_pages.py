@@ -178,7 +178,8 @@ def make_contexts(
                 own.append(texts | {
                     "unit": name, "chosen": "en" if number % 2 else "shared",
                     "sample": "top" if rank < per_language - 3 else "random", "score": 9.5 - rank,
-                    "document": f"{language['code']} document {rank}", "position": rank,
+                    "document": f"{language['code']} document {rank}" + (HOSTILE if hostile else ""),
+                    "position": rank,
                 })  # fmt: skip
     return group_contexts(rows)
 

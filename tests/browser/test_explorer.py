@@ -156,7 +156,10 @@ def test_hostile_documents_are_shown_harmlessly(driver, tmp_path):
     shown = find(driver, ".column[data-code=en] .text").get_attribute("textContent")
     assert "</script><script>window.broken = 1</script>" in shown and "javascript:alert(1)" in shown
     assert {"RLO", "PDF", "ZWSP", "LS"} <= set(texts(driver, ".column[data-code=en] .unusual"))
-    assert not {"\u202e", "\u200b", "\u2028"} & set(shown) and "\u202e" in HOSTILE
+    where = find(driver, ".column[data-code=en] .score").get_attribute("title")
+    assert where.startswith("document en document 0</script>") and "[RLO]evil[PDF] zero[ZWSP]width" in where
+    for text in (shown, where):
+        assert not {"\u202e", "\u200b", "\u2028"} & set(text) and "\u202e" in HOSTILE
     find(driver, "#search").send_keys("<b>")
     assert len(names(driver)) == 6 and not driver.find_elements("css selector", "#list b")
 

@@ -1,16 +1,16 @@
 /** The text around the tokens that activate a unit, languages side by side. */
 
 import { short } from "./study.js";
-import { make, showText } from "./text.js";
+import { make, showText, visible } from "./text.js";
 
 const RANDOM = 0, SCORE = 1, DOCUMENT = 2, POSITION = 3, LEFT = 4, TOKEN = 5, RIGHT = 6;
 
 function contextItem(row, language) {
   const item = make("li");
-  item.append(make("span", { class: "score", title: `document ${row[DOCUMENT]}, token ${row[POSITION]}` },
-    short(row[SCORE])));
+  const where = visible(`document ${row[DOCUMENT]}, token ${row[POSITION]}`);
+  item.append(make("span", { class: "score", title: where }, short(row[SCORE])));
   if (row[TOKEN] === undefined) {
-    item.append(make("span", { class: "where" }, `document ${row[DOCUMENT]}, token ${row[POSITION]}`));
+    item.append(make("span", { class: "where" }, where));
     return item;
   }
   const text = make("p", { class: "text", lang: language.code, dir: language.direction });

@@ -30,6 +30,11 @@ export function reveal(text) {
   return parts;
 }
 
+/** A text with the names of what cannot be seen in it, for places that take text alone. */
+export function visible(text) {
+  return reveal(text).map((part) => part.text ?? `[${part.name}]`).join("");
+}
+
 /** Put a text into an element, as text. */
 export function showText(element, text) {
   for (const part of reveal(text)) {

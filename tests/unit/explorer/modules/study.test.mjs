@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bundled } from "./load.mjs";
 
-const { Study, unpack, plain, short, ramp, css, ink, reveal, csv, parseName, unitExists, findUnits, searchTokens,
+const { Study, unpack, plain, short, ramp, css, ink, reveal, visible, csv, parseName, unitExists, findUnits, searchTokens,
   readState, writeState, FIRST, branches, ticks, placesOf, mapValues, atDepth, rangeOf, overLayers, contextRows,
   frequencyRows, removalRow, removedFor, likeness } = await bundled();
 
@@ -121,6 +121,7 @@ test("what cannot be seen is named, joiners within words of a script are kept", 
   assert.deepEqual(reveal("\u{e0041}")[0].code, "U+E0041");
   assert.deepEqual(reveal("\ud800")[0].code, "U+D800");
   assert.deepEqual(reveal("<script>"), [{ text: "<script>" }]);
+  assert.equal(visible("id\u202e7<b>"), "id[RLO]7<b>");
 });
 
 test("a table is CSV that no spreadsheet runs", () => {
