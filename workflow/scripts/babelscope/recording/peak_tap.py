@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import nn
 from babelscope.recording.peaks import Best, Peaks, Sample
 from babelscope.recording.scores import select_active
 from babelscope.recording.tap import ExpertTap
-from babelscope.recording.token_finder import Table, TokenFinder
+from babelscope.recording.token_finder import Facts, Table, TokenFinder
 
 
 class PeakTap(TokenFinder):
@@ -20,23 +19,22 @@ class PeakTap(TokenFinder):
 
     Parameters
     ----------
-    tap : of the z-scores, whose first partition has the experts. n_best : tokens per unit. n_random : random
-        tokens of a language. top_k : experts active for a token.
+    tap : of the z-scores, whose first partition has the experts.
+    before, n_best : see ``TokenFinder``. top_k : experts active for a token.
     """
 
-    def __init__(self, tap: ExpertTap, n_best: int, n_random: int, top_k: int) -> None:
-        super().__init__(tap.device, n_best, n_random)
+    def __init__(self, tap: ExpertTap, before: Peaks, n_best: int, top_k: int) -> None:
+        super().__init__(tap.device, before, n_best)
         self.tap, self.layers, self.top_k = tap, tap.layers, top_k
         self.n_experts = tap.partitions[0].n_experts
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
-        self._forget()
-        self.release()
-
-    def _forget(self) -> None:
         n_cells = len(self.layers) * self.n_experts
-        self.experts = Table.empty(self.n_best, n_cells, self.device)
-        self.neurons = [Table.empty(self.n_best, layer.d_ff, self.device) for layer in self.layers]
-        self._samples: list[Sample] = []
+        self.experts = Table.empty(n_best, n_cells, self.device)
+        self.neurons = [Table.empty(n_best, layer.d_ff, self.device) for layer in self.layers]
+        # z-scores, active experts and activations of random tokens stay on the device until they are asked for
+        self._samples: list[tuple[Facts, tuple[torch.Tensor, ...]]] = []
+        self._sample = Sample.empty(len(self.layers), self.n_experts, self.layers[0].d_ff)
+        self.release()
 
     def __enter__(self) -> PeakTap:
         for number, layer in enumerate(self.layers):
@@ -58,7 +56,7 @@ class PeakTap(TokenFinder):
     def _before_down(self, number: int) -> Callable[..., None]:
         def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
             values = args[0].reshape(*self._counted.shape, args[0].shape[-1])
-            self._new_neurons[number] = self.find(values, torch.abs).to(self.device)
+            self._new_neurons[number] = self.find(values, signed=False).to(self.device)
             if len(self._rows):
                 rows = values.flatten(0, 1).index_select(0, self._rows.to(values.device))
                 self._new_activation[number] = rows.float().to(self.device)
@@ -69,7 +67,7 @@ class PeakTap(TokenFinder):
         """Look at the z-scores of the batch."""
         z = self.tap.z[0]  # (token, layer, expert)
         values = z.flatten(1).unflatten(0, tuple(self._counted.shape))
-        self._new_experts = self.find(values, lambda tile: tile.clamp_min(0.0))
+        self._new_experts = self.find(values, signed=True)
         if len(self._rows):
             self._new_z = z.flatten(1).index_select(0, self._rows.to(z.device))
 
@@ -83,15 +81,11 @@ class PeakTap(TokenFinder):
         if self._new_z is not None:
             activation = torch.stack([self._new_activation[n] for n in range(len(self.layers))], dim=1)
             active = select_active(self._new_z, self.top_k)
-            shape = (-1, len(self.layers), self.n_experts)
-            scores = [self._new_z.cpu().numpy().reshape(shape), active.cpu().numpy().reshape(shape)]
-            self._samples.append(
-                Sample(*self.picked_facts(), scores[0], scores[1].astype(bool), activation.cpu().numpy())
-            )
+            self._samples.append((self.picked_facts(), (self._new_z, active, activation)))
         self.release()
 
-    def take(self) -> Peaks:
-        """Hand the best tokens over to the host and begin again without any."""
+    def found(self) -> Peaks:
+        """The best tokens of all batches so far, on the host."""
         # neurons back in the model's order: each place of a layer holds one of them
         back = [torch.argsort(order.cpu()).numpy() for order in self.tap.orders]
         shape = (-1, len(self.layers), self.n_experts)
@@ -102,9 +96,10 @@ class PeakTap(TokenFinder):
         ]
         neuron = Best(*(np.stack(column, axis=1) for column in columns))
         expert = Best(*(array.reshape(shape) for array in self.experts.arrays()))
-        sample = Sample.empty(len(self.layers), self.n_experts, self.layers[0].d_ff)
-        for new in self._samples:
-            rows = [new.activation[:, number, b] for number, b in enumerate(back)]
-            sample = sample.merged(replace(new, activation=np.stack(rows, axis=1)), self.n_random)
-        self._forget()
-        return Peaks(expert, neuron, sample, self.n_random)
+        for facts, scores in self._samples:
+            z, active, activation = (tensor.cpu().numpy() for tensor in scores)
+            rows = [activation[:, number, b] for number, b in enumerate(back)]
+            new = Sample(*facts, z.reshape(shape), active.reshape(shape).astype(bool), np.stack(rows, axis=1))
+            self._sample = self._sample.merged(new, self.n_random)
+        self._samples.clear()
+        return Peaks(expert, neuron, self._sample, self.n_random)

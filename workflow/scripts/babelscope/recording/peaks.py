@@ -86,6 +86,8 @@ class Best:
 
     def merged(self, other: Best) -> Best:
         """As many of the tokens of both."""
+        if not self.key.any():
+            return other
         n_best = len(self.key)
         key = np.concatenate([self.key, other.key])
         rows = np.argpartition(-key, n_best - 1, axis=0)[:n_best]

@@ -249,8 +249,10 @@ def record_activations(
     with tap, ExitStack() as stack:
         neuron_tap = stack.enter_context(NeuronTap(model, n_neuron_blocks)) if neurons else None
         peak_tap = None
-        if peaks:
-            peak_tap = stack.enter_context(make_token_finder(tap, variants[0].top_k, settings))
+        if counts.peaks is not None:
+            peak_tap = stack.enter_context(
+                make_token_finder(tap, variants[0].top_k, counts.peaks, settings.best_tokens)
+            )
             lengths = np.diff(corpus.offsets)[document_idx]
             peak_tap.choose(*random_tokens(document_idx, lengths, settings.random_tokens))
         while counts.n_documents < n_documents:
@@ -290,10 +292,11 @@ def make_tap(model: StudyModel, variants: Sequence[Variant]) -> ExpertTap | Rout
     return ExpertTap(model, list(scored.values()), [score for _, score in scored])
 
 
-def make_token_finder(tap: ExpertTap | RouterTap, top_k: int, settings: RecordingSettings) -> TokenFinder:
+def make_token_finder(tap: ExpertTap | RouterTap, top_k: int, before: Peaks, n_best: int) -> TokenFinder:
     """What finds the best tokens of the first variant, not yet on the model."""
-    kept = (settings.best_tokens, settings.random_tokens)
-    return RouterPeaks(tap, *kept) if isinstance(tap, RouterTap) else PeakTap(tap, *kept, top_k)
+    if isinstance(tap, RouterTap):
+        return RouterPeaks(tap, before, n_best)
+    return PeakTap(tap, before, n_best, top_k)
 
 
 def _check_fit(model: StudyModel, name: str, partition: ExpertPartition) -> None:

@@ -20,23 +20,19 @@ class RouterPeaks(TokenFinder):
 
     Parameters
     ----------
-    tap : of the routers. n_best : tokens per expert. n_random : random tokens of a language.
+    tap : of the routers. before, n_best : see ``TokenFinder``.
     """
 
-    def __init__(self, tap: RouterTap, n_best: int, n_random: int) -> None:
-        super().__init__(tap.device, n_best, n_random)
+    def __init__(self, tap: RouterTap, before: Peaks, n_best: int) -> None:
+        super().__init__(tap.device, before, n_best)
         self.tap = tap
         self._shape = (tap.n_layers, tap.partition.n_experts)
-        self._forget()
+        self._experts = Table.empty(n_best, len(tap.numbers) * self._shape[1], self.device)
+        self._sample = Sample.empty(*self._shape, 0)
         self.release()
 
     def __exit__(self, *_: object) -> None:
         self.release()
-
-    def _forget(self) -> None:
-        n_cells = len(self.tap.numbers) * self._shape[1]
-        self._experts = Table.empty(self.n_best, n_cells, self.device)
-        self._sample = Sample.empty(*self._shape, 0)
 
     def release(self) -> None:
         """Give what the last batch left back."""
@@ -55,7 +51,7 @@ class RouterPeaks(TokenFinder):
             table.scatter_(2, choice[:, part].long(), weights[:, part].float())
             values = table.flatten(1)
             by_document = values.unflatten(0, tuple(self._counted.shape))
-            self._new.append(self.find(by_document, lambda tile: tile.clamp_min(0.0)))
+            self._new.append(self.find(by_document, signed=True))
             if len(self._rows):
                 self._new_weights.append(values.index_select(0, self._rows.to(values.device)))
 
@@ -71,15 +67,11 @@ class RouterPeaks(TokenFinder):
             self._sample = self._sample.merged(new, self.n_random)
         self.release()
 
-    def take(self) -> Peaks:
-        """Hand the best tokens over to the host and begin again without any."""
+    def found(self) -> Peaks:
+        """The best tokens of all batches so far, on the host."""
         key, position, score = self._experts.arrays()
-        expert = Best(
-            self._in_layers(key, 0), self._in_layers(position, -1), self._in_layers(score, 0.0)
-        )  # fmt: skip
-        found = Peaks(expert, Best.empty(self.n_best, self._shape[0], 0), self._sample, self.n_random)
-        self._forget()
-        return found
+        expert = Best(self._in_layers(key, 0), self._in_layers(position, -1), self._in_layers(score, 0.0))
+        return Peaks(expert, Best.empty(self.n_best, self._shape[0], 0), self._sample, self.n_random)
 
     def _in_layers(self, array: np.ndarray, missing: float) -> np.ndarray:
         """From (n, router * expert) to (n, layer, expert); dense layers have what is missing."""

@@ -140,7 +140,9 @@ class Segment:
         if self.neuron_tap is not None:
             self.neuron_tap.start(counted, (self.first_block + block) % self.neuron_tap.n_blocks)
         if self.peak_tap is not None:
-            self.peak_tap.start(counted, self.document_idx[batch.document_idx], batch.n_special)
+            first = 0 if self.settings.count_special_tokens else batch.n_special
+            whole = slice(first, int(batch.n_real.min()))
+            self.peak_tap.start(counted, self.document_idx[batch.document_idx], batch.n_special, whole)
         nan = self.tap.run(token_ids).unflatten(0, batch.token_ids.shape)  # (document, position, layer)
         if self.peak_tap is not None:
             self.peak_tap.see()
@@ -180,7 +182,7 @@ class Segment:
         if counts.types is not None and self.types is not None:
             counts.types.add(*self.types.take())
         if counts.peaks is not None and self.peak_tap is not None:
-            counts.peaks = counts.peaks.merged(self.peak_tap.take())
+            counts.peaks = self.peak_tap.take()
         counts.done = self.done.copy()
         counts.n_seen += self.n_seen
         counts.skipped += [int(idx) for idx in self.document_idx[bad.any(axis=1)]]
