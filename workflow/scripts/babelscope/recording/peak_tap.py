@@ -31,7 +31,7 @@ class PeakTap(TokenFinder):
         n_cells = len(self.layers) * self.n_experts
         self.experts = Table.empty(n_best, n_cells, self.device)
         self.neurons = [Table.empty(n_best, layer.d_ff, self.device) for layer in self.layers]
-        # z-scores, active experts and activations of random tokens stay on the device until they are asked for
+        # z-scores, active experts and activations of random tokens, on the device until they are asked for
         self._samples: list[tuple[Facts, tuple[torch.Tensor, ...]]] = []
         self._sample = Sample.empty(len(self.layers), self.n_experts, self.layers[0].d_ff)
         self.release()
