@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from babelscope.figures.style import PALETTE, Look, new_figure
 from babelscope.pruning.choice import CHOICES
@@ -198,7 +198,7 @@ def plot_selectors(rows: Sequence[Mapping[str, Any]], model: str) -> Figure:
     """Specificity against own loss, one panel for each use of the units, one mark for each selector.
 
     Marks are means over languages with 95 % intervals over languages; of one language alone, its own. Where
-    several sizes were tested, the one in the middle is drawn.
+    several sizes were tested, the one in the middle is drawn, the smaller of two.
 
     Parameters
     ----------
@@ -232,6 +232,9 @@ def plot_selectors(rows: Sequence[Mapping[str, Any]], model: str) -> Figure:
         axes.set(title=f"{title} ({found[0]['share']:.0%})", xlabel="own loss above dense, bits per byte")
         if all(row["own"] > 0 for row in found) and case[0] == "kept":
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(lw=0.4, color="0.9")
         axes.set_axisbelow(True)
     grid[0][0].set_ylabel("specificity, bits per byte")
@@ -242,10 +245,10 @@ def plot_selectors(rows: Sequence[Mapping[str, Any]], model: str) -> Figure:
 
 
 def _rows_of(rows: Sequence[Mapping[str, Any]], units: str, compensation: str) -> list[Mapping[str, Any]]:
-    """Rows of one use at the size in the middle."""
+    """Rows of one use at the size in the middle, the smaller of two."""
     found = [row for row in rows if (row["units"], row["compensation"]) == (units, compensation)]
     shares = sorted({row["share"] for row in found})
-    return [row for row in found if row["share"] == shares[len(shares) // 2]]
+    return [row for row in found if row["share"] == shares[(len(shares) - 1) // 2]]
 
 
 def _around(row: Mapping[str, Any], name: str) -> list[list[float]]:
