@@ -180,7 +180,7 @@ class Pruning(Section):
         40, ge=1, le=1_000_000, description="Held-out documents of the frontier and of targeted ablation."
     )
     matrix_documents: int = Field(
-        32, ge=1, le=1_000_000, description="Held-out documents of the matrix, for `snakemake full`."
+        24, ge=1, le=1_000_000, description="Held-out documents of the matrix, for `snakemake full`."
     )
     ablation_controls: int = Field(
         3,
