@@ -83,7 +83,7 @@ def test_the_reductions_of_a_gpu_give_the_sums_of_the_cpu(family, monkeypatch):
     model, tables = StudyModel(make_model(family)), []
 
     def reduce(tap, values, _summands, n_sums):
-        return neuron_tap._sum_on_gpu(values.reshape(4, 8, -1), tap._counted, n_sums)
+        return neuron_tap._sum_in_passes(values.reshape(4, 8, -1), tap._counted, n_sums)
 
     for on_gpu in (False, True):
         if on_gpu:

@@ -124,6 +124,6 @@ def test_the_norm_of_an_experts_output_is_that_of_its_neurons_together(n_experts
     h, down = rng.normal(size=(7, 12)), rng.normal(size=(6, 12))
     layout = ExpertLayout.from_labels(labels, n_experts)
     ordered = torch.from_numpy(h).float()[:, layout.order]
-    found = norm_experts(ordered, layout, expert_grams(torch.from_numpy(down), layout))
+    found = norm_experts(ordered, layout, expert_grams(torch.from_numpy(down)[:, layout.order], layout))
     outputs = [h[:, labels == e] @ down[:, labels == e].T for e in range(n_experts)]
     np.testing.assert_allclose(found, np.linalg.norm(outputs, axis=2).T, rtol=1e-4)

@@ -13,6 +13,7 @@ from torch import nn
 
 from babelscope.model.load import StudyModel
 from babelscope.recording.neurons import MOMENTS, NeuronTotals
+from babelscope.recording.scores import HAS_TRITON
 
 # Tokens whose activations of a layer stay in the cache of a CPU from the first sum to the last.
 _CPU_TILE = 256
@@ -98,8 +99,12 @@ class NeuronTap:
         """Sums over the counted tokens of each document, float32 (n_sums, n_documents, d_ff)."""
         counted = self._counted.to(values.device)
         values = values.reshape(*counted.shape, values.shape[-1])
+        if values.device.type == "cuda" and HAS_TRITON:
+            from babelscope.recording.document_kernels import sum_by_document
+
+            return sum_by_document(values, counted, signs=n_sums == 1)
         if values.device.type != "cpu":
-            return _sum_on_gpu(values, counted, n_sums)
+            return _sum_in_passes(values, counted, n_sums)
         out = torch.empty((n_sums, len(values), values.shape[-1]))
         weights = counted[:, None].float()  # (document, 1, token)
         step = max(1, _CPU_TILE // counted.shape[1])
@@ -128,7 +133,7 @@ class NeuronTap:
         return self._scratch[number][: tile.numel()].view(tile.shape)
 
 
-def _sum_on_gpu(values: torch.Tensor, counted: torch.Tensor, n_sums: int) -> torch.Tensor:
+def _sum_in_passes(values: torch.Tensor, counted: torch.Tensor, n_sums: int) -> torch.Tensor:
     """As ``NeuronTap._sum``, in reductions that read half precision and add in float32."""
     if n_sums == 1:
         positive = (values > 0) & counted[:, :, None]

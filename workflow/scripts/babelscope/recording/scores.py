@@ -6,6 +6,7 @@ Nothing here knows of a model: tensors in, tensors out, on the device where they
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch.nn import functional
 
 # Added to the variance so that a constant row gives 0 / tiny = 0 and not 0 / 0; far below any real variance.
 _TINY_VARIANCE = float(np.finfo(np.float32).tiny)
-_HAS_TRITON = importlib.util.find_spec("triton") is not None
+# Kernels of our own are for GPUs with Triton, which comes with their torch.
+HAS_TRITON = importlib.util.find_spec("triton") is not None
 # One row has to fit into the registers of one thread block.
 _MAX_KERNEL_CELLS = 32768
 # Tokens whose activations of a layer, or z-scores of all layers, stay in a core's cache.
@@ -94,21 +96,66 @@ def score_experts(ordered: torch.Tensor, layout: ExpertLayout) -> torch.Tensor:
 SCORES = ("signed", "absolute", "output_norm")
 
 
-def expert_grams(down: torch.Tensor, layout: ExpertLayout) -> torch.Tensor:
+def expert_grams(ordered: torch.Tensor, layout: ExpertLayout) -> torch.Tensor:
     """Inner products of the down columns of each expert's neurons, for ``norm_experts``.
 
     Parameters
     ----------
-    down : (d_model, d_ff), the neurons in the model's order.
+    ordered : (d_model, d_ff), down columns of the neurons in ``layout.order``.
 
     Returns
     -------
     float32 (n_experts, n_members + 1, n_members + 1), experts in the layout's order, zeros where an expert
     has no further neuron.
     """
-    columns = _by_member(down.float().index_select(1, layout.order.to(down.device)), layout)
+    columns = _by_member(ordered.float(), layout)
     columns = columns.permute(2, 1, 0)  # (expert, member, d_model)
     return columns @ columns.transpose(1, 2)
+
+
+def expert_indicator(layouts: Sequence[ExpertLayout], places: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    """Which expert each neuron belongs to, of several partitions side by side, for ``sum_by_product``.
+
+    Parameters
+    ----------
+    layouts : of the partitions of one layer. places : for each int64 (d_ff,), where the neurons of its order
+        stand; None: in this order.
+
+    Returns
+    -------
+    bool (d_ff, sum of n_experts).
+    """
+    columns = []
+    for layout, place in zip(layouts, places, strict=True):
+        d_ff = len(layout.order)
+        expert = torch.arange(d_ff, device=layout.order.device) % layout.n_experts
+        n_even = layout.n_members * layout.n_experts
+        expert[n_even:] = torch.arange(d_ff - n_even, device=expert.device)  # larger experts come first
+        if layout.expert_order is not None:
+            expert = torch.argsort(layout.expert_order)[expert]
+        column = torch.zeros((d_ff, layout.n_experts), dtype=torch.bool, device=expert.device)
+        stands = torch.arange(d_ff, device=expert.device) if place is None else place
+        column[stands, expert] = True
+        columns.append(column)
+    return torch.cat(columns, dim=1)
+
+
+def sum_by_product(activations: torch.Tensor, indicator: torch.Tensor) -> torch.Tensor:
+    """Expert scores of several partitions in one product, on a GPU: half precision in, added in float32.
+
+    A product with zeros and ones reads the activations once; each partition's gather writes them again.
+
+    Parameters
+    ----------
+    activations : half precision (n_tokens, d_ff). indicator : of ``expert_indicator``, in the same type.
+
+    Returns
+    -------
+    float32 (n_tokens, sum of n_experts).
+    """
+    if activations.is_cuda:
+        return torch.mm(activations, indicator, out_dtype=torch.float32)
+    return activations.float() @ indicator.float()
 
 
 def norm_experts(ordered: torch.Tensor, layout: ExpertLayout, grams: torch.Tensor) -> torch.Tensor:
@@ -164,7 +211,7 @@ def select_active(z: torch.Tensor, top_k: int) -> torch.Tensor:
     """
     if z.device.type == "cpu":
         return _select_on_cpu(z, top_k).bool()
-    if z.device.type == "cuda" and _HAS_TRITON and z.shape[1] <= _MAX_KERNEL_CELLS:
+    if z.device.type == "cuda" and HAS_TRITON and z.shape[1] <= _MAX_KERNEL_CELLS:
         from babelscope.recording.select_kernel import select_active_kernel
 
         return select_active_kernel(z.contiguous(), top_k)
@@ -184,6 +231,10 @@ def count_active(z: torch.Tensor, top_k: int, membership: torch.Tensor) -> torch
     -------
     int64 (n_blocks, n_layers * n_experts). Exact for fewer than 2**24 tokens: sums of ones in float32.
     """
+    if z.device.type == "cuda":
+        # zeros and ones are exact in half precision, and the product adds them in float32
+        active = select_active(z, top_k).half()
+        return torch.mm(membership.half(), active, out_dtype=torch.float32).round().to(torch.int64)
     counts = torch.zeros((membership.shape[0], z.shape[1]), dtype=torch.float32, device=z.device)
     for tile in token_tiles(len(z), z.device):
         part = z[tile]

@@ -11,16 +11,8 @@ from torch import nn
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.layers import take_neurons
 from babelscope.model.load import StudyModel
-from babelscope.recording.scores import (
-    ExpertLayout,
-    count_active,
-    expert_grams,
-    norm_experts,
-    score_experts,
-    standardise,
-    token_tiles,
-)
-from babelscope.study.errors import require
+from babelscope.recording.layer_scores import LayerScorer
+from babelscope.recording.scores import ExpertLayout, count_active, standardise, token_tiles
 
 if TYPE_CHECKING:
     from babelscope.recording.record import Variant
@@ -61,21 +53,11 @@ class ExpertTap:
         for number, layer in enumerate(self.layers):
             own = [row[number] for row in layouts]
             back = self._back[number]
-            # of the neurons in the model's own order: they are put in the first partition's already
-            down = layer.down.weight
-            if "output_norm" in self.scores:
-                require(
-                    down.device.type != "meta", "score output_norm: the weights must stay on their device"
-                )
-                down = down.index_select(1, back.to(down.device)) if self._permuted else down
-            grams = [
-                expert_grams(down, x) if score == "output_norm" else None
-                for x, score in zip(own, self.scores, strict=True)
-            ]
-            gathers: list[torch.Tensor | None] = [x.order for x in own]
+            places: list[torch.Tensor | None] = [x.order for x in own]
             if self._permuted:
-                gathers = [None, *(back[x.order] for x in own[1:])]
-            self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, own, gathers, grams)))
+                places = [None, *(back[x.order] for x in own[1:])]
+            scorer = LayerScorer(own, self.scores, places, layer.down.weight)
+            self._hooks.append(layer.down.register_forward_pre_hook(self._hook(number, scorer)))
         return self
 
     @property
@@ -99,27 +81,14 @@ class ExpertTap:
             for row, d in zip(partition.labels, devices, strict=True)
         ]
 
-    def _hook(
-        self,
-        number: int,
-        layouts: Sequence[ExpertLayout],
-        gathers: Sequence[torch.Tensor | None],
-        grams: Sequence[torch.Tensor | None],
-    ) -> Callable[..., None]:
+    def _hook(self, number: int, scorer: LayerScorer) -> Callable[..., None]:
         def before_down(_module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
             activations = args[0].reshape(-1, args[0].shape[-1])  # (token, neuron)
             for tile in token_tiles(len(activations), activations.device):
                 part = activations[tile]
                 if part.device.type == "cpu":
                     part = part.float()  # gathers of half precision are slow there
-                rows = zip(layouts, gathers, grams, self.scores, self._z, strict=True)
-                for layout, gather, gram, score, z in rows:
-                    # one gather for each partition: sums of slices of a wider one are far slower
-                    own = part if gather is None else part.index_select(1, gather.to(part.device))
-                    if gram is not None:
-                        scores = norm_experts(own, layout, gram)
-                    else:
-                        scores = score_experts(own.abs() if score == "absolute" else own, layout)
+                for z, scores in zip(self._z, scorer.each(part), strict=True):
                     z[tile, number] = standardise(scores).to(z.device)
 
         return before_down
