@@ -12,7 +12,7 @@ if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
 pytest.importorskip("triton", reason="comes with a torch for GPUs")
 
-from babelscope.recording import document_kernels, token_finder  # noqa: E402
+from babelscope.recording import document_kernels, gpu_trials, token_finder  # noqa: E402
 from babelscope.recording.neuron_tap import _sum_in_passes  # noqa: E402
 
 SHAPES = [(7, 37, 300), (3, 1, 5), (11, 130, 129), (1, 16, 128)]
@@ -53,3 +53,8 @@ def test_best_tokens(shape, signed):
 
     for unit in range(shape[2]):
         assert tokens(found, unit) == tokens(expected, unit)
+
+
+@pytest.mark.parametrize("name", sorted(gpu_trials.TRIALS))
+def test_the_trials_of_a_job_succeed(name):
+    assert gpu_trials.TRIALS[name](DEVICE)

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from babelscope.recording.peaks import LAST_DOCUMENT
+from babelscope.recording.select_kernel import on_device_of
 
 _LAST = tl.constexpr(LAST_DOCUMENT)
 # Positions and units that one program holds in registers.
@@ -154,7 +155,7 @@ def sum_by_document(values: torch.Tensor, counted: torch.Tensor, signs: bool) ->
     n_documents, length, n_units = values.shape
     sums = torch.empty((1 if signs else 3, n_documents, n_units), dtype=torch.float32, device=values.device)
     grid = (n_documents, triton.cdiv(n_units, _UNITS))
-    with _on(values):
+    with on_device_of(values):
         _sum[grid](
             values,
             counted.contiguous().view(torch.int8),
@@ -199,7 +200,7 @@ def best_by_document(
     key = torch.empty((n_best, n_units), dtype=torch.int64, device=device)
     position = torch.empty((n_best, n_units), dtype=torch.int32, device=device)
     kept = torch.empty((n_best, n_units), dtype=torch.float32, device=device)
-    with _on(values):
+    with on_device_of(values):
         _peak[(n_documents, triton.cdiv(n_units, _UNITS))](
             values,
             counted.contiguous().view(torch.int8),
@@ -235,8 +236,3 @@ def _steps(values: torch.Tensor) -> tuple[int, int]:
     """Values from one document to the next, and from one position to the next."""
     assert values.stride(2) == 1
     return values.stride(0), values.stride(1)
-
-
-def _on(values: torch.Tensor) -> torch.cuda.device:
-    """Kernels run on the GPU of these values; without one, in the interpreter, nothing changes."""
-    return torch.cuda.device(values.device if values.is_cuda else -1)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from babelscope.recording.gpu_trials import usable
 from babelscope.recording.scores import (
     ExpertLayout,
     expert_grams,
@@ -52,7 +53,7 @@ class LayerScorer:
         signed = [idx for idx, score in enumerate(scores) if score == "signed"]
         self._indicator: torch.Tensor | None = None
         if by_product is None:
-            by_product = down.is_cuda and down.dtype in _HALF
+            by_product = down.is_cuda and down.dtype in _HALF and usable("product")
         if by_product and signed:
             self._widths = [layouts[idx].n_experts for idx in signed]
             self._indicator = expert_indicator([layouts[i] for i in signed], [places[i] for i in signed])

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from babelscope.model.load import StudyModel
+from babelscope.recording.gpu_trials import usable
 from babelscope.recording.neurons import MOMENTS, NeuronTotals
-from babelscope.recording.scores import HAS_TRITON
 
 # Tokens whose activations of a layer stay in the cache of a CPU from the first sum to the last.
 _CPU_TILE = 256
@@ -99,7 +99,7 @@ class NeuronTap:
         """Sums over the counted tokens of each document, float32 (n_sums, n_documents, d_ff)."""
         counted = self._counted.to(values.device)
         values = values.reshape(*counted.shape, values.shape[-1])
-        if values.device.type == "cuda" and HAS_TRITON:
+        if values.device.type == "cuda" and usable("sums"):
             from babelscope.recording.document_kernels import sum_by_document
 
             return sum_by_document(values, counted, signs=n_sums == 1)

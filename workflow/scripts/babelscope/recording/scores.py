@@ -5,7 +5,6 @@ Nothing here knows of a model: tensors in, tensors out, on the device where they
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,10 +12,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from babelscope.recording.gpu_trials import usable
+
 # Added to the variance so that a constant row gives 0 / tiny = 0 and not 0 / 0; far below any real variance.
 _TINY_VARIANCE = float(np.finfo(np.float32).tiny)
-# Kernels of our own are for GPUs with Triton, which comes with their torch.
-HAS_TRITON = importlib.util.find_spec("triton") is not None
 # One row has to fit into the registers of one thread block.
 _MAX_KERNEL_CELLS = 32768
 # Tokens whose activations of a layer, or z-scores of all layers, stay in a core's cache.
@@ -211,7 +210,7 @@ def select_active(z: torch.Tensor, top_k: int) -> torch.Tensor:
     """
     if z.device.type == "cpu":
         return _select_on_cpu(z, top_k).bool()
-    if z.device.type == "cuda" and HAS_TRITON and z.shape[1] <= _MAX_KERNEL_CELLS:
+    if z.device.type == "cuda" and z.shape[1] <= _MAX_KERNEL_CELLS and usable("selection"):
         from babelscope.recording.select_kernel import select_active_kernel
 
         return select_active_kernel(z.contiguous(), top_k)
@@ -231,10 +230,10 @@ def count_active(z: torch.Tensor, top_k: int, membership: torch.Tensor) -> torch
     -------
     int64 (n_blocks, n_layers * n_experts). Exact for fewer than 2**24 tokens: sums of ones in float32.
     """
-    if z.device.type == "cuda":
+    if z.device.type == "cuda" and usable("product"):
         # zeros and ones are exact in half precision, and the product adds them in float32
         active = select_active(z, top_k).half()
-        return torch.mm(membership.half(), active, out_dtype=torch.float32).round().to(torch.int64)
+        return sum_by_product(membership.half(), active).round().to(torch.int64)
     counts = torch.zeros((membership.shape[0], z.shape[1]), dtype=torch.float32, device=z.device)
     for tile in token_tiles(len(z), z.device):
         part = z[tile]

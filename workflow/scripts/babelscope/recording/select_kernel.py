@@ -47,6 +47,11 @@ def select_active_kernel(z: torch.Tensor, top_k: int) -> torch.Tensor:
     active = torch.empty(z.shape, dtype=torch.int8, device=z.device)
     block = triton.next_power_of_2(z.shape[1])
     n_warps = min(16, max(4, block // 1024))
-    with torch.cuda.device(z.device):
+    with on_device_of(z):
         _select_row[(z.shape[0],)](z, active, z.shape[1], top_k, block=block, num_warps=n_warps)
     return active.view(torch.bool)
+
+
+def on_device_of(values: torch.Tensor) -> torch.cuda.device:
+    """Kernels run on the GPU of these values; without one, in Triton's interpreter, nothing changes."""
+    return torch.cuda.device(values.device if values.is_cuda else -1)

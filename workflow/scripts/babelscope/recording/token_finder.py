@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from babelscope.model.load import to_device
+from babelscope.recording.gpu_trials import usable
 from babelscope.recording.peaks import LAST_DOCUMENT, Peaks
-from babelscope.recording.scores import HAS_TRITON
 
 # Tokens whose activations of a layer are looked at together on a CPU: they stay in its cache.
 _CPU_TILE = 256
@@ -132,7 +132,7 @@ class TokenFinder(AbstractContextManager["TokenFinder"]):
         ----------
         values : (n_documents, length, n_units). signed : negative values count as 0; else by magnitude.
         """
-        if values.device.type == "cuda" and HAS_TRITON:
+        if values.device.type == "cuda" and usable("best tokens"):
             from babelscope.recording.document_kernels import best_by_document
 
             facts = (self._counted.to(values.device), self._document.to(values.device), self._n_special)
