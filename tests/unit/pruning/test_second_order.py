@@ -174,3 +174,12 @@ def test_columns_are_fitted_to_all_tokens_each_with_its_weight():
     whole = moments.fit.gram + moments.validation.gram
     torch.testing.assert_close(moments.weighted(0.3).gram, whole + 0.3 * moments.pooled.gram)
     torch.testing.assert_close(moments.weighted(0.0).gram, moments.whole.gram)
+
+
+def test_elimination_leaves_the_down_projection_as_it_is():
+    torch.manual_seed(0)
+    h = torch.randn(40, 12, dtype=torch.float64)
+    weight = torch.randn(12, 5, dtype=torch.float64).T  # neurons lie together, as they do inside
+    before = weight.clone()
+    eliminate(h.T @ h, weight, 6, group=2)
+    assert torch.equal(weight, before)

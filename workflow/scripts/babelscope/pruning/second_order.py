@@ -75,8 +75,9 @@ def eliminate(
     -------
     The order is nested: the first n of it are what a smaller ``n_removed`` gives, but for the last group.
     """
-    columns = weight.to(gram.device, torch.float64, copy=True)  # (d_model, d_ff)
-    whole = (columns * (columns @ gram)).sum().clamp_min(1e-30)
+    # (d_ff, d_model): what is read of a neuron lies together
+    columns = weight.to(gram.device, torch.float64).T.clone(memory_format=torch.contiguous_format)
+    whole = (columns * (gram @ columns)).sum().clamp_min(1e-30)
     inverse = gram.clone()
     inverse.diagonal().add_(ridge * penalties(gram))
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(inverse))
@@ -87,7 +88,7 @@ def eliminate(
     order = [torch.zeros(0, dtype=torch.int64, device=gram.device)]
     error = [gram.new_zeros(0)]
     while (n_left := n_removed - sum(map(len, order))) > 0:
-        increase = torch.linalg.vector_norm(columns, dim=0).square() / diagonal.clamp_min(1e-300)
+        increase = torch.linalg.vector_norm(columns, dim=1).square() / diagonal.clamp_min(1e-300)
         increase[gone] = torch.inf
         least = torch.sort(increase, stable=True)
         idx = least.indices[: min(group, n_left)]
@@ -96,7 +97,7 @@ def eliminate(
         gone[idx] = True
         rows = inverse[idx].addmm_(left[:, idx].T, right, alpha=-1)  # (n, d_ff), of the inverse as it is
         new = torch.linalg.solve(rows[:, idx], rows)
-        columns.addmm_(columns[:, idx], new, alpha=-1)
+        columns.addmm_(new.T, columns[idx], alpha=-1)
         diagonal -= (rows * new).sum(dim=0)
         left, right = torch.cat([left, rows]), torch.cat([right, new])
         if len(left) >= _WAITING:
