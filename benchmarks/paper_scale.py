@@ -28,7 +28,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import yaml
@@ -309,7 +311,9 @@ def main() -> None:
         if part.shape and not (work / "text" / f"{LANGUAGES[-1]}.jsonl").exists():
             make_text(work / "text", n_documents, sentences)
         if part.shape and not (work / part.folder / "config.json").exists():
-            make_model(work / part.folder, sentences, part.shape)
+            # in a process of its own, which gives the GPU back: what jobs take is measured on this machine
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                pool.submit(make_model, work / part.folder, sentences, part.shape).result()
         run = work / (name if args.cap is None else f"{name}-{args.cap:g}")
         run.mkdir(parents=True, exist_ok=True)
         settings = write_settings(part, args.cap, work if part.shape else run, args.jobs_per_gpu)
