@@ -1,4 +1,4 @@
-"""Simulations in chunks over processes: what is done is kept, and a second call goes on.
+"""Simulations in pieces over processes: what is done is kept, and a second call goes on.
 
 A chunk is some studies of one scenario; what it draws depends on the scenario and its number alone, not on
 how many processes there are.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,47 @@ import numpy as np
 
 Scenario = Mapping[str, Any]
 Tally = dict[str, list[float]]
+
+
+def measure(tasks: Mapping[str, Callable[[], Any]], path: Path, cores: int, seconds: float) -> dict[str, Any]:
+    """Results of all tasks by key; those in the file are done, others are added to it as they end.
+
+    Parameters
+    ----------
+    path : JSON lines ``[key, result]``. cores : processes.
+    seconds : after which no further task begins.
+    """
+    done = read_lines(path)
+    left = [key for key in tasks if key not in done]
+    print(f"{path.name}: {len(tasks) - len(left)} of {len(tasks)} done, {cores} processes", flush=True)
+    end = time.monotonic() + seconds
+    path.parent.mkdir(parents=True, exist_ok=True)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(cores, spawn) as pool, path.open("a", encoding="utf-8") as file:
+        running: dict[Future[Any], str] = {}
+        while running or left:
+            while left and len(running) < 2 * cores and time.monotonic() < end:
+                key = left.pop(0)
+                running[pool.submit(tasks[key])] = key
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                key = running.pop(future)
+                done[key] = future.result()
+                file.write(json.dumps([key, done[key]]) + "\n")
+                file.flush()
+    print(f"{path.name}: {len([key for key in tasks if key in done])} of {len(tasks)} done", flush=True)
+    return {key: done[key] for key in tasks if key in done}
+
+
+def read_lines(path: Path) -> dict[str, Any]:
+    """Results by key; a last line that was cut off is left out."""
+    done: dict[str, Any] = {}
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else ():
+        if line.endswith("\n"):
+            key, result = json.loads(line)
+            done[key] = result
+    return done
 
 
 def add_arguments(parser: argparse.ArgumentParser, keep: Path) -> None:
@@ -51,30 +94,16 @@ def run_chunks(
     -------
     Scenario, studies and sums of each that has a chunk done, in the order given.
     """
-    args.keep.parent.mkdir(parents=True, exist_ok=True)
-    lines = args.keep.read_text(encoding="utf-8").splitlines() if args.keep.is_file() else []
-    done = {(key, chunk): tally for key, chunk, tally in map(json.loads, lines)}
     keys = [json.dumps([scenario, args.chunk], sort_keys=True) for scenario in scenarios]
-    todo = [
-        (key, chunk, scenario)
+    tasks = {
+        f"{chunk} {key}": partial(work, scenario, chunk, args.chunk)
         for chunk in range(-(-args.studies // args.chunk))
         for key, scenario in zip(keys, scenarios, strict=True)
-        if (key, chunk) not in done
-    ]
-    end = time.monotonic() + 60 * args.minutes
-    with ProcessPoolExecutor(args.processes) as pool, args.keep.open("a", encoding="utf-8") as file:
-        while todo and time.monotonic() < end:
-            batch, todo = todo[: 2 * args.processes], todo[2 * args.processes :]
-            running = {pool.submit(work, one[2], one[1], args.chunk): one for one in batch}
-            for job in as_completed(running):
-                key, chunk, _ = running[job]
-                done[key, chunk] = job.result()
-                file.write(json.dumps([key, chunk, done[key, chunk]]) + "\n")
-                file.flush()
-            print(f"{len(done)} chunks done, {len(todo)} left", flush=True)
+    }
+    done = measure(tasks, args.keep, args.processes, 60 * args.minutes)
     found = []
     for key, scenario in zip(keys, scenarios, strict=True):
-        tallies = [tally for (other, _), tally in done.items() if other == key]
+        tallies = [tally for name, tally in done.items() if name.partition(" ")[2] == key]
         sums: dict[str, Any] = defaultdict(int)
         for tally in tallies:
             for name, values in tally.items():

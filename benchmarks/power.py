@@ -18,20 +18,16 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"  # one process per core; read when numpy is imported
 
 import argparse  # noqa: E402
-import json  # noqa: E402
-import multiprocessing  # noqa: E402
 import sys  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable, Mapping, Sequence  # noqa: E402
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait  # noqa: E402
+from collections.abc import Callable, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import yaml  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from chunks import measure, read_lines  # noqa: E402, F401
 from planted_experts import expert_tasks, tabulate_experts  # noqa: E402
 from planted_tests import Row, real_predictors, tabulate_tests, test_tasks  # noqa: E402
 from planted_verdicts import tabulate_verdicts, verdict_tasks  # noqa: E402
@@ -40,47 +36,6 @@ from babelscope.files.tables import write_table  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 PARTS = ("tests", "verdicts", "experts")
-
-
-def measure(tasks: Mapping[str, Callable[[], Any]], path: Path, cores: int, seconds: float) -> dict[str, Any]:
-    """Results of all tasks by key; those in the file are done, others are added to it as they end.
-
-    Parameters
-    ----------
-    path : JSON lines ``[key, result]``. cores : processes.
-    seconds : after which no further task begins.
-    """
-    done = read_lines(path)
-    left = [key for key in tasks if key not in done]
-    print(f"{path.name}: {len(tasks) - len(left)} of {len(tasks)} done, {cores} processes", flush=True)
-    end = time.monotonic() + seconds
-    path.parent.mkdir(parents=True, exist_ok=True)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(cores, spawn) as pool, path.open("a", encoding="utf-8") as file:
-        running: dict[Future[Any], str] = {}
-        while running or left:
-            while left and len(running) < 2 * cores and time.monotonic() < end:
-                key = left.pop(0)
-                running[pool.submit(tasks[key])] = key
-            if not running:
-                break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                key = running.pop(future)
-                done[key] = future.result()
-                file.write(json.dumps([key, done[key]]) + "\n")
-                file.flush()
-    print(f"{path.name}: {len([key for key in tasks if key in done])} of {len(tasks)} done", flush=True)
-    return {key: done[key] for key in tasks if key in done}
-
-
-def read_lines(path: Path) -> dict[str, Any]:
-    """Results by key; a last line that was cut off is left out."""
-    done: dict[str, Any] = {}
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else ():
-        if line.endswith("\n"):
-            key, result = json.loads(line)
-            done[key] = result
-    return done
 
 
 def cached_predictors(path: Path, codes: Sequence[str], model: Path) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from babelscope.study.languages import read_languages
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-import power  # noqa: E402
+import chunks  # noqa: E402
 from planted_experts import find_planted, tabulate_experts  # noqa: E402
 from planted_tests import NULLS, coordinates, scenarios  # noqa: E402
 from planted_verdicts import APART, REAL, adds, false_holds, tabulate_verdicts  # noqa: E402
@@ -24,13 +24,13 @@ CODES = ["en", "fr", "es", "pt", "hi", "bn"]
 def test_what_is_done_is_not_measured_again_and_a_line_cut_off_is(tmp_path):
     path = tmp_path / "pieces.jsonl"
     path.write_text(json.dumps(["one", 10]) + "\n" + '["two", 2')
-    assert power.read_lines(path) == {"one": 10}
+    assert chunks.read_lines(path) == {"one": 10}
     path.write_text(json.dumps(["one", 10]) + "\n")
-    found = power.measure({"one": partial(abs, -1), "two": partial(abs, -2)}, path, 1, 60)
+    found = chunks.measure({"one": partial(abs, -1), "two": partial(abs, -2)}, path, 1, 60)
     assert found == {"one": 10, "two": 2}
-    assert power.read_lines(path) == found
+    assert chunks.read_lines(path) == found
     # no time left: what is there is told, nothing begins
-    assert power.measure({"one": partial(abs, -1), "six": partial(abs, -6)}, path, 1, 0) == {"one": 10}
+    assert chunks.measure({"one": partial(abs, -1), "six": partial(abs, -6)}, path, 1, 0) == {"one": 10}
 
 
 def test_planted_places_are_as_far_apart_as_the_predictor_says():
