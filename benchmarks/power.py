@@ -27,7 +27,7 @@ import yaml  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from chunks import measure, read_lines  # noqa: E402, F401
+from chunks import measure  # noqa: E402
 from planted_experts import expert_tasks, tabulate_experts  # noqa: E402
 from planted_tests import Row, real_predictors, tabulate_tests, test_tasks  # noqa: E402
 from planted_verdicts import tabulate_verdicts, verdict_tasks  # noqa: E402
