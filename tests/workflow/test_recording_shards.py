@@ -29,7 +29,7 @@ def recorded_in_one_job(study):
     corpus = read_tokens(study / "results/tiny/tokens/en.h5", "tiny", "en")
     partitions = {"main": read_partition(study / "results/tiny/experts.h5", info)}
     partitions["random"] = read_partition(study / "results/tiny/variants/random/experts.h5", info, "random")
-    model = load_model(info, Compute(device="cpu"))
+    model = load_model(info, Compute(device="cpu"), many_tokens=True)  # as a job that records does
     torch.set_num_threads(1)  # as jobs of two cores have: sums of neurons are compared bit by bit
     return record_activations(
         model,
