@@ -19,7 +19,7 @@ class Case:
     budget: str = "equal"
     documents: int = 600
     ridge: float | None = None
-    selection_ridge: float = 1.0
+    selection_ridge: float = 0.03
     group: int = 16
     first_token: bool = True
     relative: bool = True
@@ -48,8 +48,8 @@ BEST = Case()
 
 
 def _published(case: Case) -> Case:
-    """With all tokens alike and without the first, as the literature fits."""
-    return replace(case, first_token=False, relative=False)
+    """With all tokens alike and without the first, as the literature fits; with less ridge this breaks."""
+    return replace(case, first_token=False, relative=False, selection_ridge=1.0)
 
 
 def _core(share: float) -> list[Case]:
@@ -84,6 +84,7 @@ def parts() -> dict[str, list[Case]]:
         ],
         "documents": [replace(BEST, documents=n) for n in (60, 200, 400, 890)],
         "ridge": [replace(BEST, ridge=r, selection_ridge=r) for r in (0.03, 0.3, 1.0, 3.0)],
+        "selection ridge": [replace(BEST, selection_ridge=r) for r in (0.003, 0.01, 0.03, 0.1, 1.0)],
         "group": [replace(BEST, group=n) for n in (4, 16, 64, 256)],
         "plain": [Case(selector, "none", share) for share in SHARES for selector in PLAIN],
         "compensated": [case for share in order for case in _rest(share)],
