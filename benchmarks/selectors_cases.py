@@ -49,7 +49,8 @@ BEST = Case()
 
 def _published(case: Case) -> Case:
     """With all tokens alike and without the first, as the literature fits; with less ridge this breaks."""
-    return replace(case, first_token=False, relative=False, selection_ridge=1.0)
+    ridge = 1.0 if case.selector == "second_order" else case.selection_ridge
+    return replace(case, first_token=False, relative=False, selection_ridge=ridge)
 
 
 def _core(share: float) -> list[Case]:
