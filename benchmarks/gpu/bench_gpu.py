@@ -30,6 +30,7 @@ from bench_shapes import (
     median_seconds,
     random_partition,
     synchronise,
+    take_turns,
 )
 
 from babelscope.experts.partition import ExpertPartition
@@ -112,17 +113,7 @@ def interleave(
     runs: dict[str, Callable[[], Any]], n_tokens: int, flops: float, rates: dict[str, float], repeats: int
 ) -> dict[str, Any]:
     """Rates of several ways to pass the same tokens, which take turns; medians, spread, peak memory."""
-    for run in runs.values():
-        run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    peak: dict[str, float] = {}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            if torch.cuda.is_available():
-                torch.cuda.reset_peak_memory_stats()
-            times[name].append(median_seconds(run, 1, 0))
-            if torch.cuda.is_available():
-                peak[name] = torch.cuda.max_memory_allocated() / 2**30
+    *_, (times, peak) = take_turns(runs, repeats)
     medians = {name: statistics.median(values) for name, values in times.items()}
     return {
         name: {

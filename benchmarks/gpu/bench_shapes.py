@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,24 @@ def device() -> torch.device:
 def synchronise() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def take_turns(
+    runs: Mapping[str, Callable[[], Any]], repeats: int
+) -> Iterator[tuple[dict[str, list[float]], dict[str, float]]]:
+    """Run several ways in turn, each once before; after every run its seconds and peak memory, GiB, so far."""
+    for run in runs.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    peak: dict[str, float] = {}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            if torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()
+            times[name].append(median_seconds(run, 1, 0))
+            if torch.cuda.is_available():
+                peak[name] = torch.cuda.max_memory_allocated() / 2**30
+            yield times, peak
 
 
 def median_seconds(run: Callable[[], Any], repeats: int, warmup: int = 1) -> float:

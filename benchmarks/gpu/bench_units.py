@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_shapes import build_llama, device, make_corpus, median_seconds, random_partition
+from bench_shapes import build_llama, device, make_corpus, random_partition, take_turns
 
 from babelscope.model.load import StudyModel, compile_norms
 from babelscope.recording.record import RecordingSettings, make_variants, record_activations
@@ -79,18 +79,8 @@ def main() -> None:
     n_tokens = 2000 if options.tiny else options.tokens
     corpus = make_corpus(n_tokens // 125, 200, 32000, ragged=True)
     runs = ways_to_run(study, corpus, 16 if options.tiny else 256, options.tokens_per_batch)
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    peak: dict[str, float] = {}
-    for run in runs.values():
-        run()
-    for _ in range(options.repeats):
-        for name, run in runs.items():
-            if torch.cuda.is_available():
-                torch.cuda.reset_peak_memory_stats()
-            times[name].append(median_seconds(run, 1, 0))
-            if torch.cuda.is_available():
-                peak[name] = torch.cuda.max_memory_allocated() / 2**30
-            write(options, int(corpus.offsets[-1]), times, peak)
+    for times, peak in take_turns(runs, options.repeats):
+        write(options, int(corpus.offsets[-1]), times, peak)
 
 
 def write(

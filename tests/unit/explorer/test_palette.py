@@ -1,4 +1,4 @@
-"""Colours of the page: told apart by people with any colour vision, and read on their paper."""
+"""Colours of the page can be told apart with any colour vision, and text stands out from its background."""
 
 from __future__ import annotations
 

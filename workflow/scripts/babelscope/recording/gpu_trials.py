@@ -75,9 +75,8 @@ def usable(name: str, device: str = "cuda") -> bool:
     """Whether the row ``name`` of ``TRIALS`` works here and gives what it should; said once where not."""
     try:
         works, why = TRIALS[name](device), "another result"
-    except (
-        Exception
-    ) as error:  # compilers and drivers fail in many ways, and none of them may end a recording
+    # compilers and drivers fail in many ways, and none of them may end a recording
+    except Exception as error:
         works, why = False, f"{type(error).__name__}: {error}"
     if not works:
         logger.info("GPU, %s: slower operations of torch are used (%s)", name, why.splitlines()[0][:200])
