@@ -43,7 +43,7 @@ def synchronise() -> None:
 def take_turns(
     runs: Mapping[str, Callable[[], Any]], repeats: int
 ) -> Iterator[tuple[dict[str, list[float]], dict[str, float]]]:
-    """Run several ways in turn, each once before; after every run its seconds and peak memory, GiB, so far."""
+    """Run several ways in turn, each once before; after every run the seconds and peak GiB so far."""
     for run in runs.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in runs}
