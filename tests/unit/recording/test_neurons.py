@@ -65,6 +65,14 @@ def test_sums_are_the_same_bit_by_bit_in_any_order_and_in_any_groups():
     assert plain[0] != plain[1]  # what float64 alone does with them
 
 
+def test_sums_that_stay_on_the_device_for_long_are_the_same(monkeypatch):
+    batches = make_batches(20)
+    first = add_up(batches, np.arange(20), 20)
+    monkeypatch.setattr(neuron_tap, "_ADDITIONS", 3)
+    other = add_up(batches, np.arange(20), 1)
+    np.testing.assert_array_equal(other.whole + other.fraction, first.whole + first.fraction)
+
+
 def test_a_sum_is_the_exact_sum_of_terms_on_a_grid_of_two_to_the_minus_40():
     batches = make_batches(20)
     total = add_up(batches, np.arange(20), 3)

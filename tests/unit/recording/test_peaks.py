@@ -9,6 +9,7 @@ from tests.tiny import make_corpus, make_model
 
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.load import StudyModel
+from babelscope.recording.neuron_tap import NeuronSums
 from babelscope.recording.peaks import PEAK_SHARD, PEAKS, read_peaks, write_peaks
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.recording.reference import reference_active, reference_z
@@ -165,6 +166,15 @@ def test_an_interrupted_recording_goes_on_to_the_same_tokens(tmp_path, corpus, f
         record(corpus, resume_file=resume, on_progress=stop_in_the_middle, save_seconds=0)
     assert resume.exists()
     same(record(corpus, resume_file=resume).peaks, found)
+
+
+def test_a_recording_of_several_segments_hands_over_once(corpus, found, monkeypatch):
+    taken = []
+    take = NeuronSums.take
+    monkeypatch.setattr(NeuronSums, "take", lambda sums, orders: taken.append(1) or take(sums, orders))
+    parts = record(corpus, neurons=True)
+    assert len(parts.counts["main"].n_tokens) > 1 and len(taken) == 1
+    same(parts.peaks, found)
 
 
 def test_documents_left_out_have_no_tokens_and_others_keep_theirs():

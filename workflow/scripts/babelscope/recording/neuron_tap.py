@@ -17,6 +17,8 @@ from babelscope.recording.neurons import MOMENTS, NeuronTotals
 
 # Tokens whose activations of a layer stay in the cache of a CPU from the first sum to the last.
 _CPU_TILE = 256
+# Fractions are added without rounding up to 2**13 times; then they are carried over.
+_ADDITIONS = 2**12
 # Added and taken away again it leaves a fraction as a multiple of 2**-40: 1.5 * 2**(52 - 40).
 _GRID = 6144.0
 
@@ -159,6 +161,7 @@ class NeuronSums:
         shape = (n_layers, len(MOMENTS), n_blocks, d_ff)
         self.whole, self.fraction = torch.zeros((2, *shape), dtype=torch.float64, device=device)
         self._term, self._near = torch.zeros((2, *shape[1:]), dtype=torch.float64, device=device)
+        self._added = 0
 
     def add(self) -> None:
         """Add what the tap holds of its last batch."""
@@ -170,6 +173,12 @@ class NeuronSums:
             self.whole[number] += self._near
             self._term.sub_(self._near).add_(_GRID).sub_(_GRID)
             self.fraction[number] += self._term
+        self._added += 1
+        if self._added == _ADDITIONS:
+            carry = self.fraction.round()
+            self.whole += carry
+            self.fraction -= carry
+            self._added = 0
 
     def take(self, orders: Sequence[torch.Tensor]) -> NeuronTotals:
         """Hand the totals over to the host and begin again at zero.
@@ -178,15 +187,19 @@ class NeuronSums:
         ----------
         orders : for each layer int64 (d_ff,), which neuron of the model each place holds.
         """
-        back = np.stack([np.argsort(order.cpu().numpy()) for order in orders])  # (layer, neuron)
-        n_positive = np.take_along_axis(self.n_positive.cpu().numpy(), back[:, None], axis=2)
-        places = back[:, None, None]
-        whole, fraction = (
-            np.take_along_axis(part.cpu().numpy(), places, axis=3).transpose(1, 2, 0, 3)
-            for part in (self.whole, self.fraction)
-        )
-        n_tokens = self.n_tokens.cpu().numpy().copy()
-        found = NeuronTotals(n_positive.transpose(1, 0, 2), whole, fraction, n_tokens)
+        back = torch.stack([torch.argsort(order) for order in orders]).to(
+            self.whole.device
+        )  # (layer, neuron)
+
+        def of_neurons(table: torch.Tensor) -> np.ndarray:
+            """From (layer, ..., block, place) to (..., block, layer, neuron), on the host."""
+            between = table.shape[1:-1]
+            index = back.reshape(len(back), *[1] * len(between), -1).expand_as(table)
+            return table.gather(-1, index).movedim(0, -2).contiguous().cpu().numpy()
+
+        n_positive, whole, fraction = map(of_neurons, (self.n_positive, self.whole, self.fraction))
+        found = NeuronTotals(n_positive, whole, fraction, self.n_tokens.cpu().numpy().copy())
         for tensor in (self.n_tokens, self.n_positive, self.whole, self.fraction):
             tensor.zero_()
+        self._added = 0
         return found

@@ -22,7 +22,8 @@ from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import StudyModel, load_model
 from babelscope.recording.counts import ActivationCounts, count_top_k
-from babelscope.recording.neuron_tap import NeuronTap
+from babelscope.recording.keeper import Keeper
+from babelscope.recording.neuron_tap import NeuronSums, NeuronTap
 from babelscope.recording.neurons import NEURON_BLOCKS, NeuronTotals
 from babelscope.recording.peak_tap import PeakTap
 from babelscope.recording.peaks import Peaks, random_tokens
@@ -207,7 +208,7 @@ def record_activations(
     resume_file : counts so far are kept here and removed at the end; a file made with other inputs is
         ignored.
     resume_key : what decides the counts and is not seen here: the weights, their type, the code.
-    save_seconds : counts are saved after each segment, and when this time has passed.
+    save_seconds : time from one save of the counts to the next.
     on_progress : called with the number of tokens done.
     neurons : whether to add up the activations of every neuron in the same pass.
     peaks : whether to keep the best tokens of every expert of the first variant, and of every neuron where
@@ -237,30 +238,29 @@ def record_activations(
         d_ff = 0 if isinstance(tap, RouterTap) else model.layers[0].d_ff
         sizes = (tap.n_layers, variants[0].partition.n_experts, d_ff)
         counts.peaks = Peaks.empty(settings.best_tokens, settings.random_tokens, *sizes)
+    key = ""
     if resume_file is not None:
         key = _key(corpus, document_idx, variants, settings, f"{neurons} {peaks} {resume_key}")
         counts = RunningCounts.load(resume_file, key) or counts
         on_progress(counts.n_seen)
-
-    def save() -> None:
-        if resume_file is not None:
-            counts.save(resume_file, key)
-
     with tap, ExitStack() as stack:
-        neuron_tap = stack.enter_context(NeuronTap(model, n_neuron_blocks)) if neurons else None
-        peak_tap = None
+        sums = peak_tap = None
+        if neurons:
+            sums = NeuronSums(stack.enter_context(NeuronTap(model, n_neuron_blocks)))
         if counts.peaks is not None:
             peak_tap = stack.enter_context(
                 make_token_finder(tap, variants[0].top_k, counts.peaks, settings.best_tokens)
             )
             lengths = np.diff(corpus.offsets)[document_idx]
             peak_tap.choose(*random_tokens(document_idx, lengths, settings.random_tokens))
+        keeper = Keeper(counts, tap, sums, peak_tap, resume_file, key, save_seconds)
         while counts.n_documents < n_documents:
             idx = document_idx[counts.n_documents :][: settings.documents_per_segment]
-            segment = Segment(tap, corpus, idx, variants, settings, counts, neuron_tap, peak_tap)
-            segment.record(save, save_seconds, on_progress)
-            if counts.n_documents < n_documents:
-                save()
+            segment = Segment(tap, corpus, idx, variants, settings, counts, sums, peak_tap)
+            segment.record(keeper, on_progress)
+            if counts.n_documents < n_documents and keeper.due():
+                keeper.keep()
+        keeper.hand_over()
     if resume_file is not None:
         resume_file.unlink(missing_ok=True)
     routed = variants[0].partition

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 
 from babelscope.model.load import to_device
-from babelscope.recording.neuron_tap import NeuronSums, NeuronTap
+from babelscope.recording.neuron_tap import NeuronSums
 from babelscope.recording.resume import RunningCounts
 from babelscope.recording.router_tap import RouterTap
 from babelscope.recording.tap import ExpertTap
@@ -22,6 +21,7 @@ from babelscope.text.fitting import fits, halve_budget
 from babelscope.text.tokens import Documents
 
 if TYPE_CHECKING:
+    from babelscope.recording.keeper import Keeper
     from babelscope.recording.record import RecordingSettings, Variant
 
 
@@ -47,7 +47,7 @@ class Segment:
         variants: Sequence[Variant],
         settings: RecordingSettings,
         counts: RunningCounts,
-        neuron_tap: NeuronTap | None,
+        neurons: NeuronSums | None,
         peak_tap: TokenFinder | None,
     ) -> None:
         self.tap, self.corpus, self.document_idx = tap, corpus.take(document_idx), document_idx
@@ -60,9 +60,8 @@ class Segment:
         self.n_tokens = torch.zeros(n_blocks, dtype=torch.int64, device=device)
         shape = (len(document_idx), tap.n_layers)
         self.first_block = counts.n_documents // settings.documents_per_block
-        self.neuron_tap, self.neurons = neuron_tap, None
-        if neuron_tap is not None:
-            self.neurons = NeuronSums(neuron_tap)
+        self.neurons = neurons
+        self.neuron_tap = None if neurons is None else neurons.tap
         self.types = None
         if counts.types is not None:
             self.types = TypeSums(counts.types.token_id, cells[0], device)
@@ -70,11 +69,9 @@ class Segment:
         self.bad = torch.zeros(shape, dtype=torch.bool, device=device)  # (document, layer)
         self.n_seen = 0
 
-    def record(
-        self, save: Callable[[], None], save_seconds: float, on_progress: Callable[[int], object]
-    ) -> None:
+    def record(self, keeper: Keeper, on_progress: Callable[[int], object]) -> None:
         """Record the documents that are left, in batches that the GPU has the memory for."""
-        model, saved = self.tap.model, time.monotonic()
+        model = self.tap.model
         while not self.done.all():
             all_fit = True
             for batch in make_batches(self.corpus, np.flatnonzero(~self.done), model.tokens_per_batch):
@@ -85,10 +82,9 @@ class Segment:
                 n_real = int(batch.n_real.sum())
                 self.n_seen += n_real
                 on_progress(n_real)
-                if time.monotonic() - saved > save_seconds:
+                if keeper.due():
                     self.flush()
-                    save()
-                    saved = time.monotonic()
+                    keeper.keep()
             if not all_fit:
                 self.tap.release()
                 for own in (self.neuron_tap, self.peak_tap):
@@ -166,7 +162,7 @@ class Segment:
         return Counted(bad, row, blocks, n_tokens, n_active, types)
 
     def flush(self) -> None:
-        """Add the counts on the host; the only time that the host waits for the device."""
+        """Add the counts of experts on the host, which waits for the device."""
         bad = self.bad.cpu().numpy()
         if bad.any() and self.settings.on_nonfinite == "stop":
             row, layer = np.argwhere(bad)[0]
@@ -176,13 +172,8 @@ class Segment:
             )
         counts = self.counts
         counts.add([n.cpu().numpy() for n in self.n_active], self.n_tokens.cpu().numpy(), self.first_block)
-        if counts.neurons is not None and self.neurons is not None:
-            assert isinstance(self.tap, ExpertTap)
-            counts.neurons.add(self.neurons.take(self.tap.orders))
         if counts.types is not None and self.types is not None:
             counts.types.add(*self.types.take())
-        if counts.peaks is not None and self.peak_tap is not None:
-            counts.peaks = self.peak_tap.take()
         counts.done = self.done.copy()
         counts.n_seen += self.n_seen
         counts.skipped += [int(idx) for idx in self.document_idx[bad.any(axis=1)]]
