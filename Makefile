@@ -87,7 +87,9 @@ bench-power: $(STAMP) ## planted truth: size and power of the tests, false verdi
 bench-domains: $(STAMP) ## planted domains and classes of tokens: size, power, coverage; what is done is kept (ARGS="--studies 400")
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/domains.py main $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/domains.py confirm $(ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/token_classes.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/domains.py together $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/token_classes.py main $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/token_classes.py confirm $(ARGS)
 
 bench: bench-clustering bench-recording ## run all benchmarks of the CPU
 

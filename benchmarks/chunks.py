@@ -21,8 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from babelscope.files.tables import write_table
+
 Scenario = Mapping[str, Any]
 Tally = dict[str, list[float]]
+Row = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def measure(tasks: Mapping[str, Callable[[], Any]], path: Path, cores: int, seconds: float) -> dict[str, Any]:
@@ -64,6 +68,36 @@ def read_lines(path: Path) -> dict[str, Any]:
             key, result = json.loads(line)
             done[key] = result
     return done
+
+
+def simulate(
+    described: str | None,
+    work: Callable[[Scenario, int, int], Tally],
+    parts: Mapping[str, tuple[str, Sequence[Scenario]]],
+    rows_of: Callable[[Scenario, int, Mapping[str, np.ndarray]], list[Row]],
+    columns: Sequence[str],
+) -> None:
+    """The command line of a simulation: run chunks of one part, and write its table.
+
+    Parameters
+    ----------
+    described : what ``--help`` says.
+    work : see ``run_chunks``.
+    parts : by name the stem of the table in ``benchmarks/results``, and the scenarios; without a name the
+        first one is run.
+    rows_of : a scenario, the number of studies and their sums to rows of the table.
+    columns : of the table.
+    """
+    parser = argparse.ArgumentParser(
+        description=described, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=list(parts), nargs="?", default=next(iter(parts)))
+    stem, _ = next(iter(parts.values()))
+    add_arguments(parser, ROOT / "benchmarks" / "runs" / f"{stem}.jsonl")
+    args = parser.parse_args()
+    stem, scenarios = parts[args.part]
+    rows = [row for found in run_chunks(work, scenarios, args) for row in rows_of(*found)]
+    write_table(ROOT / "benchmarks" / "results" / f"{stem}.csv", rows, columns)
 
 
 def add_arguments(parser: argparse.ArgumentParser, keep: Path) -> None:

@@ -2,8 +2,8 @@
 
 Every language has one corpus per domain, whose topics move its frequencies; it has a part of its own and, in
 some scenarios, one of its genus. Topics are drawn for each language and domain, for all languages of a genus
-together, or for a whole domain, as in parallel text. For one corpus, all corpora pooled, and the domain as a
-random effect (``--studies`` simulated studies of each scenario):
+together, for a whole domain, as in parallel text, or for each language and for the whole. For one corpus, all
+corpora pooled, and the domain as a random effect (``--studies`` simulated studies of each scenario):
 
 - size: how often a 95 % interval of a contrast leaves out its true value over all domains there could be;
 - power: how often it leaves out the value of no difference, where a genus is planted;
@@ -11,58 +11,56 @@ random effect (``--studies`` simulated studies of each scenario):
 
     python benchmarks/domains.py                      # benchmarks/results/power_domains.csv
     python benchmarks/domains.py confirm              # other seeds and sizes: power_domains_confirm.csv
+    python benchmarks/domains.py together             # both kinds of topics: power_domains_together.csv
 
 Chunks that are done are kept: a second call goes on.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from chunks import Scenario, Tally, scenario_rng, simulate
+from planted_claims import (
+    CODES,
+    CONTRASTS,
+    GENERA,
+    Truth,
+    claims_of,
+    contrasts_of,
+    draw_counts,
+    outside,
+    replicate,
+)
 
-from babelscope.evidence.claim_statistics import CONTRASTS
 from babelscope.evidence.corpora import over_domains
 from babelscope.evidence.domains import draw_domains, interactions
 from babelscope.evidence.draws import AnyDraws, draw
-from babelscope.evidence.replicates import (
-    MAIN,
-    claim_estimates,
-    corrected_distances,
-    replicate_claims,
-    study_settings,
-)
-from babelscope.files.tables import write_table
+from babelscope.evidence.replicates import corrected_distances
 from babelscope.recording.counts import ActivationCounts
 from babelscope.statistics.bootstrap import Estimate
 from babelscope.statistics.permutation import compare_groups
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-from chunks import Scenario, Tally, add_arguments, run_chunks, scenario_rng  # noqa: E402
-from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts  # noqa: E402
-
 N_REPLICATES = 200
-SETTINGS = {MAIN: study_settings(0.05, [])[MAIN]}
 WAYS = ("one corpus, documents", "all corpora pooled, documents", "domain as a random effect")
 # standard deviation of log frequency of a language's own part
 OWN = 0.25
 TOP_K = 24
 LEVEL = 0.05
 N_PERMUTATIONS = 199
-# what a scenario is where it does not say otherwise; strengths are standard deviations of log frequency
+# domains that stand for all that there could be
+MANY = 400
+# what a scenario is where it does not say otherwise; strengths are standard deviations of log frequency. Some
+# have ``common``, too: the strength of topics that all languages of a domain share, beside those of ``of``.
 USUAL = {
     "seed": 1, "family": 0.0, "topic": 0.0, "of": "language", "n_domains": 2, "n_topics": 4,
     "n_layers": 4, "n_experts": 64, "n_blocks": 20,
 }  # fmt: skip
-SCENARIO_COLUMNS = tuple(USUAL)
 COLUMNS = (
-    *SCENARIO_COLUMNS, "ratio", "interval", "question", "studies", *CONTRASTS, "mean", "standard_error",
-    "any", "groups",
+    *USUAL, "common", "ratio", "ratio_domain", "interval", "question", "studies", *CONTRASTS, "mean",
+    "standard_error", "any", "groups",
 )  # fmt: skip
 
 
@@ -72,13 +70,10 @@ def orthogonal(rng: np.random.Generator, n: int, shape: tuple[int, int]) -> np.n
     return (vectors.T * np.sqrt(np.prod(shape))).reshape(n, *shape)
 
 
-def draw_corpora(
-    rng: np.random.Generator, s: Scenario
-) -> tuple[list[list[ActivationCounts]], np.ndarray, float]:
-    """Counts by domain and language, the true frequencies over all domains there could be, and a ratio.
+def plant(rng: np.random.Generator, s: Scenario) -> Callable[[int], np.ndarray]:
+    """Languages of one study: a function of how many domains are drawn to the frequencies in each of them.
 
-    The ratio is that of the interactions to the languages: of the distances that each of them alone would
-    lay between two corpora, as ``variance_components.csv`` has them.
+    Frequencies are float64 (n_domains, n_languages, n_layers, n_experts), their sum is 1.
     """
     shape, n = (s["n_layers"], s["n_experts"]), len(CODES)
     genera = list(dict.fromkeys(GENERA))
@@ -89,19 +84,42 @@ def draw_corpora(
     # whose topics are drawn together
     whose = {"language": np.arange(n), "genus": genus, "domain": np.zeros(n, dtype=np.int64)}[s["of"]]
 
-    def truth(n_domains: int) -> np.ndarray:
-        mixture = rng.normal(size=(n_domains, n, s["n_topics"]))[:, whose]
-        weights = np.exp(logs + s["topic"] * np.tensordot(mixture, topics, 1))
+    def in_domains(n_domains: int) -> np.ndarray:
+        mixture = s["topic"] * rng.normal(size=(n_domains, n, s["n_topics"]))[:, whose]
+        if "common" in s:
+            mixture = mixture + s["common"] * rng.normal(size=(n_domains, 1, s["n_topics"]))
+        weights = np.exp(logs + np.tensordot(mixture, topics, 1))
         return weights / weights.sum(axis=(2, 3), keepdims=True)
 
-    frequency, over_all = truth(s["n_domains"]), truth(400)
-    mean = over_all.mean(axis=0)
-    ratio = np.sqrt((interactions(over_all) ** 2).sum() / 400 / (n * mean.var(axis=0, ddof=1).sum()))
+    return in_domains
+
+
+def draw_corpora(rng: np.random.Generator, s: Scenario) -> tuple[list[list[ActivationCounts]], np.ndarray]:
+    """Counts by domain and language, and the true frequencies over all domains there could be."""
+    in_domains = plant(rng, s)
+    frequency, over_all = in_domains(s["n_domains"]), in_domains(MANY)
     counts = [
         draw_counts(rng, one, n_blocks=s["n_blocks"], tokens_per_block=20_000 // s["n_blocks"], top_k=TOP_K)
         for one in frequency
     ]
-    return counts, TOP_K * mean, float(ratio)
+    return counts, TOP_K * over_all.mean(axis=0)
+
+
+def planted_ratios(s: Scenario, n_studies: int = 10) -> dict[str, float]:
+    """How far topics move languages: distances that they lay between two corpora, over that of languages.
+
+    ``ratio`` is of what a domain does to one language, ``ratio_domain`` of what it does to all: components
+    of ``variance_components.csv``.
+    """
+    rng = scenario_rng(s, s["seed"], MANY)
+    found = []
+    for _ in range(n_studies):
+        over_all = plant(rng, s)(MANY)
+        of_both = (interactions(over_all) ** 2).sum() / (MANY - 1) / len(CODES)
+        of_domain = over_all.mean(axis=1).var(axis=0, ddof=1).sum() - of_both / len(CODES)
+        of_language = over_all.mean(axis=0).var(axis=0, ddof=1).sum()
+        found.append(np.sqrt(np.maximum([of_both, of_domain], 0) / of_language))
+    return dict(zip(("ratio", "ratio_domain"), np.mean(found, axis=0).tolist(), strict=True))
 
 
 def pooled(corpora: Sequence[Sequence[ActivationCounts]]) -> list[ActivationCounts]:
@@ -116,30 +134,12 @@ def pooled(corpora: Sequence[Sequence[ActivationCounts]]) -> list[ActivationCoun
     ]
 
 
-class Truth:
-    """Frequencies without noise, as draws."""
-
-    def __init__(self, frequency: np.ndarray) -> None:
-        self.frequency = frequency[None]
-
-    def observed(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.frequency, np.full(self.frequency.shape[:2], 1e12)
-
-    def replicates(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield self.observed()
-
-
 def judge(draws: AnyDraws, rng: np.random.Generator) -> tuple[dict[str, Estimate], bool]:
     """Statistics of the claims, and whether languages of one genus are found nearer to each other."""
-    replicates = replicate_claims(draws, PAPER_LANGUAGES, SETTINGS)
+    replicates = replicate(draws)
     distance = corrected_distances(replicates)["euclidean"]
     found = compare_groups(distance, GENERA, rng, max_exact=0, n_random=N_PERMUTATIONS)
-    return claim_estimates(replicates, MAIN), found is not None and found.p_value <= LEVEL
-
-
-def outside(found: Mapping[str, Estimate], values: Mapping[str, float]) -> np.ndarray:
-    """Side of a value on which each contrast's interval lies: 1 above, -1 below, 0 around it."""
-    return np.array([int(found[n].low > values[n]) - int(found[n].high < values[n]) for n in CONTRASTS])
+    return claims_of(replicates), found is not None and found.p_value <= LEVEL
 
 
 def work(s: Scenario, chunk: int, n_studies: int) -> Tally:
@@ -147,11 +147,10 @@ def work(s: Scenario, chunk: int, n_studies: int) -> Tally:
     rng = scenario_rng(s, s["seed"], chunk)
     n_ways = len(WAYS) + 1
     missed = {question: np.zeros((n_ways, len(CONTRASTS) + 1)) for question in ("size", "power")}
-    groups, ratios = np.zeros(n_ways), 0.0
+    groups = np.zeros(n_ways)
     for study in range(n_studies):
-        corpora, true, ratio = draw_corpora(rng, s)
-        ratios += ratio
-        values = {name: float(found.value) for name, found in judge(Truth(true), rng)[0].items()}
+        corpora, true = draw_corpora(rng, s)
+        values = contrasts_of(judge(Truth(true), rng)[0])
         found = [judge(draw(counts, CODES, N_REPLICATES, study), rng) for counts in corpora]
         alone = [estimates for estimates, _ in found]
         frequency = np.stack([np.stack([count.frequency for count in counts]) for counts in corpora])
@@ -169,12 +168,13 @@ def work(s: Scenario, chunk: int, n_studies: int) -> Tally:
             table = np.array([*sides, np.where(same, sides[2], 0)]) != 0
             missed[question] += np.column_stack([table, table.any(axis=1)])
     tally = {name: counted.ravel().tolist() for name, counted in missed.items()}
-    return {**tally, "groups": groups.tolist(), "ratio": [ratios]}
+    return {**tally, "groups": groups.tolist()}
 
 
 def rows_of(s: Scenario, n: int, sums: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """Rows of the table, for one scenario."""
     rows = []
+    ratios = planted_ratios(s)
     ways = (*WAYS, "domain as a random effect, and each domain says so")
     for question in ("size", "power") if s["family"] else ("size",):
         rates = sums[question].reshape(len(ways), -1) / n
@@ -182,8 +182,9 @@ def rows_of(s: Scenario, n: int, sums: Mapping[str, np.ndarray]) -> list[dict[st
             mean = float(rate[:-1].mean())
             rows.append(
                 {
+                    "common": 0.0,
                     **s,
-                    "ratio": float(sums["ratio"][0] / n),
+                    **ratios,
                     "interval": way,
                     "question": question,
                     "studies": n,
@@ -226,19 +227,21 @@ def confirming_scenarios() -> list[Scenario]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("part", choices=["main", "confirm"], nargs="?", default="main")
-    results = ROOT / "benchmarks" / "results"
-    add_arguments(parser, ROOT / "benchmarks" / "runs" / "power_domains.jsonl")
-    args = parser.parse_args()
-    scenarios = main_scenarios() if args.part == "main" else confirming_scenarios()
-    rows = [row for one in run_chunks(work, scenarios, args) for row in rows_of(*one)]
-    name = "power_domains.csv" if args.part == "main" else "power_domains_confirm.csv"
-    write_table(results / name, rows, COLUMNS)
+def scenarios_together() -> list[Scenario]:
+    """Topics of each language and of the whole domain at once; first as far as in two real corpora."""
+    return [
+        {**USUAL, "family": family, "topic": topic, "common": common, "n_domains": n_domains}
+        for topic, common in ((0.05, 0.05), (0.05, 0.1), (0.025, 0.1), (0.025, 0.025))
+        for n_domains in (2, 4)
+        for family in (0.0, 0.25)
+    ]
 
+
+PARTS = {
+    "main": ("power_domains", main_scenarios()),
+    "confirm": ("power_domains_confirm", confirming_scenarios()),
+    "together": ("power_domains_together", scenarios_together()),
+}
 
 if __name__ == "__main__":
-    main()
+    simulate(__doc__, work, PARTS, rows_of, COLUMNS)

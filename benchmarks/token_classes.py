@@ -7,50 +7,38 @@ many tokens. Two intervals at 95 %: the rank correlation of the class's distance
 (``class_similarity.csv``), and contrasts of distances (``class_claims.csv``).
 
     python benchmarks/token_classes.py --studies 400      # benchmarks/results/coverage_classes.csv
+    python benchmarks/token_classes.py confirm            # other scenarios: coverage_classes_confirm.csv
 
 Chunks that are done are kept: a second call goes on.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from chunks import Scenario, Tally, scenario_rng, simulate
+from planted_claims import CODES, CONTRASTS, GENERA, Truth, claims_of, contrasts_of, outside, replicate
 
 from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
-from babelscope.evidence.claim_statistics import CONTRASTS
 from babelscope.evidence.draws import Replicates
-from babelscope.evidence.replicates import (
-    MAIN,
-    claim_estimates,
-    corrected_distances,
-    replicate_claims,
-    study_settings,
-)
+from babelscope.evidence.replicates import corrected_distances
 from babelscope.evidence.token_classes import draw_tokens, few_tokens, rank_correlation, similarity_rows
-from babelscope.files.tables import write_table
 from babelscope.recording.counts import ActivationCounts
 from babelscope.recording.token_types import TokenTypes
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-from chunks import Scenario, Tally, add_arguments, run_chunks, scenario_rng  # noqa: E402
-from domains import Truth, outside  # noqa: E402
-from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES  # noqa: E402
-
 N_REPLICATES = 100
-SETTINGS = {MAIN: study_settings(0.05, [])[MAIN]}
 SHAPE, TOP_K = (4, 48), 18
 CLASSES = ("own", "shared")
-OWN, GENUS, OF_TOKEN = 0.3, 0.2, 0.5  # standard deviations of log frequency
+OWN, GENUS = 0.3, 0.2  # standard deviations of log frequency
 MANY = 2000
+# what a scenario is where it does not say otherwise: the seed, what tokens do by themselves (a standard
+# deviation of log frequency), and the exponent of Zipf's law
+USUAL = {"seed": 0, "of_token": 0.5, "exponent": 1.0}
 COLUMNS = (
-    "n_types", "n_tokens", "strength", "likeness", "class", "studies", *(f"true_{m}" for m in MEASURES),
-    *(f"correlation_{m}" for m in MEASURES), "contrasts", "standard_error",
+    *USUAL, "n_types", "n_tokens", "strength", "likeness", "class", "studies",
+    *(f"true_{m}" for m in MEASURES), *(f"correlation_{m}" for m in MEASURES), "contrasts", "standard_error",
 )  # fmt: skip
 
 
@@ -60,39 +48,38 @@ def draw_languages(rng: np.random.Generator) -> np.ndarray:
     return np.stack([genera[genus] + rng.normal(0, OWN, SHAPE) for genus in GENERA])
 
 
-def draw_parts(rng: np.random.Generator, n: int) -> np.ndarray:
-    """What tokens do by themselves, float64 (n, *SHAPE)."""
-    return rng.normal(0, OF_TOKEN, (n, *SHAPE))
-
-
 def rates(logs: np.ndarray) -> np.ndarray:
     """Frequencies, float64 (..., n_layers, n_experts), of log frequencies; their sum is top_k."""
     weights = np.exp(logs)
     return TOP_K * weights / weights.sum(axis=(-2, -1), keepdims=True)
 
 
-def zipf(n: int, n_tokens: int) -> np.ndarray:
+def zipf(n: int, n_tokens: int, exponent: float) -> np.ndarray:
     """How often each of n tokens is seen, int64 (n,), at least once."""
-    share = 1 / np.arange(1, n + 1)
+    share = np.arange(1, n + 1) ** -exponent
     return np.maximum(1, np.round(n_tokens * share / share.sum())).astype(np.int64)
 
 
 def draw_study(rng: np.random.Generator, s: Scenario) -> tuple[list[TokenTypes], dict[str, np.ndarray]]:
     """Counts by token of each language, ``own`` before ``shared`` ones, and the classes' true frequencies."""
+
+    def draw_parts(n: int) -> np.ndarray:
+        return rng.normal(0, s["of_token"], (n, *SHAPE))
+
     common, languages, others = rng.normal(0, 0.5, SHAPE), draw_languages(rng), draw_languages(rng)
     a = s["likeness"]
     part = {"own": languages, "shared": s["strength"] * (a * languages + np.sqrt(1 - a * a) * others)}
     n_tokens = {"own": round(0.7 * s["n_tokens"]), "shared": round(0.3 * s["n_tokens"])}
     n_types = {"own": s["n_types"], "shared": max(8, s["n_types"] // 8)}
-    tokens = {name: draw_parts(rng, n_types[name]) for name in CLASSES}
+    tokens = {name: draw_parts(n_types[name]) for name in CLASSES}
     counts: dict[str, list[ActivationCounts]] = {name: [] for name in CLASSES}
     true, ids = {}, {name: [] for name in CLASSES}
     for name in CLASSES:
-        seen = zipf(n_types[name], n_tokens[name])
-        many = draw_parts(rng, MANY)
+        seen = zipf(n_types[name], n_tokens[name], s["exponent"])
+        many = draw_parts(MANY)
         true[name] = np.stack([rates(common + one + many).mean(axis=0) for one in part[name]])
         for number, one in enumerate(part[name]):
-            of_tokens = tokens[name] if name == "shared" else draw_parts(rng, n_types[name])
+            of_tokens = tokens[name] if name == "shared" else draw_parts(n_types[name])
             ids[name].append(np.arange(n_types[name]) + (0 if name == "shared" else 10_000 * (1 + number)))
             p = rates(common + one + of_tokens)
             n_active = rng.multinomial(TOP_K * seen, p.reshape(len(p), -1) / TOP_K).reshape(p.shape)
@@ -116,37 +103,37 @@ def distances_of(frequency: np.ndarray) -> dict[str, np.ndarray]:
     return as_distances(total_measures(compare_layers(frequency, np.full(len(frequency), 1e12))))
 
 
-def replicate(types: Sequence[TokenTypes], chosen: Sequence[str], study: int) -> tuple[Replicates, float]:
+def replicate_classes(
+    types: Sequence[TokenTypes], chosen: Sequence[str], study: int
+) -> tuple[Replicates, float]:
     """Replicates on some classes, and by how much their intervals are wider."""
     held = [np.isin(np.where(one.token_id < 10_000, "shared", "own"), chosen) for one in types]
     draws = draw_tokens(types, held, N_REPLICATES, study)
-    return replicate_claims(draws, PAPER_LANGUAGES, SETTINGS), few_tokens(draws.counts)
+    return replicate(draws), few_tokens(draws.counts)
 
 
 def work(s: Scenario, chunk: int, n_studies: int) -> Tally:
     """Sums over studies, by class: true correlations, and misses of the intervals."""
-    rng = scenario_rng(s, 0, chunk)
+    rng = scenario_rng(s, s.get("seed", 0), chunk)
+    s = USUAL | dict(s)
     tally = {name: np.zeros(2 * len(MEASURES) + len(CONTRASTS)) for name in CLASSES}
     for study in range(n_studies):
         types, true = draw_study(rng, s)
         whole, true_whole = (
-            corrected_distances(replicate(types, CLASSES, study)[0]),
+            corrected_distances(replicate_classes(types, CLASSES, study)[0]),
             distances_of(true["all"]),
         )
         for name in CLASSES:
-            replicates, wider = replicate(types, [name], study)
+            replicates, wider = replicate_classes(types, [name], study)
             of_class = distances_of(true[name])
             values = np.array([rank_correlation(of_class[m], true_whole[m]) for m in MEASURES])
             found = similarity_rows(name, replicates, whole, wider)
             missed = [
                 not row["low"] <= value <= row["high"] for row, value in zip(found, values, strict=True)
             ]
-            exact = claim_estimates(replicate_claims(Truth(true[name]), PAPER_LANGUAGES, SETTINGS), MAIN)
-            estimates = claim_estimates(replicates, MAIN)
-            sides = outside(
-                {k: estimates[k].stretched(wider) for k in CONTRASTS},
-                {k: float(exact[k].value) for k in CONTRASTS},
-            )
+            exact = contrasts_of(claims_of(replicate(Truth(true[name]))))
+            estimates = claims_of(replicates)
+            sides = outside({k: estimates[k].stretched(wider) for k in CONTRASTS}, exact)
             tally[name] += np.concatenate([values, missed, sides != 0])
     return {name: sums.tolist() for name, sums in tally.items()}
 
@@ -159,6 +146,7 @@ def rows_of(s: Scenario, n: int, sums: Mapping[str, np.ndarray]) -> list[dict[st
         coverage = float(1 - missed.mean())
         rows.append(
             {
+                **USUAL,
                 **s,
                 "class": name,
                 "studies": n,
@@ -171,20 +159,29 @@ def rows_of(s: Scenario, n: int, sums: Mapping[str, np.ndarray]) -> list[dict[st
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser, ROOT / "benchmarks" / "runs" / "coverage_classes.jsonl")
-    args = parser.parse_args()
-    scenarios = [
+def main_scenarios() -> list[Scenario]:
+    """Few and more tokens, and how much of the language the shared ones show."""
+    return [
         {"n_types": n_types, "n_tokens": n_tokens, "strength": strength, "likeness": likeness}
         for n_types, n_tokens in ((300, 6000), (1000, 12000))
         for strength, likeness in ((1.0, 1.0), (0.5, 1.0), (0.5, 0.7), (0.25, 0.0))
     ]
-    rows = [row for one in run_chunks(work, scenarios, args) for row in rows_of(*one)]
-    write_table(ROOT / "benchmarks" / "results" / "coverage_classes.csv", rows, COLUMNS)
 
+
+def confirming_scenarios() -> list[Scenario]:
+    """Other seeds and sizes than those that the intervals were chosen by, and one thing changed at a time."""
+    changes = [{}, {"of_token": 0.25}, {"of_token": 1.0}, {"exponent": 0.7}]
+    return [
+        {"seed": 2, "n_types": 600, "n_tokens": 9000, "strength": strength, "likeness": likeness, **change}
+        for change in changes
+        for strength, likeness in ((0.75, 0.9), (0.5, 0.5), (0.25, 0.0))
+    ]
+
+
+PARTS = {
+    "main": ("coverage_classes", main_scenarios()),
+    "confirm": ("coverage_classes_confirm", confirming_scenarios()),
+}
 
 if __name__ == "__main__":
-    main()
+    simulate(__doc__, work, PARTS, rows_of, COLUMNS)

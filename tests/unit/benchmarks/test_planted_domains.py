@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 import pytest
 from benchmarks.chunks import run_chunks
-from benchmarks.domains import USUAL, draw_corpora, outside, rows_of, work
+from benchmarks.domains import USUAL, draw_corpora, outside, planted_ratios, rows_of, work
 
 from babelscope.statistics.bootstrap import Estimate
 
@@ -25,14 +25,26 @@ def test_chunks_that_are_done_are_not_run_again(tmp_path):
     assert len(args.keep.read_text().splitlines()) == 5
 
 
-@pytest.mark.parametrize(("of", "expected"), [("language", 0.3), ("domain", 0.0)])
-def test_topics_of_a_whole_domain_move_no_language_apart(of, expected):
-    rng = np.random.default_rng(0)
-    scenario = {**USUAL, "family": 0.25, "topic": 0.05, "of": of}
-    corpora, true, ratio = draw_corpora(rng, scenario)
+def test_corpora_are_those_of_every_domain_and_language():
+    scenario = {**USUAL, "family": 0.25, "topic": 0.05}
+    corpora, true = draw_corpora(np.random.default_rng(0), scenario)
     assert [len(counts) for counts in corpora] == [9, 9]
     assert true.sum(axis=(1, 2)) == pytest.approx(np.full(9, 24))
-    assert ratio == pytest.approx(expected, abs=0.12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "interactions", "domain"),
+    [
+        ({"topic": 0.05}, 0.3, 0.0),
+        ({"topic": 0.05, "of": "domain"}, 0.1, 0.3),
+        ({"topic": 0.05, "common": 0.05}, 0.3, 0.3),
+        ({"topic": 0.0}, 0.0, 0.0),
+    ],
+)
+def test_topics_of_a_whole_domain_move_all_languages_and_hardly_one_of_them(changes, interactions, domain):
+    found = planted_ratios({**USUAL, "family": 0.25, **changes}, 3)
+    assert found["ratio"] == pytest.approx(interactions, abs=0.05)
+    assert found["ratio_domain"] == pytest.approx(domain, abs=0.05)
 
 
 def test_without_the_domain_intervals_miss_and_with_it_they_do_not():

@@ -1,23 +1,20 @@
 """The simulations of ``make bench-power``: they go on where they stopped, and count what they say."""
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 
+import chunks
 import numpy as np
 import pytest
+from planted_experts import find_planted, tabulate_experts
+from planted_tests import NULLS, coordinates, scenarios
+from planted_verdicts import APART, REAL, adds, false_holds, tabulate_verdicts
 
 from babelscope.evidence.claims import ClaimRow, read_criteria
 from babelscope.study.languages import read_languages
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import chunks  # noqa: E402
-from planted_experts import find_planted, tabulate_experts  # noqa: E402
-from planted_tests import NULLS, coordinates, scenarios  # noqa: E402
-from planted_verdicts import APART, REAL, adds, false_holds, tabulate_verdicts  # noqa: E402
-
 CODES = ["en", "fr", "es", "pt", "hi", "bn"]
 
 
