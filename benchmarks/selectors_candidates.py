@@ -17,12 +17,13 @@ from torch import nn
 
 from babelscope.model.load import StudyModel
 from babelscope.pruning.blocks import CaughtBatch, call_block
+from babelscope.pruning.budgets import by_equal_error, equal
 from babelscope.pruning.columns import Edit, apply_edits
 from babelscope.pruning.compensation import _LIKELY, RIDGES, FitSettings, _fit_layer, correct_columns
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.moments import Moments, MomentSettings, RidgeProblem, gather_moments
 from babelscope.pruning.second_order import eliminate
-from babelscope.pruning.selectors import Removals
+from babelscope.pruning.selectors import Evidence, Removals
 from babelscope.pruning.walk import VALIDATION_SHARE, LayerWalk
 from babelscope.text.tokens import TokenizedCorpus
 
@@ -122,6 +123,14 @@ def prune_with_attention(
             fits.append(_fit_layer(walk, neurons, likely, replace(settings, to_dense=False)))
             walk.step(fits[-1].kept)
     return fits, ridges
+
+
+def halfway(evidence: Evidence, share: float) -> np.ndarray:
+    """Neurons to keep, int (n_layers,), halfway between equal sizes and those of equal marginal error."""
+    return np.round((equal(evidence, share) + by_equal_error(evidence, share)) / 2).astype(int)
+
+
+CANDIDATE_BUDGETS = {"half_error": halfway, "equal_loss": by_equal_error}
 
 
 def measure_sensitivity(

@@ -44,7 +44,6 @@ PLAIN = (
     "lape", "specificity", "probability", "magnitude", "output_norm", "weight_norm", "wanda_sp", "flap",
     "frequency", "output_experts", "second_order", "random", "least",
 )  # fmt: skip
-BEST = Case()
 
 
 def _published(case: Case) -> Case:
@@ -53,54 +52,67 @@ def _published(case: Case) -> Case:
     return replace(case, first_token=False, relative=False, selection_ridge=ridge)
 
 
-def _core(share: float) -> list[Case]:
+def best(model: str) -> Case:
+    """The default method: errors are relative where the family normalises what the layer says."""
+    return Case(relative=model.startswith("gemma"))
+
+
+def _core(base: Case, share: float) -> list[Case]:
     """The best one, and what it is compared with: SlimGPT and Wanda-sp with ridge, FLAP as published."""
     theirs = [_published(Case(selector, "ridge", share)) for selector in ("second_order", "wanda_sp")]
-    return [Case("second_order", "ridge", share), *theirs, _published(Case("flap", "bias", share))]
+    return [replace(base, share=share), *theirs, _published(Case("flap", "bias", share))]
 
 
-def _rest(share: float) -> list[Case]:
+def _rest(base: Case, share: float) -> list[Case]:
     """Other selectors with the same compensation."""
-    ours = [Case(selector, "ridge", share) for selector in COMPENSATED[1:]]
+    ours = [replace(base, selector=selector, share=share) for selector in COMPENSATED[1:]]
     return [*ours, _published(Case("flap", "ridge", share))]
 
 
-def parts() -> dict[str, list[Case]]:
+def parts(model: str) -> dict[str, list[Case]]:
     """Cases by part, the most telling first."""
-    order = (0.7, 0.5, 0.9, 0.6, 0.8)
-    more = replace(BEST, documents=890, others=200, budget="equal_loss")
+    order, base = (0.7, 0.5, 0.9, 0.6, 0.8), best(model)
+    more = replace(base, documents=890, others=200, budget="equal_loss")
     aside = replace(more, aside=True)
+    budgets = [replace(base, documents=890, budget=budget) for budget in ("half_error", "equal_error")]
     return {
-        "frontier": [case for share in order for case in _core(share)],
+        "best": [base, replace(base, documents=890), *budgets],
+        "sizes": [replace(base, share=share) for share in order],
+        "frontier": [case for share in order for case in _core(base, share)],
         "candidates": [
-            replace(BEST, documents=890),
-            replace(BEST, others=100),
-            replace(BEST, budget="equal_loss"),
+            replace(base, budget="half_error"),
+            replace(base, budget="equal_error"),
+            replace(base, others=100),
+            replace(base, budget="equal_loss"),
             more,
-            aside,
-            replace(aside, distil="logits", learning_rate=1e-5),
-            replace(BEST, attention=True),
-            replace(aside, distil="logits", learning_rate=3e-5),
-            replace(BEST, documents=890, others=200),
+            replace(base, attention=True),
+            replace(base, documents=890, others=200),
         ],
-        "documents": [replace(BEST, documents=n) for n in (60, 200, 400, 890)],
-        "ridge": [replace(BEST, ridge=r, selection_ridge=r) for r in (0.03, 0.3, 1.0, 3.0)],
-        "selection ridge": [replace(BEST, selection_ridge=r) for r in (0.003, 0.01, 0.03, 0.1, 1.0)],
-        "group": [replace(BEST, group=n) for n in (4, 16, 64, 256)],
+        "documents": [replace(base, documents=n) for n in (60, 200, 400, 890)],
+        "ridge": [replace(base, ridge=r, selection_ridge=r) for r in (0.03, 0.3, 1.0, 3.0)],
+        "selection ridge": [replace(base, selection_ridge=r) for r in (0.003, 0.01, 0.03, 0.1, 1.0)],
+        "group": [replace(base, group=n) for n in (64, 256, 4, 16)],
         "plain": [Case(selector, "none", share) for share in SHARES for selector in PLAIN],
-        "compensated": [case for share in order for case in _rest(share)],
+        "compensated": [case for share in order for case in _rest(base, share)],
         "fit": [
-            replace(BEST, budget="equal_error"),
-            _published(BEST),
-            replace(BEST, to_dense=True),
-            replace(BEST, relative=False),
-            replace(BEST, first_token=False),
-            replace(BEST, budget="activation_level"),
-            replace(BEST, budget="equal_error", to_dense=True),
+            replace(base, budget="equal_error"),
+            _published(base),
+            replace(base, to_dense=True),
+            replace(base, relative=not base.relative),
+            replace(base, first_token=False),
+            replace(base, budget="activation_level"),
+            replace(base, budget="equal_error", to_dense=True),
         ],
         "distil": [
-            replace(BEST, distil=loss, learning_rate=rate, aside=True)
-            for loss, rate in (("logits", 1e-5), ("logits", 3e-5), ("logits", 3e-6), ("hidden", 1e-5))
+            replace(base, aside=True),
+            *(
+                replace(base, distil=loss, learning_rate=rate, aside=True)
+                for loss, rate in (("logits", 1e-5), ("logits", 3e-5), ("hidden", 1e-5), ("logits", 3e-6))
+            ),
         ],
-        "ridge as published": [_published(replace(BEST, ridge=r, selection_ridge=r)) for r in (0.03, 0.3)],
+        "distil more": [
+            aside,
+            *(replace(aside, distil="logits", learning_rate=rate) for rate in (1e-5, 3e-5)),
+        ],
+        "ridge as published": [_published(replace(base, ridge=r, selection_ridge=r)) for r in (0.03, 0.3)],
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from selectors_cases import BEST, DENSE, Case, parts
+from selectors_cases import DENSE, Case, best, parts
 
 N_RESAMPLES = 2000
 
@@ -41,7 +41,7 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any], seed: int = 0) 
 def tables(out: Path, model: str) -> None:
     """Print all tables as Markdown, of the rows in a folder."""
     rows = read_rows(out, model)
-    every = parts()
+    every, default = parts(model), best(model)
     if DENSE.key not in rows:
         sys.exit(f"{out}: nothing was measured of {model}; `run` comes first")
     dense = rows[DENSE.key]
@@ -56,7 +56,7 @@ def tables(out: Path, model: str) -> None:
             gap = difference(found, rows[base.key]) if base and base.key in rows else None
             text = f"{gap[0]:+.3f} ({gap[1]:+.3f} to {gap[2]:+.3f})" if gap else ""
             seconds = np.mean([row["seconds"] for row in found.values()])
-            name = case.key if case.key != "{}" else "second order, ridge"
+            name = case.key if case != default else "the default method"
             yield f"| {name} | {len(found)} | {nll:.3f} | {rise[0]:+.3f} | {text} | {seconds:.0f} |"
 
     mean = np.mean([row["nll"] for row in dense.values()])
@@ -65,6 +65,6 @@ def tables(out: Path, model: str) -> None:
         print(f"### {part}\n\n| case | languages | nll | above dense | less that of second order | s |")
         print("|---|---|---|---|---|---|")
         for share in dict.fromkeys(case.share for case in cases):
-            base = replace(BEST, share=share)
+            base = replace(default, share=share)
             print("\n".join(lines([case for case in cases if case.share == share], base)))
         print()
