@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MODEL ?= gemma-3-270m
+# What the full study adds, a second corpus of each language included.
+FULL := config/full.yaml config/domains.yaml
 BENCH_CLUSTERING := benchmarks/.venv-clustering
 BENCH_RECORDING := benchmarks/.venv-recording
 
@@ -38,11 +40,11 @@ run: $(STAMP) ## run the study of the default configuration
 	$(BIN)/snakemake --cores $(CORES)
 
 full: $(STAMP) ## run the study with all its controls and sweeps, and that of language families
-	$(BIN)/snakemake --cores $(CORES) full --configfile config/full.yaml
+	$(BIN)/snakemake --cores $(CORES) full --configfile $(FULL)
 	$(BIN)/snakemake --cores $(CORES) evidence --configfile config/families.yaml --directory results/families
 
-full-%: $(STAMP) ## one part of it: full-matrix, -frontier, -selectors, -ablation, -responses, -evidence, -families
-	$(BIN)/snakemake --cores $(CORES) full_$* --configfile config/full.yaml
+full-%: $(STAMP) ## one part of it: full-matrix, -frontier, -selectors, -ablation, -responses, -evidence, -corpora, -families
+	$(BIN)/snakemake --cores $(CORES) full_$* --configfile $(FULL)
 
 full-families: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) evidence --configfile config/families.yaml --directory results/families

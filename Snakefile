@@ -58,6 +58,7 @@ FULL_PARTS = {
     "selectors": SELECTORS_FULL,
     "evidence": EVIDENCE_FULL,
     "parallel": PARALLEL_FULL,
+    "corpora": CORPORA_FULL,
 }
 if ROUTED:
     FULL_PARTS = {"routing": ROUTING_FULL}

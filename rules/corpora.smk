@@ -41,6 +41,7 @@ CORPUS_TARGETS = [
         else []
     ),
 ]
+CORPORA_FULL = CORPUS_TARGETS if DOMAINS or DERIVED else []
 
 
 rule corpora:

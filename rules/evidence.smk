@@ -38,6 +38,11 @@ rule bootstrap_languages:
         languages=LANGUAGE_TABLE,
         activations=collect("results/{{model}}/activations/{lang}.h5", lang=LANGUAGES),
         tokens=collect("results/{{model}}/tokens/{lang}.h5", lang=LANGUAGES),
+        domains=[
+            f"results/{{model}}/activations/{node}.h5"
+            for nodes in DOMAINS.values()
+            for node in nodes
+        ],
     output:
         replicates="results/{model}/evidence/replicates.h5",
         pairs="results/{model}/evidence/similarity_intervals.csv",
@@ -67,6 +72,7 @@ rule bootstrap_languages:
     params:
         languages=LANGUAGES,
         partitions=PARTITIONS,
+        domains=DOMAINS,
         settings={
             "threshold": config["sharing"]["threshold"],
             "other_thresholds": EVIDENCE["other_thresholds"],

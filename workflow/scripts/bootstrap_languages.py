@@ -9,7 +9,8 @@ from babelscope.study.languages import select_languages
 def main(job: Job) -> None:
     recordings, p = Recordings(job), job.params
     languages = select_languages(job.input.languages, p.languages)
-    asked = (recordings.main, recordings.of(p.partitions), languages, job.input.paper, job.output)
+    domains = recordings.of_domains(job.input.domains, p.domains)
+    asked = (recordings.main, recordings.of(p.partitions), languages, domains, job.input.paper, job.output)
     write_bootstrap(*asked, job.wildcards.model, **p.settings)
 
 

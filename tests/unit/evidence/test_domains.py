@@ -6,7 +6,7 @@ from tests.unit.simulated_counts import CODES, PAPER_LANGUAGES, draw_counts, dra
 
 from babelscope.evidence.claims import FAILS, HOLDS, UNDECIDED, ClaimRow
 from babelscope.evidence.corpora import agree_over_domains
-from babelscope.evidence.corpus_distances import corpus_distances, domain_rows
+from babelscope.evidence.corpus_distances import corpus_distances, domain_rows, second_corpora
 from babelscope.evidence.domains import (
     draw_domains,
     few_languages,
@@ -87,3 +87,25 @@ def test_a_language_in_two_corpora_is_farther_than_its_halves_and_has_its_neares
         assert found["nearest_a"] != found["language"] and found["nearest_a"] in CODES
     assert len(PAPER_LANGUAGES) == len(rows)
     assert frequency_variance(counts[0]).sum() > 0
+
+
+def test_the_floor_of_a_second_corpus_stands_beside_that_of_halves_or_is_said_to_be_missing():
+    rng = np.random.default_rng(4)
+    truth = draw_truth(rng, CODES, n_layers=2, own=0.4)
+    moved = truth * np.exp(rng.normal(0, 0.3, truth.shape))
+    moved /= moved.sum(axis=(1, 2), keepdims=True)
+    counts, other = draw_counts(rng, truth), draw_counts(rng, moved)
+    have = dict(zip(CODES[:-1], other[:-1], strict=True))
+    found = second_corpora(counts, CODES, {"news": have, "speech": have}, 100, 0)
+    both, names = [*counts, *other], [*CODES, *(f"{code}.news" for code in CODES)]
+    distances, floor = corpus_distances(both, names, n_replicates=100, n_splits=10, seed=0)
+    expected = distances["euclidean"].corrected[0, len(CODES)]
+    assert found[CODES[0]]["second_corpus_euclidean"] == pytest.approx(expected)
+    for code, halves in zip(CODES[:-1], floor.full["euclidean"], strict=False):
+        assert found[code]["second_corpus"] == "news"
+        assert found[code]["second_corpus_high"] > found[code]["second_corpus_low"] > halves
+    assert found[CODES[-1]]["second_corpus"] == "not measured: corpus.domains has none"
+    assert found[CODES[-1]]["second_corpus_euclidean"] is None
+    assert {row["second_corpus"] for row in second_corpora(counts, CODES, {}, 100, 0).values()} == {
+        "not measured: corpus.domains has none"
+    }

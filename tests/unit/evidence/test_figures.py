@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 from tests.unit.simulated_counts import CODES, GENERA, PAPER_LANGUAGES, draw_counts, draw_truth
 
 from babelscope.evidence import intervals, noise_floor
+from babelscope.evidence.corpus_distances import second_corpora
 from babelscope.evidence.draws import draw
 from babelscope.evidence.families import relate_to_families
 from babelscope.evidence.figures.every import evidence_figures
@@ -31,7 +32,8 @@ def study():
     floor = noise_floor.measure_noise_floor(counts, CODES, 10, 0)
     curve = noise_floor.learning_curve(counts, CODES, 10, 0)
     distances = corrected_distances(replicates)
-    noise, points = intervals.tabulate_noise(floor, curve, distances["euclidean"], CODES)
+    second = second_corpora(counts, CODES, {}, 60, 0)
+    noise, points = intervals.tabulate_noise(floor, curve, distances["euclidean"], CODES, second)
     predictors = {
         "genealogy": genealogical_distance(PAPER_LANGUAGES),
         "script": differs(PAPER_LANGUAGES, "script"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from babelscope.comparison.measures import MEASURES, as_distances, compare_layers, total_measures
-from babelscope.evidence.draws import bootstrap, draw
+from babelscope.evidence.draws import Replicates, bootstrap, draw
 from babelscope.evidence.noise_floor import NoiseFloor, measure_noise_floor
 from babelscope.evidence.replicates import distance_estimate
 from babelscope.files.hdf5 import read_h5, write_h5
@@ -39,20 +39,28 @@ DOMAIN_COLUMNS = (
     "measure", "language", "corpus_a", "corpus_b", "distance", "low", "high", "halves",
     "nearest_a", "distance_nearest_a", "nearest_b", "distance_nearest_b", "times_halves",
 )  # fmt: skip
+SECOND_COLUMNS = (
+    "second_corpus", "second_corpus_euclidean", "second_corpus_low", "second_corpus_high",
+)  # fmt: skip
 
 
 def corpus_distances(
     counts: Sequence[ActivationCounts], corpora: Sequence[str], *, n_replicates: int, n_splits: int, seed: int
 ) -> tuple[dict[str, Estimate], NoiseFloor]:
     """By measure the distances of all corpora with intervals, and the floor of each from its halves."""
+    replicates = _replicate(counts, corpora, n_replicates, seed)
+    distances = {measure: distance_estimate(replicates, measure) for measure in MEASURES}
+    return distances, measure_noise_floor(counts, corpora, n_splits, seed)
 
+
+def _replicate(
+    counts: Sequence[ActivationCounts], corpora: Sequence[str], n_replicates: int, seed: int
+) -> Replicates:
     def statistic(frequency: np.ndarray, n_tokens: np.ndarray) -> dict[str, np.ndarray]:
         found = as_distances(total_measures(compare_layers(frequency, n_tokens)))
         return {f"distance/{measure}": found[measure] for measure in MEASURES}
 
-    replicates = bootstrap(draw(counts, corpora, n_replicates, seed), statistic)
-    distances = {measure: distance_estimate(replicates, measure) for measure in MEASURES}
-    return distances, measure_noise_floor(counts, corpora, n_splits, seed)
+    return bootstrap(draw(counts, corpora, n_replicates, seed), statistic)
 
 
 def domain_rows(
@@ -90,6 +98,38 @@ def domain_rows(
                     row |= {f"nearest_{side}": nearest, f"distance_nearest_{side}": others.get(nearest)}
                 rows.append(row)
     return rows
+
+
+def second_corpora(
+    counts: Sequence[ActivationCounts],
+    codes: Sequence[str],
+    domains: Mapping[str, Mapping[str, ActivationCounts]],
+    n_replicates: int,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """By language the columns of ``noise_floor.csv`` about its second corpus, how far it is from itself.
+
+    Parameters
+    ----------
+    counts, codes : recordings of the languages.
+    domains : by name of the second corpus, by language, its recordings; of several that a language has, the
+        first is shown here and all in ``domains.csv``.
+    """
+    first = {code: name for name in reversed(domains) for code in domains[name]}
+    chosen = [code for code in codes if code in first]
+    missing = "not measured: corpus.domains has none"
+    found = {code: dict(zip(SECOND_COLUMNS, (missing, None, None, None), strict=True)) for code in codes}
+    if chosen:
+        own = [counts[list(codes).index(code)] for code in chosen]
+        second = [domains[first[code]][code] for code in chosen]
+        names = [*chosen, *(f"{code}.{first[code]}" for code in chosen)]
+        replicates = _replicate([*own, *second], names, n_replicates, seed)
+        distance = distance_estimate(replicates, "euclidean")
+        for i, code in enumerate(chosen):
+            j = len(chosen) + i
+            values = [float(part[i, j]) for part in (distance.corrected, distance.low, distance.high)]
+            found[code] = dict(zip(SECOND_COLUMNS, (first[code], *values), strict=True))
+    return found
 
 
 def write_corpora(

@@ -10,6 +10,7 @@ import numpy as np
 
 from babelscope.comparison.measures import MEASURES
 from babelscope.evidence.claims import paper_table_3
+from babelscope.evidence.corpus_distances import SECOND_COLUMNS, second_corpora
 from babelscope.evidence.draws import FREQUENCY_INTERVALS, Replicates, draw, frequency_intervals
 from babelscope.evidence.layers import tabulate_layers
 from babelscope.evidence.neighbours import NEIGHBOUR_COLUMNS, tabulate_neighbours
@@ -45,7 +46,7 @@ SHARING_COLUMNS = ("n_languages", "n_experts", "corrected", "low", "high")
 LAYER_COLUMNS = ("layer", "language", "statistic", "value", "corrected", "low", "high")
 NOISE_COLUMNS = (
     "language", "n_tokens", "reliability_half", "reliability", *(f"floor_{name}" for name in MEASURES),
-    "half_floor_euclidean", "exponent", "tokens_needed",
+    "half_floor_euclidean", "exponent", "tokens_needed", *SECOND_COLUMNS,
 )  # fmt: skip
 CURVE_COLUMNS = ("language", "n_blocks", "n_tokens", "euclidean")
 DENDROGRAMS = study_record(
@@ -120,13 +121,18 @@ def tabulate_sharing(found: Estimate) -> list[dict[str, Any]]:
 
 
 def tabulate_noise(
-    floor: NoiseFloor, curve: LearningCurve, distance: np.ndarray, codes: Sequence[str]
+    floor: NoiseFloor,
+    curve: LearningCurve,
+    distance: np.ndarray,
+    codes: Sequence[str],
+    second: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of ``noise_floor.csv`` and of ``learning_curve.csv``.
 
     Parameters
     ----------
     distance : float64 (n_languages, n_languages), Euclidean, corrected for noise.
+    second : ``second_corpora``: halves are a floor of documents, another corpus is one of texts.
     """
     needed = tokens_needed(floor, distance)
     noise = [
@@ -139,6 +145,7 @@ def tabulate_noise(
             "half_floor_euclidean": float(floor.halves["euclidean"][idx, idx]),
             "exponent": float(curve.exponent[idx]),
             "tokens_needed": round(float(needed[idx])) if np.isfinite(needed[idx]) else None,
+            **second[code],
         }
         for idx, code in enumerate(codes)
     ]
@@ -192,6 +199,7 @@ def write_bootstrap(
     counts: Sequence[ActivationCounts],
     partitions: Mapping[str, Sequence[ActivationCounts]],
     languages: Sequence[Language],
+    domains: Mapping[str, Mapping[str, ActivationCounts]],
     paper: str | Path,
     out: Any,
     model: str,
@@ -207,6 +215,7 @@ def write_bootstrap(
     Parameters
     ----------
     counts : recordings of the languages. partitions : the same with equivalent partitions, by name.
+    domains : by name of a second corpus, by language, its recordings.
     paper : path of paper.json.
     out : has paths ``replicates``, ``frequency``, ``neighbours``, ``pairs``, ``sharing``, ``layers``,
         ``noise``, ``curve``, ``intervals`` and ``trees``.
@@ -228,7 +237,9 @@ def write_bootstrap(
     write_h5(out.frequency, FREQUENCY_INTERVALS, datasets, model=model, level=LEVEL)
     floor = measure_noise_floor(counts, codes, n_splits, seed)
     curve = learning_curve(counts, codes, n_splits, seed)
-    noise, points = tabulate_noise(floor, curve, corrected_distances(replicates)["euclidean"], codes)
+    second = second_corpora(counts, codes, domains, n_replicates, seed)
+    distance = corrected_distances(replicates)["euclidean"]
+    noise, points = tabulate_noise(floor, curve, distance, codes, second)
     pairs = tabulate_pairs(replicates, floor, codes, main)
     layers = tabulate_layers(replicates, codes)
     write_table(out.pairs, pairs, PAIR_COLUMNS)

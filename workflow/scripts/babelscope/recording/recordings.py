@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from babelscope.recording.counts import ActivationCounts
@@ -55,6 +55,24 @@ class Recordings:
             Where a file is damaged, or is of another model, language, variant or of other documents.
         """
         return {name: self._read(self.job.input[name], name) for name in variants}
+
+    def of_domains(
+        self, paths: Sequence[str], domains: Mapping[str, Sequence[str]]
+    ) -> dict[str, dict[str, ActivationCounts]]:
+        """Second corpora: by name, by language.
+
+        Parameters
+        ----------
+        paths : one file per corpus. domains : by name the corpora ``{lang}.{name}``, in their order.
+        """
+        names = [corpus for corpora in domains.values() for corpus in corpora]
+        if not names:
+            return {}
+        counts = dict(zip(names, read_recordings(paths, self.job.wildcards.model, names), strict=True))
+        return {
+            name: {corpus.partition(".")[0]: counts[corpus] for corpus in corpora}
+            for name, corpora in domains.items()
+        }
 
     def _read(self, paths: list[str], variant: str) -> list[ActivationCounts]:
         asked = (self.job.wildcards.model, self.job.params.languages, variant, self.documents)
