@@ -115,10 +115,12 @@ def second_corpora(
     domains : by name of the second corpus, by language, its recordings; of several that a language has, the
         first is shown here and all in ``domains.csv``.
     """
-    first = {code: name for name in reversed(domains) for code in domains[name]}
+    first = {code: name for name in reversed(list(domains)) for code in domains[name]}
     chosen = [code for code in codes if code in first]
     missing = "not measured: corpus.domains has none"
-    found = {code: dict(zip(SECOND_COLUMNS, (missing, None, None, None), strict=True)) for code in codes}
+    found: dict[str, dict[str, Any]] = {
+        code: dict(zip(SECOND_COLUMNS, (missing, None, None, None), strict=True)) for code in codes
+    }
     if chosen:
         own = [counts[list(codes).index(code)] for code in chosen]
         second = [domains[first[code]][code] for code in chosen]
@@ -127,8 +129,9 @@ def second_corpora(
         distance = distance_estimate(replicates, "euclidean")
         for i, code in enumerate(chosen):
             j = len(chosen) + i
-            values = [float(part[i, j]) for part in (distance.corrected, distance.low, distance.high)]
-            found[code] = dict(zip(SECOND_COLUMNS, (first[code], *values), strict=True))
+            values: list[Any] = [first[code]]
+            values += [float(part[i, j]) for part in (distance.corrected, distance.low, distance.high)]
+            found[code] = dict(zip(SECOND_COLUMNS, values, strict=True))
     return found
 
 
