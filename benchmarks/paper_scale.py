@@ -126,6 +126,12 @@ def write_settings(part: Part, cap: float | None, work: Path, jobs_per_gpu: int)
     return path
 
 
+def about_gpu(what: str) -> list[str]:
+    """Command that says something of the first GPU that jobs see."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
+    return ["nvidia-smi", *(["-i", visible] if visible else []), f"--query-gpu={what}"]
+
+
 class Sampler(threading.Thread):
     """Writes time, GPU busy share and GPU memory (bytes used by all) to a file, twice a second."""
 
@@ -134,7 +140,7 @@ class Sampler(threading.Thread):
         self.path, self.stopped = path, threading.Event()
 
     def run(self) -> None:
-        query = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+        query = [*about_gpu("utilization.gpu,memory.used"), "--format=csv,noheader,nounits"]
         with open(self.path, "a", encoding="utf-8") as file:
             while not self.stopped.wait(0.5):
                 try:
@@ -259,7 +265,7 @@ def measure(
 
 def card() -> str:
     """Name of the first GPU."""
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    query = [*about_gpu("name"), "--format=csv,noheader"]
     try:
         return (
             subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
