@@ -16,6 +16,8 @@ CHOICE = {
     "threshold": config["sharing"]["threshold"],
     "share": config["pruning"]["share"],
 }
+# Plain removal is repeated with their experts: how much of a loss is the cut of the neurons into experts.
+LOSS_PARTITIONS = PARTITIONS if config["pruning"]["partition_documents"] else []
 
 
 rule compensate:
@@ -62,6 +64,14 @@ rule evaluate_pruning:
         experts="results/{model}/experts.h5",
         plan="results/{model}/pruned/{lang}.safetensors",
         activations="results/{model}/activations/{lang}.h5",
+        partitions=collect(
+            "results/{{model}}/variants/{variant}/experts.h5",
+            variant=LOSS_PARTITIONS,
+        ),
+        partition_activations=collect(
+            "results/{{model}}/variants/{variant}/activations/{{lang}}.h5",
+            variant=LOSS_PARTITIONS,
+        ),
     output:
         "results/{model}/pruning/{lang}.json",
     log:
@@ -90,7 +100,9 @@ rule evaluate_pruning:
             "seed": config["seed"],
             "n_heldout": config["pruning"]["control_documents"],
             "paper_compensated": config["pruning"]["paper_compensated"],
+            "n_partition": config["pruning"]["partition_documents"],
         },
+        partitions=LOSS_PARTITIONS,
         code=code_of("evaluate_pruning"),
     script:
         "../workflow/scripts/evaluate_pruning.py"

@@ -58,6 +58,19 @@ def test_the_papers_experts_keep_their_columns_beside_a_finished_model_of_neuron
     assert row["rise_finished"] == pytest.approx(row["nll_finished"] - row["nll_dense"])
 
 
+def test_plain_removal_is_repeated_with_the_experts_of_another_partition(tiny):
+    info, partition = tiny
+    plan, _ = plan_pruning(info, COMPUTE, [CORPUS], partition, [FREQUENCY], PAPER, 12)
+    other = ExpertPartition(np.tile(np.arange(24) // 3, (3, 1)).astype(np.int32), 8)
+    settings = ControlSettings(n_random=1, n_compensated=0, n_documents=12, seed=0, n_partition=5)
+    asked = (info, COMPUTE, CORPUS, partition, plan, FREQUENCY, "en", settings, PAPER)
+    row = evaluate_language(*asked, {"same": (partition, FREQUENCY), "seed_1": (other, FREQUENCY)})
+    documents = row["documents"]
+    assert row["n_partitions"] == 3
+    assert documents["partition_same"] == pytest.approx(documents["pruned"][:5])
+    assert documents["partition_seed_1"] != pytest.approx(documents["pruned"][:5])
+
+
 def test_relative_errors_count_where_the_family_normalises_what_a_layer_says():
     second = METHODS["second_order"]
     assert second.settings("gemma3_text").relative and second.settings("gemma2").relative

@@ -12,8 +12,8 @@ from babelscope.study.job import Job, run_job
 def main(job: Job) -> None:
     files, lang, p = JobFiles(job), job.wildcards.lang, job.params
     plan, controls = read_plan(job.input.plan, files.info, lang, **p.choice), ControlSettings(**p.controls)
-    asked = (files.corpus, files.partition, plan, files.frequency, lang, controls)
-    result = evaluate_language(files.info, files.compute, *asked, Choice(**p.choice))
+    asked = (files.corpus, files.partition, plan, files.frequency, lang, controls, Choice(**p.choice))
+    result = evaluate_language(files.info, files.compute, *asked, files.others(p.partitions))
     write_record(job.output[0], PRUNING, result, language=lang, model=files.info.name, **p.choice)
 
 

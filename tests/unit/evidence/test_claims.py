@@ -232,6 +232,29 @@ def test_rises_of_loss_are_judged_by_the_papers_largest():
     assert compensated.value is None and "compensated_draws is 0" in compensated.statistic
 
 
+def test_the_interval_of_a_plain_loss_is_over_documents_and_partitions():
+    dense = [4.0, 4.2, 3.9, 4.1]
+    alone = [result(code, dense, [x + 5 for x in dense], dense) for code in ("en", "ur")]
+    several = [result(code, dense, [x + 5 for x in dense], dense) for code in ("en", "ur")]
+    for row, moves in zip(several, ((0.6, -0.9), (1.2, 0.3)), strict=True):
+        for name, move in zip(("seed_1", "seed_2"), moves, strict=True):
+            row["documents"][f"partition_{name}"] = [10 * (x + 5 + move) for x in dense[:3]]
+    before, after = (
+        {row.id: row for row in join_claims(CRITERIA, [], results, [], PAPER)} for results in (alone, several)
+    )
+    for row_id, shifts in (
+        ("loss.rise:en", [0, 0.6, -0.9]),
+        ("loss.rise:ur", [0, 1.2, 0.3]),
+        ("loss.rise_mean", [0, 0.9, -0.3]),  # shifts of the languages do not cancel: one cut serves both
+    ):
+        half = stats.t.ppf(0.975, 2) * np.std(shifts, ddof=1) / 3**0.5
+        assert before[row_id].statistic.endswith("one partition: pruning.partition_documents is 0")
+        assert before[row_id].high - before[row_id].low == pytest.approx(0)
+        assert after[row_id].value == pytest.approx(5 + np.mean(shifts))
+        assert after[row_id].high - after[row_id].low == pytest.approx(2 * half)
+        assert "partition" not in after[row_id].statistic
+
+
 def test_what_only_people_can_judge_is_not_tested_and_has_its_stand_in():
     results = [result("en", [4.0, 4.2, 3.9], [4.5, 4.1, 4.8], [4.2, 4.2, 4.2])]
     rows = {row.id: row for row in join_claims(CRITERIA, [], results, [], PAPER)}

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from babelscope.evidence.claims import NOT_TESTED, ClaimRow, Criteria, Criterion, paper_values
-from babelscope.pruning.control_tables import control_gains, describe_interval
+from babelscope.pruning.control_tables import PARTITION, control_gains, describe_interval
 from babelscope.pruning.tables import PRUNING, read_languages_of, read_speed
+from babelscope.statistics.bootstrap import spread_of_mean
 from babelscope.statistics.ratios import Z, mean_interval, mixed_interval, ratio_with_error, wilson
 
+ONE_PARTITION = "; over documents alone, one partition: pruning.partition_documents is 0"
 ALL_NOISY = "; every timing was too noisy to judge"
 NO_COMPENSATED_PAPER = "; not measured: pruning.paper_compensated is false"
 NO_COMPENSATED_CONTROL = "; not measured: pruning.compensated_draws is 0"
@@ -79,8 +81,9 @@ def judge_pruning(
     """Rows of the claims about parameters and loss.
 
     Intervals of a loss are over held-out documents, each document's loss under one model less its loss under
-    the other; intervals against random experts are over languages and draws, because each language has draws
-    of its own.
+    the other. Where plain removal was repeated with the experts of equivalent partitions, its value is the
+    mean over them and its interval is over both. Intervals against random experts are over languages and
+    draws, because each language has draws of its own.
 
     Parameters
     ----------
@@ -99,13 +102,19 @@ def judge_pruning(
 
     codes = [str(row["language"]) for row in results]
     rises, errors = np.transpose([nll_difference(row["documents"], "pruned", "dense") for row in results])
-    least = int(np.argmin(rises - Z * errors))
-    smallest = (rises[least], Z * errors[least], printed["smallest_rise"], codes[least])
+    by_partition = rises + partition_shifts(results)
+    spread, missing = spread_of_mean(by_partition), "" if len(by_partition) > 1 else ONE_PARTITION
+    rises, halves = by_partition.mean(axis=0), np.hypot(Z * errors, spread)
+    least = int(np.argmin(rises - halves))
+    smallest = (rises[least], halves[least], printed["smallest_rise"], codes[least])
     rows.append(_row(criteria["loss.smallest_rise"], *smallest))
+    # a partition is cut once for all languages: what it does to them does not cancel in their mean
     mean = _mean_of_documents(rises, errors)
-    rows.append(_row(criteria["loss.rise_mean"], *mean, printed["rise_mean"]))
-    for code, rise, error in zip(codes, rises, errors, strict=True):
-        rows.append(_row(criteria["loss.rise"], rise, Z * error, printed.get(f"rise_{code}"), code))
+    half = math.hypot(mean[1], float(spread_of_mean(by_partition.mean(axis=1))))
+    rows.append(_row(criteria["loss.rise_mean"], mean[0], half, printed["rise_mean"]))
+    for code, rise, half in zip(codes, rises, halves, strict=True):
+        rows.append(_row(criteria["loss.rise"], rise, half, printed.get(f"rise_{code}"), code))
+    rows[1:] = [replace(row, statistic=row.statistic + missing) for row in rows[1:]]
     for model, said in (("compensated", NO_COMPENSATED_PAPER), ("finished", "")):
         criterion = criteria[f"loss.{model}_rise"]
         if all(model in row["documents"] for row in results):
@@ -118,6 +127,26 @@ def judge_pruning(
     rows += [_against_random(criteria["random.random_loss"], results, "random")]
     rows += [_against_random(criteria["random.random_compensated_loss"], results, "random_compensated")]
     return [*rows, *_people(criteria, results, paper)]
+
+
+def partition_shifts(results: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Loss of plain removal with the experts of every partition less that with the study's own.
+
+    In nats per token, on the documents that both have read.
+
+    Returns
+    -------
+    float64 (n_partitions, n_languages); the first row, of the study's own partition, is 0.
+    """
+    documents = [row["documents"] for row in results]
+    names = [name for name in documents[0] if name.startswith(PARTITION)]
+    shifts = np.zeros((1 + len(names), len(results)))
+    for number, name in enumerate(names, start=1):
+        for idx, losses in enumerate(documents):
+            n_read = len(losses[name])
+            change = np.subtract(losses[name], losses["pruned"][:n_read]).sum()
+            shifts[number, idx] = change / sum(losses["n_predicted"][:n_read])
+    return shifts
 
 
 def _against_random(criterion: Criterion, results: Sequence[Mapping[str, Any]], control: str) -> ClaimRow:

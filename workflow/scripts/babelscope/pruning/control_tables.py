@@ -17,6 +17,8 @@ CONTROLS = {
     "output_norm_compensated": "compensated",
     "least_frequent_compensated": "compensated",
 }
+# Losses with the experts of an equivalent partition, by its name behind this.
+PARTITION = "partition_"
 CONTROL_COLUMNS = (
     "control", "against", "n_languages", "n_draws", "difference", "low", "high", "sd_languages", "sd_draws",
     "p_control_beats_chosen", "interval",

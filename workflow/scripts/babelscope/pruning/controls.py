@@ -26,6 +26,8 @@ class ControlSettings:
     n_heldout : held-out documents, the first ones, that are read under a control; None: all.
     paper_compensated : whether the paper's experts are compensated as well, where the finished model is one
         of neurons; compensated controls need it.
+    n_partition : held-out documents, the first ones, that are read under plain removal with the experts of
+        each equivalent partition.
     """
 
     n_random: int
@@ -34,6 +36,7 @@ class ControlSettings:
     seed: int
     n_heldout: int | None = None
     paper_compensated: bool = True
+    n_partition: int = 0
 
 
 def choose_controls(

@@ -15,7 +15,7 @@ from babelscope.model.info import ModelInfo
 from babelscope.model.load import load_model
 from babelscope.pruning.choice import choose_experts, keep_union
 from babelscope.pruning.compensation import Choose, FitSettings, LayerFit, prune_and_compensate
-from babelscope.pruning.control_tables import CONTROLS, draws_of
+from babelscope.pruning.control_tables import CONTROLS, PARTITION, draws_of
 from babelscope.pruning.controls import ControlSettings, choose_controls, control_names
 from babelscope.pruning.cut import count_parameters, kept_neurons, prune
 from babelscope.pruning.heldout import evaluate_documents
@@ -27,8 +27,6 @@ from babelscope.study.progress import logger, progress
 from babelscope.text.tokens import TokenizedCorpus, join_corpora, join_profiles
 
 PAPER = "threshold"
-
-
 _MODELS = ("dense", "pruned", "compensated", "finished")  # the rest are controls
 
 
@@ -141,6 +139,7 @@ def evaluate_language(
     language: str,
     controls: ControlSettings,
     choice: Choice | None = None,
+    partitions: Mapping[str, tuple[ExpertPartition, np.ndarray]] | None = None,
 ) -> dict[str, Any]:
     """Evaluate one language on its held-out documents: its experts, their controls, its finished model.
 
@@ -154,6 +153,8 @@ def evaluate_language(
     choice : that made the plan. Where it is one of neurons, the columns of plain removal, of compensation and
         of the controls are of the paper's experts, compensation where ``controls`` ask for it; otherwise, and
         for None, of the plan's experts, and the finished model is the compensated one.
+    partitions : by name of an equivalent partition, it and how often the language uses its experts; the
+        choice of these is removed plainly as well.
 
     Returns
     -------
@@ -176,6 +177,9 @@ def evaluate_language(
     asked = controls.paper_compensated or controls.n_compensated > 0
     if experts is None or not asked:
         del changes["compensated"]
+    for name, (other, used) in (partitions or {}).items():
+        idx = kept_neurons((choice or Choice(PAPER, 0.05, 1.0)).experts([used]), other)
+        changes[f"{PARTITION}{name}"] = partial(prune, model.layers, idx)
     plain, compensated = control_names(controls)
     for name in plain:
         idx = kept_neurons(chosen[name], partition)
@@ -185,8 +189,8 @@ def evaluate_language(
         changes[f"{name}_compensated"] = partial(prune_and_compensate, model, corpus, profile, idx)
     dense, losses, sizes = count_parameters(model), {}, {}
     heldout = corpus.heldout_idx
-    of_controls = heldout[: controls.n_heldout]
-    read = {name: heldout if name in _MODELS else of_controls for name in changes}
+    read = {name: heldout if name in _MODELS else heldout[: controls.n_heldout] for name in changes}
+    read |= {name: heldout[: controls.n_partition] for name in changes if name.startswith(PARTITION)}
     lengths = np.diff(corpus.offsets) + int(corpus.bos_token_id >= 0)
     with progress(sum(int(lengths[idx].sum()) for idx in read.values()), "tokens", "evaluating") as bar:
         for name, change in changes.items():
@@ -205,6 +209,7 @@ def evaluate_language(
         "nll_unigram": unigram_losses(corpus, losses["dense"], n_vocabulary).mean_nll,
         "nll_uniform": float(np.log(n_vocabulary)),
         **_control_columns(losses),
+        "n_partitions": 1 + len(partitions or {}),
         "n_empty_layers": int((~keep.any(axis=1)).sum()),
         "n_documents": len(heldout),
         "n_predicted": int(losses["dense"].n_predicted.sum()),

@@ -5,7 +5,7 @@ Each must be of the job's model and of the language that is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -74,6 +74,22 @@ class JobFiles:
         """As ``frequency``, for a job that reads the documents of several languages."""
         said: dict[str, Any] = {"model": self.info.name, "language": language, "partition": self.partition}
         return read_activations(self.job.input.activations, **said, corpus=corpus).frequency
+
+    def others(self, names: Sequence[str]) -> dict[str, tuple[ExpertPartition, np.ndarray]]:
+        """Other partitions by name, and how often the job's language uses their experts.
+
+        Parameters
+        ----------
+        names : in the order of the inputs ``partitions`` and ``partition_activations``.
+        """
+        found, language = {}, self.job.wildcards.lang
+        files = zip(names, self.job.input.partitions, self.job.input.partition_activations, strict=True)
+        for name, experts, activations in files:
+            partition = read_partition(experts, self.info, name)
+            said: dict[str, Any] = {"model": self.info.name, "language": language, "variant": name}
+            counts = read_activations(activations, **said, partition=partition, corpus=self.corpus)
+            found[name] = (partition, counts.frequency)
+        return found
 
     def frequencies(
         self, languages: Iterable[str], corpora: Iterable[TokenizedCorpus] | None = None

@@ -173,6 +173,14 @@ class Pruning(Section):
         description="Held-out documents, the first ones, that are read under each control; its loss is that "
         "of the chosen experts and the difference from it on these documents.",
     )
+    partition_documents: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Held-out documents, the first ones, on which plain removal is repeated with the experts "
+        "of every equivalent partition (recording.other_partitions); 0: none, and the intervals of its loss "
+        "are over documents alone.",
+    )
     frontier_shares: Annotated[list[Fraction], Field(min_length=1)] = Field(
         [0.5, 0.7, 0.9], description="Shares of experts kept in the frontier, for `snakemake full`."
     )
