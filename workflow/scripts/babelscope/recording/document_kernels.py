@@ -16,6 +16,10 @@ from babelscope.recording.select_kernel import on_device_of
 _LAST = tl.constexpr(LAST_DOCUMENT)
 # Positions and units that one program holds in registers.
 _POSITIONS, _UNITS = 16, 128
+# Of the search for the largest, which holds one table in place of three.
+_PEAK_POSITIONS, _PEAK_WARPS = 32, 4
+# Units of a program that goes through all documents: few, so that there are enough programs.
+_KEEP_UNITS, _KEEP_WARPS = 32, 1
 
 
 @triton.jit
@@ -211,10 +215,11 @@ def best_by_document(
             *_steps(values),
             low,
             signed=signed,
-            positions=_POSITIONS,
+            positions=_PEAK_POSITIONS,
             units=_UNITS,
+            num_warps=_PEAK_WARPS,
         )
-        _keep[(triton.cdiv(n_units, _UNITS),)](
+        _keep[(triton.cdiv(n_units, _KEEP_UNITS),)](
             packed,
             score,
             document.contiguous(),
@@ -227,7 +232,8 @@ def best_by_document(
             low,
             n_best,
             rows=triton.next_power_of_2(n_best),
-            units=_UNITS,
+            units=_KEEP_UNITS,
+            num_warps=_KEEP_WARPS,
         )
     return key, position, kept
 

@@ -175,10 +175,14 @@ class NeuronSums:
             self.fraction[number] += self._term
         self._added += 1
         if self._added == _ADDITIONS:
-            carry = self.fraction.round()
-            self.whole += carry
-            self.fraction -= carry
-            self._added = 0
+            self._carry()
+
+    def _carry(self) -> None:
+        """Leave fractions of at most a half."""
+        carry = self.fraction.round()
+        self.whole += carry
+        self.fraction -= carry
+        self._added = 0
 
     def take(self, orders: Sequence[torch.Tensor]) -> NeuronTotals:
         """Hand the totals over to the host and begin again at zero.
@@ -187,9 +191,9 @@ class NeuronSums:
         ----------
         orders : for each layer int64 (d_ff,), which neuron of the model each place holds.
         """
-        back = torch.stack([torch.argsort(order) for order in orders]).to(
-            self.whole.device
-        )  # (layer, neuron)
+        self._carry()
+        device = self.whole.device
+        back = torch.stack([torch.argsort(order).to(device) for order in orders])  # (layer, neuron)
 
         def of_neurons(table: torch.Tensor) -> np.ndarray:
             """From (layer, ..., block, place) to (..., block, layer, neuron), on the host."""
@@ -201,5 +205,4 @@ class NeuronSums:
         found = NeuronTotals(n_positive, whole, fraction, self.n_tokens.cpu().numpy().copy())
         for tensor in (self.n_tokens, self.n_positive, self.whole, self.fraction):
             tensor.zero_()
-        self._added = 0
         return found

@@ -157,7 +157,13 @@ class NeuronTotals:
         return cls(np.zeros(shape, dtype=np.int64), moments, moments.copy(), n_tokens)
 
     def add(self, new: NeuronTotals, first_block: int = 0) -> None:
-        """Add totals whose block ``i`` belongs into row ``(first_block + i) % n_blocks``."""
+        """Add totals whose block ``i`` belongs into row ``(first_block + i) % n_blocks``.
+
+        Their fractions are at most a half; arrays of as many blocks may be taken over as they are.
+        """
+        if not (first_block or self.n_tokens.any()) and len(new.n_tokens) == len(self.n_tokens):
+            vars(self).update(vars(new))
+            return
         for i, n_tokens in enumerate(new.n_tokens):
             row = (first_block + i) % len(self.n_tokens)
             self.n_tokens[row] += n_tokens

@@ -75,9 +75,9 @@ class PeakTap(TokenFinder):
         """Keep what the last batch gave."""
         if self._new_experts is None:
             return
-        self.experts = self.experts.joined(self._new_experts).best(self.n_best)
+        self.experts = self.experts.with_more(self._new_experts, self.n_best)
         for number, new in self._new_neurons.items():
-            self.neurons[number] = self.neurons[number].joined(new).best(self.n_best)
+            self.neurons[number] = self.neurons[number].with_more(new, self.n_best)
         if self._new_z is not None:
             activation = torch.stack([self._new_activation[n] for n in range(len(self.layers))], dim=1)
             active = select_active(self._new_z, self.top_k)
@@ -89,13 +89,13 @@ class PeakTap(TokenFinder):
         # neurons back in the model's order: each place of a layer holds one of them
         back = [torch.argsort(order.cpu()).numpy() for order in self.tap.orders]
         shape = (-1, len(self.layers), self.n_experts)
-        tables = [table.arrays() for table in self.neurons]
+        tables = [table.best(self.n_best).arrays() for table in self.neurons]
         columns = [
             [array[:, b] for array, b in zip(arrays, back, strict=True)]
             for arrays in zip(*tables, strict=True)
         ]
         neuron = Best(*(np.stack(column, axis=1) for column in columns))
-        expert = Best(*(array.reshape(shape) for array in self.experts.arrays()))
+        expert = Best(*(array.reshape(shape) for array in self.experts.best(self.n_best).arrays()))
         for facts, scores in self._samples:
             z, active, activation = (tensor.cpu().numpy() for tensor in scores)
             rows = [activation[:, number, b] for number, b in enumerate(back)]

@@ -16,6 +16,8 @@ from babelscope.recording.peaks import LAST_DOCUMENT, Peaks
 
 # Tokens whose activations of a layer are looked at together on a CPU: they stay in its cache.
 _CPU_TILE = 256
+# Rows of a table that grows by every batch, in multiples of those that are kept.
+_UNCUT = 5
 Facts = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -41,6 +43,11 @@ class Table:
             return self
         key, rows = self.key.topk(n_best, dim=0, sorted=False)
         return Table(key, self.position.gather(0, rows), self.score.gather(0, rows))
+
+    def with_more(self, other: Table, n_best: int) -> Table:
+        """The tokens of both, cut to the best only now and then: a cut takes as long as many joins."""
+        joined = self.joined(other)
+        return joined.best(n_best) if len(joined.key) > _UNCUT * n_best else joined
 
     def joined(self, other: Table) -> Table:
         pairs = ((getattr(self, name), getattr(other, name)) for name in ("key", "position", "score"))
