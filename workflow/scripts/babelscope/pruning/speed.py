@@ -44,8 +44,8 @@ class SpeedSettings:
     batch_sizes: tuple[int, ...] = (1, 4)
     prompt_tokens: int = 64
     new_tokens: int = 4
-    repeats: int = 3
-    attempts: int = 5
+    repeats: int = 5
+    attempts: int = 3
     width_multiple: int = FAST_WIDTHS
 
 
