@@ -30,6 +30,7 @@ class Case:
     others: int = 0  # documents of each other language, pooled with a weight for each layer
     aside: bool = False
     attention: bool = False
+    metric: bool = False  # errors of the output as the loss's gradient sees them
 
     @property
     def key(self) -> str:
@@ -77,6 +78,10 @@ def parts(model: str) -> dict[str, list[Case]]:
     budgets = [replace(base, documents=890, budget=budget) for budget in ("half_error", "equal_error")]
     return {
         "best": [base, replace(base, documents=890), *budgets],
+        "metric": [
+            replace(base, documents=890, metric=True, budget=budget)
+            for budget in ("half_cost", "equal", "equal_cost")
+        ],
         "sizes": [replace(base, share=share) for share in order],
         "frontier": [case for share in order for case in _core(base, share)],
         "candidates": [

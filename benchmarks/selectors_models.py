@@ -102,6 +102,10 @@ class Study:
 
             sizes = (CANDIDATE_BUDGETS.get(budget) or BUDGETS[budget].sizes)(evidence, case.share)
             neurons: Any = choose_second_order(sizes, case.selection_ridge, case.group)
+            if case.metric:
+                from selectors_candidates import choose_by_metric
+
+                neurons = choose_by_metric(sizes, self._metrics, case.selection_ridge, case.group)
         else:
             keep = select_neurons(evidence, case.selector, case.share, budget)
             neurons = [np.flatnonzero(row) for row in keep]
@@ -178,8 +182,9 @@ class Study:
             frequency = read_activations(self._activations, **asked).frequency
             found = replace(found, experts=ExpertFrequencies(frequency, partition.labels))
         if "removals" in needs:
-            measured = self._sensitive if case.budget == "equal_loss" else self._removed
-            found = replace(found, removals=measured(profile, settings))
+            measures = {"equal_loss": self._sensitive, "equal_cost": self._costs, "half_cost": self._costs}
+            measured = measures.get(case.budget, self._removed)(profile, settings)
+            found = replace(found, removals=measured)
         return found
 
     def _distil(self, case: Case, profile: np.ndarray, aside: np.ndarray) -> list[float]:
@@ -212,6 +217,21 @@ class Study:
         taken = [corpus.take(corpus.profile_idx[:n_others]) for corpus in others]
         joined = join_corpora([self.corpus.take(profile), *taken])
         return joined, np.arange(len(profile)), np.arange(len(profile), len(joined.heldout))
+
+    @cached_property
+    def _metrics(self) -> Any:
+        from selectors_candidates import output_metrics
+
+        return output_metrics(self.model, self.corpus, self.corpus.profile_idx[:100])
+
+    def _costs(self, profile: np.ndarray, settings: Any) -> Any:
+        from selectors_candidates import measure_costs
+
+        key = ("costs", len(profile), settings.first_token, settings.relative)
+        if key not in self._removals:
+            asked = (self.model, self.corpus, profile, settings, self._metrics)
+            self._removals[key] = measure_costs(*asked)
+        return self._removals[key]
 
     def _sensitive(self, profile: np.ndarray, settings: Any) -> Any:
         from selectors_candidates import measure_sensitivity
