@@ -131,9 +131,16 @@ def halfway(evidence: Evidence, share: float) -> np.ndarray:
     return np.round((equal(evidence, share) + by_equal_error(evidence, share)) / 2).astype(int)
 
 
+def beyond(evidence: Evidence, share: float) -> np.ndarray:
+    """Neurons to keep, int (n_layers,), twice as far from equal sizes as those of equal marginal error."""
+    sizes = 2 * by_equal_error(evidence, share) - equal(evidence, share)
+    return np.clip(sizes, 16, evidence.norms.down.shape[1])
+
+
 CANDIDATE_BUDGETS = {
     "half_error": halfway,
     "half_cost": halfway,
+    "double_cost": beyond,
     "equal_cost": by_equal_error,
     "equal_loss": by_equal_error,
 }

@@ -75,14 +75,14 @@ def parts(model: str) -> dict[str, list[Case]]:
     order, base = (0.7, 0.5, 0.9, 0.6, 0.8), best(model)
     more = replace(base, documents=890, others=200, budget="equal_loss")
     aside = replace(more, aside=True)
-    budgets = [replace(base, documents=890, budget=budget) for budget in ("half_error", "equal_error")]
+    budgets = ("equal_error", "half_error")
+    cost = replace(base, metric=True, budget="equal_cost")
     return {
-        "best": [base, replace(base, documents=890), *budgets],
-        "metric": [
-            replace(base, documents=890, metric=True, budget=budget)
-            for budget in ("half_cost", "equal", "equal_cost")
-        ],
+        "best": [base, replace(base, documents=890), replace(cost, documents=890)],
         "sizes": [replace(base, share=share) for share in order],
+        "budgets": [replace(base, documents=890, budget=budget) for budget in budgets],
+        "cost": [replace(cost, share=share) for share in order],
+        "metric": [replace(cost, documents=890, budget="equal"), replace(cost, documents=890, metric=False)],
         "frontier": [case for share in order for case in _core(base, share)],
         "candidates": [
             replace(base, budget="half_error"),

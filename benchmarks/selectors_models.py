@@ -164,6 +164,8 @@ class Study:
 
     def _evidence(self, case: Case, profile: np.ndarray, settings: Any) -> Any:
         """What a case looks at, and nothing else."""
+        from selectors_candidates import CANDIDATE_BUDGETS
+
         from babelscope.experts.partition import read_partition
         from babelscope.pruning.selectors import Evidence, ExpertFrequencies
         from babelscope.recording.counts import read_activations
@@ -182,8 +184,9 @@ class Study:
             frequency = read_activations(self._activations, **asked).frequency
             found = replace(found, experts=ExpertFrequencies(frequency, partition.labels))
         if "removals" in needs:
-            measures = {"equal_loss": self._sensitive, "equal_cost": self._costs, "half_cost": self._costs}
-            measured = measures.get(case.budget, self._removed)(profile, settings)
+            measures = {"equal_loss": self._sensitive, "half_error": self._removed}
+            costs = self._costs if case.budget in CANDIDATE_BUDGETS else self._removed
+            measured = measures.get(case.budget, costs)(profile, settings)
             found = replace(found, removals=measured)
         return found
 
