@@ -15,17 +15,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from babelscope.model.load import StudyModel, to_device
+from babelscope.model.load import StudyModel
 from babelscope.pruning.blocks import CaughtBatch, call_block
 from babelscope.pruning.budgets import by_equal_error, equal
 from babelscope.pruning.columns import Edit, apply_edits
 from babelscope.pruning.compensation import _LIKELY, RIDGES, FitSettings, _fit_layer, correct_columns
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.moments import Moments, MomentSettings, RidgeProblem, gather_moments
-from babelscope.pruning.second_order import choose_second_order, eliminate
+from babelscope.pruning.second_order import eliminate
 from babelscope.pruning.selectors import Evidence, Removals
 from babelscope.pruning.walk import VALIDATION_SHARE, LayerWalk
-from babelscope.text.batches import make_batches
 from babelscope.text.tokens import TokenizedCorpus
 
 # Names of the output projection within a block, by family.
@@ -144,81 +143,6 @@ CANDIDATE_BUDGETS = {
     "equal_cost": by_equal_error,
     "equal_loss": by_equal_error,
 }
-
-
-def output_metrics(model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray) -> torch.Tensor:
-    """What errors in a layer's output cost, (n_layers, d_model, d_model), float64, square roots of matrices.
-
-    The mean over tokens of g g', g the gradient of the document's loss by the layer's output, times the
-    output's norm: half the square of a relative error in this metric is nats per token, to second order.
-    Every token has its own label (empirical Fisher information); a hundredth of the mean is added to the
-    diagonal.
-    """
-    caught: list[torch.Tensor] = []
-
-    def catch(_module: nn.Module, _args: Any, output: torch.Tensor) -> torch.Tensor:
-        output = output if output.requires_grad else output.detach().requires_grad_()
-        caught.append(output)
-        return output
-
-    d_model, n_tokens = model.layers[0].down.weight.shape[0], 0
-    total = torch.zeros((len(model.layers), d_model, d_model), dtype=torch.float64, device=model.device)
-    hooks = [layer.down.register_forward_hook(catch) for layer in model.layers]
-    try:
-        for batch in make_batches(corpus, document_idx, 1024):
-            caught.clear()
-            ids, real = to_device(batch.token_ids, model.device), to_device(batch.real_mask(), model.device)
-            with torch.enable_grad():
-                logits = model.module(input_ids=ids, use_cache=False).logits[:, :-1].float()
-                label, counts = ids[:, 1:].flatten(), real[:, 1:].flatten()
-                nll = nn.functional.cross_entropy(logits.flatten(0, 1), label, reduction="none")
-                grads = torch.autograd.grad((nll * counts).sum(), caught)
-            every = to_device(batch.real_mask(True), model.device)
-            for number, (output, grad) in enumerate(zip(caught, grads, strict=True)):
-                rows = grad.reshape(*ids.shape, -1)[every].double()
-                said = output.detach().reshape(*ids.shape, -1)[every].double()
-                rows = rows * said.norm(dim=1, keepdim=True)
-                total[number] += rows.T @ rows
-            n_tokens += int(every.sum())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    total /= n_tokens
-    total.diagonal(dim1=1, dim2=2).add_(0.01 * total.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True))
-    values, vectors = torch.linalg.eigh(total)
-    return vectors * values.clamp_min(0).sqrt()[:, None] @ vectors.mT
-
-
-def choose_by_metric(sizes: np.ndarray, metrics: torch.Tensor, ridge: float, group: int) -> Any:
-    """As ``choose_second_order``, with errors of the output as ``output_metrics`` sees them."""
-    choose = choose_second_order(sizes, ridge, group)
-
-    def seen(number: int, moments: Moments, weight: torch.Tensor) -> np.ndarray:
-        return choose(number, moments, metrics[number].to(weight.device) @ weight.double())
-
-    return seen
-
-
-def measure_costs(
-    model: StudyModel,
-    corpus: TokenizedCorpus,
-    document_idx: np.ndarray,
-    settings: FitSettings,
-    metrics: torch.Tensor,
-) -> Removals:
-    """As ``measure_removals``, with errors in nats per token, which compare across layers."""
-    rank, error = [], []
-    with torch.inference_mode():
-        walk = LayerWalk(model, corpus, document_idx, settings.first_token)
-        for layer, metric in zip(model.layers, metrics, strict=True):
-            moments = gather_moments(walk, settings).whole
-            weight = metric @ layer.down.weight.double()
-            found = eliminate(moments.gram, weight, layer.d_ff, group=64)
-            whole = float((weight * (weight @ moments.gram)).sum()) / moments.n_tokens / 2
-            rank.append(found.rank(layer.d_ff))
-            error.append(found.errors(layer.d_ff) * whole)
-            walk.step()
-    return Removals(np.stack(rank), np.stack(error))
 
 
 def measure_sensitivity(

@@ -61,7 +61,7 @@ class Study:
     def __init__(self, shared: Shared, language: str) -> None:
         self.shared, self.language, self.model = shared, language, shared.model
         self.corpus = shared.read_tokens(language)
-        self._removals: dict[Any, Any] = {}
+        self._found: dict[Any, Any] = {}
 
     def can_measure(self, case: Case) -> bool:
         """Whether what the case looks at has been recorded."""
@@ -103,9 +103,10 @@ class Study:
             sizes = (CANDIDATE_BUDGETS.get(budget) or BUDGETS[budget].sizes)(evidence, case.share)
             neurons: Any = choose_second_order(sizes, case.selection_ridge, case.group)
             if case.metric:
-                from selectors_candidates import choose_by_metric
+                from babelscope.pruning.loss_budgets import choose_by_metrics
 
-                neurons = choose_by_metric(sizes, self._metrics, case.selection_ridge, case.group)
+                metrics = self._metrics(settings)
+                neurons = choose_by_metrics(sizes, metrics, case.selection_ridge, case.group)
         else:
             keep = select_neurons(evidence, case.selector, case.share, budget)
             neurons = [np.flatnonzero(row) for row in keep]
@@ -221,37 +222,40 @@ class Study:
         joined = join_corpora([self.corpus.take(profile), *taken])
         return joined, np.arange(len(profile)), np.arange(len(profile), len(joined.heldout))
 
-    @cached_property
-    def _metrics(self) -> Any:
-        from selectors_candidates import output_metrics
+    def _metrics(self, settings: Any) -> Any:
+        from babelscope.pruning.loss_budgets import N_DOCUMENTS, output_metrics
 
-        return output_metrics(self.model, self.corpus, self.corpus.profile_idx[:100])
+        key = ("metrics", settings.first_token, settings.relative)
+        if key not in self._found:
+            profile = self.corpus.profile_idx[:N_DOCUMENTS]
+            self._found[key] = output_metrics(self.model, self.corpus, profile, settings)
+        return self._found[key]
 
     def _costs(self, profile: np.ndarray, settings: Any) -> Any:
-        from selectors_candidates import measure_costs
+        from babelscope.pruning.loss_budgets import measure_costs
 
         key = ("costs", len(profile), settings.first_token, settings.relative)
-        if key not in self._removals:
-            asked = (self.model, self.corpus, profile, settings, self._metrics)
-            self._removals[key] = measure_costs(*asked)
-        return self._removals[key]
+        if key not in self._found:
+            asked = (self.model, self.corpus, profile, settings, self._metrics(settings))
+            self._found[key] = measure_costs(*asked)
+        return self._found[key]
 
     def _sensitive(self, profile: np.ndarray, settings: Any) -> Any:
         from selectors_candidates import measure_sensitivity
 
         key = ("sensitivity", len(profile), settings.first_token, settings.relative)
-        if key not in self._removals:
-            self._removals[key], rises = measure_sensitivity(self.model, self.corpus, profile, settings, 0.7)
+        if key not in self._found:
+            self._found[key], rises = measure_sensitivity(self.model, self.corpus, profile, settings, 0.7)
             print(f"{len(profile)} rises {np.round(rises, 4).tolist()}", flush=True)
-        return self._removals[key]
+        return self._found[key]
 
     def _removed(self, profile: np.ndarray, settings: Any) -> Any:
         from babelscope.pruning.second_order import measure_removals
 
         key = (len(profile), settings.first_token, settings.relative)
-        if key not in self._removals:
-            self._removals[key] = measure_removals(self.model, self.corpus, profile, settings)
-        return self._removals[key]
+        if key not in self._found:
+            self._found[key] = measure_removals(self.model, self.corpus, profile, settings)
+        return self._found[key]
 
     def _with_bias(self, profile: np.ndarray, neurons: Sequence[np.ndarray]) -> None:
         import torch

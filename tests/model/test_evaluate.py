@@ -90,14 +90,15 @@ def test_a_union_keeps_neurons_chosen_on_the_documents_of_all_its_languages(tiny
     corpora = [CORPUS, make_corpus([8] * 20, n_heldout=2, seed=5)]
     choice = Choice(method, 0.05, 0.5)
     plan, fits = plan_pruning(info, COMPUTE, corpora, partition, [FREQUENCY] * 2, choice, 20)
-    assert plan.keep.sum(axis=1).tolist() == [12, 12, 12]
-    assert [columns.shape[1] for columns in plan.down] == [12, 12, 12]
+    sizes = plan.keep.sum(axis=1).tolist()
+    assert sum(sizes) == 36 and (METHODS[method].by_loss or sizes == [12, 12, 12])
+    assert [columns.shape[1] for columns in plan.down] == sizes
     alone = [plan_pruning(info, COMPUTE, [c], partition, [FREQUENCY], choice, 20)[0] for c in corpora]
     assert len(fits) == 3 and any((one.keep != plan.keep).any() for one in alone)
     # two layers may keep the same neurons; their columns are fitted to the documents of both all the same
     for one in alone:
         pairs = zip(one.down, plan.down, strict=True)
-        assert all(not np.allclose(own, columns, rtol=1e-3) for own, columns in pairs)
+        assert all(own.shape != both.shape or not np.allclose(own, both, rtol=1e-3) for own, both in pairs)
 
 
 def test_a_language_has_its_rises_its_baselines_and_as_many_controls_as_asked_for(tiny):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from babelscope.pruning.choice import keep_best, keep_best_per_layer, layer_sizes
-from babelscope.pruning.selectors import SELECTORS, Evidence
+from babelscope.pruning.selectors import SELECTORS, Evidence, Removals
 from babelscope.study.errors import require
 
 
@@ -41,16 +41,20 @@ def by_activation_level(evidence: Evidence, share: float) -> np.ndarray:
 
 
 def by_equal_error(evidence: Evidence, share: float) -> np.ndarray:
-    """So that the last neuron to go costs every layer the same share of its squared output.
-
-    Of all layers' neurons, in the order of their elimination, those whose removal raises the layer's relative
-    error least are taken away; errors along the order are made to rise first.
-    """
+    """So that the last neuron to go costs every layer the same share of its squared output."""
     require(evidence.removals is not None, "layer budget equal_error: no elimination was given")
-    rank, error = evidence.removals.rank, evidence.removals.error  # type: ignore[union-attr]
-    order = np.argsort(rank, axis=1, kind="stable")
-    rising = np.maximum.accumulate(np.take_along_axis(error, order, axis=1), axis=1)
-    return keep_best(rising, round(share * rank.size)).sum(axis=1)
+    return equal_errors(evidence.removals, share)  # type: ignore[arg-type]
+
+
+def equal_errors(removals: Removals, share: float) -> np.ndarray:
+    """Neurons to keep, int (n_layers,), so that the last one to go costs every layer the same error.
+
+    Of all layers' neurons, in the order of their elimination, those whose removal raises the layer's error
+    least are taken away; errors along the order are made to rise first.
+    """
+    order = np.argsort(removals.rank, axis=1, kind="stable")
+    rising = np.maximum.accumulate(np.take_along_axis(removals.error, order, axis=1), axis=1)
+    return keep_best(rising, round(share * removals.rank.size)).sum(axis=1)
 
 
 BUDGETS: dict[str, Budget] = {

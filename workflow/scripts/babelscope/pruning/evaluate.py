@@ -14,7 +14,7 @@ from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import load_model
 from babelscope.pruning.choice import choose_experts, keep_union
-from babelscope.pruning.compensation import Choose, FitSettings, LayerFit, prune_and_compensate
+from babelscope.pruning.compensation import FitSettings, LayerFit, prune_and_compensate
 from babelscope.pruning.control_tables import CONTROLS, PARTITION, draws_of
 from babelscope.pruning.controls import ControlSettings, choose_controls, control_names
 from babelscope.pruning.cut import count_parameters, kept_neurons, prune
@@ -68,12 +68,6 @@ class Choice:
             raise BabelscopeError(f"{self}: no expert is kept; lower the threshold or raise the share")
         return keep
 
-    def neurons(self, info: ModelInfo) -> Choose | None:
-        """What chooses the neurons of each layer; None for a method that chooses experts."""
-        if not self.of_neurons:
-            return None
-        return METHODS[self.method].choose([round(self.share * info.d_ff)] * info.n_layers)
-
     def settings(self, info: ModelInfo) -> FitSettings:
         """How columns are fitted."""
         return METHODS[self.method].settings(info.family) if self.of_neurons else FitSettings()
@@ -116,8 +110,11 @@ def plan_pruning(
     corpus = join_corpora([own, join_profiles(others, n_pooled)]) if others and n_pooled else own
     if corpus is not own:
         pooled_idx = np.arange(n_own, len(corpus.heldout))
-    neurons = choice.neurons(info) or kept_neurons(choice.experts(frequencies), partition)
     model = load_model(info, compute, many_tokens=True)
+    if choice.of_neurons:
+        neurons: Any = METHODS[choice.method].choice(model, own, np.arange(n_own), choice.share)
+    else:
+        neurons = kept_neurons(choice.experts(frequencies), partition)
     n_real = len(corpus.token_ids) + len(corpus.heldout) * int(corpus.bos_token_id >= 0)
     with progress(n_real * info.n_layers, "token-layers", "compensating") as bar:
         asked = (neurons, bar.update, choice.settings(info), pooled_idx)

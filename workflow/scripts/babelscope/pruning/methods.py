@@ -18,8 +18,10 @@ from babelscope.pruning.choice import CHOICES
 if TYPE_CHECKING:
     import torch
 
+    from babelscope.model.load import StudyModel
     from babelscope.pruning.compensation import Choose, FitSettings
     from babelscope.pruning.moments import Moments
+    from babelscope.text.tokens import TokenizedCorpus
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Method:
     Attributes
     ----------
     choose : from the number of neurons that each layer keeps to what chooses them.
+    by_loss : whether layers share the neurons out among them, and errors count, by gradients of the loss, see
+        ``loss_budgets``; otherwise all keep the same share. ``choose`` is not used then.
     first_token, relative : which tokens count, and how much; see ``moments.MomentSettings``. Neither is part
         of the published methods. Relative errors count in families alone that normalise the layer's output:
         there its length does not matter.
@@ -37,6 +41,25 @@ class Method:
     choose: Callable[[Sequence[int]], Choose]
     first_token: bool = False
     relative: bool = False
+    by_loss: bool = False
+
+    def choice(
+        self, model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray, share: float
+    ) -> Choose:
+        """What chooses the neurons of each layer of a dense model, which stays.
+
+        Parameters
+        ----------
+        model : dense.
+        corpus, document_idx : profile documents.
+        share : of the neurons of all layers that stays.
+        """
+        if self.by_loss:
+            from babelscope.pruning.loss_budgets import choose_by_loss
+
+            settings = self.settings(str(model.module.config.model_type))  # type: ignore[union-attr]
+            return choose_by_loss(model, corpus, document_idx, settings, share)
+        return self.choose([round(share * layer.d_ff) for layer in model.layers])
 
     def settings(self, family: str) -> FitSettings:
         """For ``prune_and_compensate`` on a model of this family."""
@@ -83,6 +106,7 @@ def _by_score(sizes: Sequence[int], score: Callable[[Moments, torch.Tensor], tor
 # Rows of ``CHOICES`` choose experts, those of ``METHODS`` neurons.
 METHODS: dict[str, Method] = {
     "second_order": Method(second_order, first_token=True, relative=True),
+    "second_order_by_loss": Method(second_order, first_token=True, relative=True, by_loss=True),
     "wanda_sp": Method(wanda_sp),
     "flap": Method(flap),
 }

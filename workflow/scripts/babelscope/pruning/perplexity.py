@@ -83,7 +83,7 @@ def measure_perplexity(
             else:
                 dense = count_parameters(model)
                 with model.restored():
-                    choose = METHODS[method].choose([round(share * info.d_ff)] * info.n_layers)
+                    choose = METHODS[method].choice(model, fitted, chosen, share)
                     settled = METHODS[method].settings(info.family)
                     prune_and_compensate(model, fitted, chosen, choose, settings=settled)
                     left = count_parameters(model)

@@ -125,7 +125,8 @@ class Pruning(Section):
     method: Annotated[str, OneOf(ALL_METHODS)] = Field(
         "second_order",
         description="What a language's finished model keeps: a share of each layer's neurons (second_order, "
-        "wanda_sp, flap), where pruning.csv has the paper's experts as well; or experts: threshold is the "
+        "wanda_sp, flap) or of all layers' together, by gradients of the loss (second_order_by_loss: loses "
+        "less, takes longer), where pruning.csv has the paper's experts as well; or experts: threshold is the "
         "paper's choice, the others keep a share of them.",
     )
     routed_selector: Annotated[str, OneOf(ROUTED_SELECTORS)] = Field(
