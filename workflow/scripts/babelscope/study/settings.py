@@ -126,8 +126,8 @@ class Pruning(Section):
         "second_order",
         description="What a language's finished model keeps: a share of each layer's neurons (second_order, "
         "wanda_sp, flap) or of all layers' together, by gradients of the loss (second_order_by_loss: loses "
-        "less, takes longer), where pruning.csv has the paper's experts as well; or experts: threshold is the "
-        "paper's choice, the others keep a share of them.",
+        "less, takes longer), where pruning.csv has the paper's experts as well; or experts: threshold is "
+        "the paper's choice, the others keep a share of them.",
     )
     routed_selector: Annotated[str, OneOf(ROUTED_SELECTORS)] = Field(
         "reap",
