@@ -159,7 +159,7 @@ def classes(folder: Path) -> str:
     shares: dict[str, list[float]] = {}
     for row in read_table(folder / "evidence" / "token_classes.csv"):
         shares.setdefault(row["class"], []).append(100 * float(row["share"]))
-    sizes = "; ".join(f"{name}: {min(of):.0f} to {max(of):.0f} %" for name, of in shares.items())
+    sizes = "; ".join(f"{name}: {min(of):.1f} to {max(of):.1f} %" for name, of in shares.items())
     text, _ = claims_table(
         read_table(folder / "evidence" / "class_claims.csv"), {name: name for name in CLASSES}
     )
