@@ -12,6 +12,9 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from scipy.stats import spearmanr
+
+from babelscope.evidence.corpus_distances import read_corpora
 from babelscope.files.tables import read_table
 
 Row = dict[str, str]
@@ -166,9 +169,22 @@ def classes(folder: Path) -> str:
     return f"{similar}\n\nShare of a language's tokens: {sizes}.\n\n{text}"
 
 
+def own_ranks(rows: list[Row]) -> dict[str, list[int]]:
+    """By selection, the place of each language's own experts among all that read it: 1 is the least loss."""
+    losses: dict[tuple[str, str], dict[str, float]] = {}
+    for row in rows:
+        losses.setdefault((row["selection"], row["language"]), {})[row["experts_of"]] = float(row["nll"])
+    found: dict[str, list[int]] = {}
+    for (selection, language), of in losses.items():
+        if language in of:
+            found.setdefault(selection, []).append(1 + sum(nll < of[language] for nll in of.values()))
+    return found
+
+
 def matrix(folder: Path) -> str:
     """Own experts against other languages' on the same sentences, nats per sentence."""
     rows = read_table(folder / "pruning_matrix_paired.csv")
+    ranks = own_ranks(read_table(folder / "pruning_matrix.csv"))
     selections = list(dict.fromkeys(row["selection"] for row in rows))
     lines = []
     for selection in selections:
@@ -176,10 +192,21 @@ def matrix(folder: Path) -> str:
         pairs, every = chosen[:-1], chosen[-1]
         better = sum(float(row["low"]) > 0 for row in pairs)
         worse = sum(float(row["high"]) < 0 for row in pairs)
+        own = ranks[selection]
         lines.append(
-            [f"`{selection}`", every["n_sentences"], interval(every, "advantage"), str(better), str(worse)]
-        )
-    head = ["selection", "sentences", "advantage, all pairs", "pairs above 0", "pairs below 0"]
+            [
+                f"`{selection}`", interval(every, "advantage"), str(better), str(worse),
+                str(own.count(1)), f"{sum(own) / len(own):.1f}",
+            ]
+        )  # fmt: skip
+    head = [
+        "selection",
+        "advantage",
+        "pairs above 0",
+        "below 0",
+        "languages whose own are best",
+        "mean place",
+    ]
     last = [row for row in rows if row["selection"] == selections[-1] and row["language_b"]]
     by_key = {(row["language_a"], row["language_b"]): row for row in last}
     languages = list(dict.fromkeys(code for pair in by_key for code in pair))
@@ -187,7 +214,13 @@ def matrix(folder: Path) -> str:
         [a, *(interval(by_key[a, b], "advantage", 1) if (a, b) in by_key else "" for b in languages[1:])]
         for a in languages[:-1]
     )
-    return f"{table(head, lines)}\n\n`{selections[-1]}`:\n\n{table(['', *languages[1:]], cells)}"
+    text = f"{table(head, lines)}\n\n`{selections[-1]}`:\n\n{table(['', *languages[1:]], cells)}"
+    if (folder / "evidence" / "corpora.h5").exists():
+        codes, distances, _ = read_corpora(folder / "evidence" / "corpora.h5", folder.name)
+        apart = [distances["euclidean"][codes.index(a), codes.index(b)] for a, b in by_key]
+        found = spearmanr(apart, [float(row["advantage"]) for row in by_key.values()])
+        text += f"\n\nRank correlation with the pairs' Euclidean distance: {found.statistic:.2f}."
+    return text + f"\n\n{rows[0]['n_sentences']} sentences."
 
 
 PARTS: dict[str, Callable[[Path], str]] = {

@@ -14,8 +14,15 @@ def row(a, b, low, selection="same_size_corrected"):
 def test_pairs_of_languages_are_counted_by_the_side_that_their_interval_lies_on(tmp_path):
     rows = [row("en", "fr", 0.5), row("en", "hi", -0.5), row("fr", "hi", -4), row("all pairs", "", -1)]
     write_table(tmp_path / "pruning_matrix_paired.csv", rows, PAIRED_COLUMNS)
+    # English reads English best, French reads French second
+    losses = {("en", "en"): 5.0, ("en", "fr"): 6.0, ("fr", "en"): 4.0, ("fr", "fr"): 4.5}
+    cells = [
+        {"language": a, "experts_of": b, "selection": "same_size_corrected", "nll": nll}
+        for (a, b), nll in losses.items()
+    ]
+    write_table(tmp_path / "pruning_matrix.csv", cells, tuple(cells[0]))
     text = matrix(tmp_path)
-    assert "| `same_size_corrected` | 89 | 0.00 [-1.00, 1.00] | 1 | 1 |" in text
+    assert "| `same_size_corrected` | 0.00 [-1.00, 1.00] | 1 | 1 | 1 | 1.5 |" in text
     assert "| en | 1.5 [0.5, 2.5] | 0.5 [-0.5, 1.5] |" in text
     assert "| fr |  | -3.0 [-4.0, -2.0] |" in text
 
