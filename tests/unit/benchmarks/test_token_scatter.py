@@ -16,7 +16,7 @@ def language(rng, mean, of_token, n):
     return ActivationCounts(n_active, np.full(60, n), TOP_K)
 
 
-@pytest.mark.parametrize("n", [60, 500])
+@pytest.mark.parametrize("n", [200, 1000])
 def test_a_planted_ratio_is_found_whatever_the_noise(n):
     rng = np.random.default_rng(0)
     means = 1 + rng.normal(0, 0.1, (8, N_EXPERTS))
