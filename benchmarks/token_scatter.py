@@ -2,7 +2,7 @@
 
 Says which scenario of ``token_classes.py`` a class of a run is like. Both are standard deviations of
 frequencies, summed over layers and experts: between tokens of one language that are seen at least 50 times,
-without the noise of so few, and between languages' means.
+without the noise of so few, and between languages' means, as they are measured.
 
     python benchmarks/token_scatter.py results/parallel/results/gemma-3-270m
 """
