@@ -78,6 +78,14 @@ def test_a_language_in_two_corpora_has_its_row_beside_its_halves(corpora):
     assert components == {"language", "domain", "language x domain", "documents"}
 
 
+def test_the_noise_floor_has_the_second_corpus_beside_it(corpora):
+    run_snakemake(corpora, "results/tiny/evidence/noise_floor.csv", "--max-threads", "1", check=True)
+    for row in results(corpora, "noise_floor.csv"):
+        assert row["second_corpus"] == "news"
+        assert float(row["second_corpus_low"]) < float(row["second_corpus_high"])
+        assert float(row["second_corpus_euclidean"]) >= 0 and float(row["floor_euclidean"]) > 0
+
+
 def test_translations_keep_together_and_missing_ones_are_counted(corpora):
     found = {row["language"]: row for row in results(corpora, "translations.csv")}
     assert found["hi"]["n_documents"] == "16"

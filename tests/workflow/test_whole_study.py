@@ -225,7 +225,7 @@ def summarised_annotation(study):
 def test_what_full_adds_and_an_exported_model(study):
     change_config(study, {"responses": {"prompts": 4, "new_tokens": 6}})
     names = ["responses", "pruning_matrix", "pruning_frontier", "evidence/frontier_claims", "ablation"]
-    names += ["selectors", "perplexity"]
+    names += ["selectors", "perplexity", "pruning", "claims"]
     tables = [f"results/tiny/{name}.csv" for name in names]
     few = {"heldout_documents": 3, "other_documents": 2, "profile_documents": 10, "draws": 1}
     texts = {"calibration": {"files": "text/en.txt"}, "text": {"files": "text/hi.txt"}}
@@ -233,6 +233,7 @@ def test_what_full_adds_and_an_exported_model(study):
         study,
         {
             "selectors": few,
+            "pruning": {"partition_documents": 3},
             "explorer": {"ablation": True},
             "perplexity": {**texts, "window": 32, "calibration_windows": 4, "removed": [0.05]},
         },
@@ -243,6 +244,9 @@ def test_what_full_adds_and_an_exported_model(study):
     assert {row["selector"] for row in selectors} == set(SELECTORS)
     assert {row["language"] for row in selectors} == {*LANGUAGES, "all"}
     assert all(float(row["own_low"]) <= float(row["own_high"]) for row in selectors)
+    assert {row["n_partitions"] for row in read_csv(results(study) / "pruning.csv")} == {"3"}
+    rises = [row for row in read_csv(results(study) / "claims.csv") if row["id"].startswith("loss.rise")]
+    assert len(rises) == 3 and not any("one partition" in row["statistic"] for row in rises)
     perplexity = read_csv(results(study) / "perplexity.csv")
     assert [row["method"] for row in perplexity] == ["dense", "second_order", "wanda_sp", "flap"]
     assert all(float(row["perplexity"]) > 1 for row in perplexity)
