@@ -83,7 +83,7 @@ bench-power: $(STAMP) ## planted truth: size and power of the tests, false verdi
 	test -e results/$(MODEL)/evidence/families.h5 || $(BIN)/snakemake --cores $(CORES) evidence
 	$(BIN)/python benchmarks/power.py tests --studies 2000 --results results/$(MODEL)
 	$(BIN)/python benchmarks/power.py tests --studies 500 --results results/$(MODEL) --config config/families.yaml
-	$(BIN)/python benchmarks/power.py verdicts --studies 300 --results results/$(MODEL)
+	$(BIN)/python benchmarks/power.py verdicts --studies 400 --results results/$(MODEL)
 	$(BIN)/python benchmarks/power.py experts --studies 5
 
 bench-domains: $(STAMP) ## planted domains and classes of tokens: size, power, coverage; what is done is kept (ARGS="--studies 400")
