@@ -3,7 +3,7 @@
 Languages, scripts, areas, vocabularies and fertilities are the real ones; frequencies are drawn from them.
 
     python benchmarks/power.py tests --studies 2000     # null x test: size; effect x test: power
-    python benchmarks/power.py verdicts --studies 300   # a false "holds" where nothing is
+    python benchmarks/power.py verdicts --studies 400   # a false "holds" where nothing is
     python benchmarks/power.py experts --studies 5      # planted language- and family-specific neurons
 
 Tables go to benchmarks/results/power_*.csv and are printed; `make bench-power` runs all three. All cores are
