@@ -3,7 +3,7 @@
     snakemake --cores all --configfile benchmarks/selectors_study.yaml --directory results/selectors \\
         -- results/run_config.yaml results/gemma-3-270m/neurons/{en,fr,es,pt,bn,ur,hi,ar,zh}.h5
     python benchmarks/selectors_study.py run --results results/selectors --seconds 420
-    python benchmarks/selectors_study.py tables
+    python benchmarks/selectors_study.py tables         # or csv
 
 Processes share the languages, all on the GPU where there is one, and each measures a case in all of its
 languages before the next. Each finished model is a line of a file, and another run goes on where one stopped.
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from selectors_cases import DENSE, parts
 from selectors_models import LANGUAGES
-from selectors_tables import tables
+from selectors_tables import tables, write_losses
 
 FOLDER = Path(__file__).resolve().parent / "results" / "selectors"
 
@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["run", "tables"])
+    parser.add_argument("what", choices=["run", "tables", "csv"])
     parser.add_argument("--results", type=Path, default=Path("results/selectors"), help="folder of the study")
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--model", default="gemma-3-270m")
@@ -102,6 +102,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.what == "tables":
         tables(args.out, args.model)
+    elif args.what == "csv":
+        write_losses(args.out, FOLDER.with_suffix(".csv"))
     elif args.worker:
         work(args)
     else:

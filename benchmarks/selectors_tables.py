@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,18 @@ def read_rows(out: Path, model: str) -> dict[str, dict[str, dict[str, Any]]]:
             row = json.loads(line)
             rows.setdefault(row["key"], {})[row["language"]] = row
     return rows
+
+
+def write_losses(out: Path, path: Path) -> None:
+    """All rows of a folder as one table; a case is what differs from the defaults of ``Case``."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["model", "language", "case", "nll"])
+        for found in sorted(out.glob("*.jsonl")):
+            model = found.stem.rpartition("_")[0]
+            for line in found.read_text().splitlines():
+                row = json.loads(line)
+                table.writerow([model, row["language"], row["key"], f"{row['nll']:.5f}"])
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any], seed: int = 0) -> tuple[float, float, float]:
