@@ -105,9 +105,11 @@ def judge_pruning(
     by_partition = rises + partition_shifts(results)
     spread, missing = spread_of_mean(by_partition), "" if len(by_partition) > 1 else ONE_PARTITION
     rises, halves = by_partition.mean(axis=0), np.hypot(Z * errors, spread)
-    least = int(np.argmin(rises - halves))
-    smallest = (rises[least], halves[least], printed["smallest_rise"], codes[least])
-    rows.append(_row(criteria["loss.smallest_rise"], *smallest))
+    least = int(np.argmin(rises))
+    # that every language loses is as sure as it is where it is least sure
+    ends = (float((rises - halves).min()), float(rises[least] + halves[least]))
+    smallest = (float(rises[least]), *ends, printed["smallest_rise"], codes[least])
+    rows.append(criteria["loss.smallest_rise"].row(*smallest))
     # a partition is cut once for all languages: what it does to them does not cancel in their mean
     mean = _mean_of_documents(rises, errors)
     half = math.hypot(mean[1], float(spread_of_mean(by_partition.mean(axis=1))))
