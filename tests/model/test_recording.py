@@ -51,6 +51,7 @@ def record(
         variants,
         RecordingSettings(**options),
         resume_file=resume_file,
+        save_seconds=0,  # after every batch
         on_progress=on_progress,
         neurons=True,
     )
