@@ -24,9 +24,13 @@ def write_page(path, responses=RESPONSES, language="en"):
 
 
 def reload(driver):
-    """Load the page again, when the browser has had time to keep what it was given to keep."""
-    time.sleep(1)
-    driver.refresh()
+    """Load the page again, until the browser gives back what it was given to keep: that takes time."""
+    kept = driver.execute_script("return {...localStorage}")
+    for _ in range(10):
+        time.sleep(1)
+        driver.refresh()
+        if driver.execute_script("return {...localStorage}") == kept:
+            break
 
 
 def text(driver, name):
