@@ -1,13 +1,11 @@
-"""Claims: which region decides, verdicts of intervals, layers at the same depth, loss and speed, the page."""
+"""Claims: which region decides, verdicts of intervals, layers at the same depth, the page."""
 
-import json
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy import stats
+from tests.unit.evidence.pruning_results import CRITERIA, PAPER, ROOT, result
 from tests.unit.simulated_counts import CODES, PAPER_LANGUAGES
 
 from babelscope.comparison.measures import as_distances, compare_layers, total_measures
@@ -34,30 +32,13 @@ from babelscope.evidence.claims import (
 )
 from babelscope.evidence.layers import gini
 from babelscope.evidence.page import claims_page
-from babelscope.evidence.pruning_claims import join_claims, judge_frontier, judge_speed, nll_difference
+from babelscope.evidence.pruning_claims import join_claims, judge_frontier
 from babelscope.statistics.bootstrap import Estimate
 from babelscope.study.errors import BabelscopeError
 
-ROOT = Path(__file__).resolve().parents[3]
-PAPER = json.loads((ROOT / "resources" / "paper.json").read_text(encoding="utf-8"))
 TEMPLATE = (ROOT / "resources/templates/claims.html").read_text(encoding="utf-8")
-CRITERIA = read_criteria(ROOT / "resources" / "claims.yaml")
 CLAIMS = list(dict.fromkeys(row.claim for row in CRITERIA.values()))
 MAIN = {"main": Setting("euclidean", 0.05)}
-
-
-def result(language, dense, pruned, compensated, random=(20.0, 21.0), kept=0.7):
-    """One language's result of pruning: losses of documents of ten tokens."""
-    n = np.full(len(dense), 10)
-    documents = {"dense": dense, "pruned": pruned, "compensated": compensated}
-    documents |= {f"random_{number}": [loss] * len(dense) for number, loss in enumerate(random)}
-    sums = {name: (np.array(losses) * 10).tolist() for name, losses in documents.items()}
-    return {
-        "language": language,
-        "parameters_kept": 1 - (1 - kept) / 2,
-        "ffn_parameters_kept": kept,
-        "documents": sums | {"n_predicted": n.tolist()},
-    }
 
 
 @pytest.mark.parametrize(
@@ -193,90 +174,6 @@ def test_a_wrong_criterion_is_named(tmp_path, old, new, message):
         read_criteria(tmp_path / "claims.yaml")
 
 
-def test_difference_of_losses_is_the_paired_test_for_documents_of_one_length():
-    rng = np.random.default_rng(0)
-    dense = rng.normal(4, 1, 30)
-    pruned = dense + rng.normal(0.5, 0.2, 30)
-    documents = result("en", dense, pruned, dense)["documents"]
-    mean, error = nll_difference(documents, "pruned", "dense")
-    assert mean == pytest.approx((pruned - dense).mean())
-    assert error == pytest.approx(stats.sem(pruned - dense))
-    assert nll_difference({k: v[:1] for k, v in documents.items()}, "pruned", "dense")[1] == math.inf
-
-
-def test_rises_of_loss_are_judged_by_the_papers_largest():
-    dense = [4.0, 4.2, 3.9, 4.1]
-    results = [
-        result("en", dense, [x + 0.3 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.75),
-        result("ur", dense, [x + 5 + 0.01 * k for k, x in enumerate(dense)], dense, kept=0.65),
-    ]
-    ratios = {"en": 1.2, "ur": 1.3, "hi": 1.25}
-    speed = [
-        {"language": code, "phase": "decode", "ratio": ratio, "noisy": False}
-        for code, ratio in ratios.items()
-    ]
-    rows = {row.id: row for row in join_claims(CRITERIA, [], results, speed, PAPER)}
-    assert rows["loss.rise:en"].verdict == "holds"
-    assert rows["loss.rise:en"].paper_value == pytest.approx(0.4)
-    assert rows["loss.rise:ur"].verdict == "does not hold"
-    assert rows["loss.smallest_rise:en"].verdict == "holds"
-    assert rows["saved.all_saved"].value == pytest.approx(0.15)
-    faster = rows["speed.decode"]
-    assert faster.value == pytest.approx((1.2 * 1.3 * 1.25) ** (1 / 3)) and faster.verdict == "holds"
-    unmeasured = rows["speed.prefill"]
-    assert (unmeasured.value, unmeasured.verdict) == (None, "undecided")
-    against_random = rows["random.random_loss"]
-    assert against_random.value == pytest.approx(20.5 - np.mean([4.365, 9.065]))
-    assert against_random.statistic.endswith("over languages and draws")
-    compensated = rows["random.random_compensated_loss"]
-    assert compensated.value is None and "compensated_draws is 0" in compensated.statistic
-
-
-def test_the_interval_of_a_plain_loss_is_over_documents_and_partitions():
-    dense = [4.0, 4.2, 3.9, 4.1]
-    alone = [result(code, dense, [x + 5 for x in dense], dense) for code in ("en", "ur")]
-    several = [result(code, dense, [x + 5 for x in dense], dense) for code in ("en", "ur")]
-    for row, moves in zip(several, ((0.6, -0.9), (1.2, 0.3)), strict=True):
-        for name, move in zip(("seed_1", "seed_2"), moves, strict=True):
-            row["documents"][f"partition_{name}"] = [10 * (x + 5 + move) for x in dense[:3]]
-    before, after = (
-        {row.id: row for row in join_claims(CRITERIA, [], results, [], PAPER)} for results in (alone, several)
-    )
-    for row_id, shifts in (
-        ("loss.rise:en", [0, 0.6, -0.9]),
-        ("loss.rise:ur", [0, 1.2, 0.3]),
-        ("loss.rise_mean", [0, 0.9, -0.3]),  # shifts of the languages do not cancel: one cut serves both
-    ):
-        half = stats.t.ppf(0.975, 2) * np.std(shifts, ddof=1) / 3**0.5
-        assert before[row_id].statistic.endswith("one partition: pruning.partition_documents is 0")
-        assert before[row_id].high - before[row_id].low == pytest.approx(0)
-        assert after[row_id].value == pytest.approx(5 + np.mean(shifts))
-        assert after[row_id].high - after[row_id].low == pytest.approx(2 * half)
-        assert "partition" not in after[row_id].statistic
-
-
-def test_what_only_people_can_judge_is_not_tested_and_has_its_stand_in():
-    results = [result("en", [4.0, 4.2, 3.9], [4.5, 4.1, 4.8], [4.2, 4.2, 4.2])]
-    rows = {row.id: row for row in join_claims(CRITERIA, [], results, [], PAPER)}
-    people, stand_in = rows["people.pruned_worse"], rows["people.loss_worse"]
-    assert (people.value, people.paper_value, people.verdict) == (None, 0.52, "not tested")
-    assert stand_in.value == pytest.approx(2 / 3) and stand_in.verdict == "not tested"
-    assert 0.2 < stand_in.low < 2 / 3 < stand_in.high < 1
-    assert overall_verdict([people, stand_in]) == "not tested"
-
-
-def test_batch_sizes_of_one_model_are_one_timing():
-    def timed(code, ratio):
-        return {"language": code, "phase": "decode", "ratio": ratio, "noisy": False}
-
-    results = [result("en", [1.0], [2.0], [1.5])]
-    models = {"en": 1.2, "hi": 1.3, "ur": 1.25}
-    once = judge_speed(CRITERIA, [timed(code, ratio) for code, ratio in models.items()], results)[1]
-    many = [timed(code, ratio * f) for code, ratio in models.items() for f in (0.99, 1.01, 0.99, 1.01)]
-    again = judge_speed(CRITERIA, many, results)[1]
-    assert again.high - again.low == pytest.approx(once.high - once.low, rel=1e-3)
-
-
 def test_rows_stand_in_the_papers_order():
     results = [result("en", [4.0, 4.1], [4.5, 4.7], [4.2, 4.3])]
     recordings = judge_recordings(CRITERIA, {}, {}, PAPER)
@@ -286,41 +183,6 @@ def test_rows_stand_in_the_papers_order():
     assert positions == sorted(positions)
     judged = list(dict.fromkeys(row.claim for row in rows))
     assert judged == [claim for claim in CLAIMS if claim in judged] and len(judged) == 11
-
-
-def test_one_timing_has_no_interval():
-    speed = [{"language": "en", "phase": "decode", "ratio": 2.0, "noisy": False}]
-    rows = judge_speed(CRITERIA, speed, [result("en", [1.0], [2.0], [1.5])])
-    assert (rows[1].value, rows[1].low, rows[1].verdict) == (2, None, "undecided")
-
-
-def test_noisy_timings_decide_no_claim():
-    def timed(phase, ratio, noisy, language="en"):
-        return {"language": language, "phase": phase, "ratio": ratio, "noisy": noisy}
-
-    ratios = {"en": 1.2, "hi": 1.3, "ur": 1.25}
-    calm = [timed("decode", ratio, False, code) for code, ratio in ratios.items()]
-    disturbed = [timed("decode", 0.1, True), timed("prefill", 9.0, True), timed("prefill", 9.1, True)]
-    results = [result("en", [1.0], [2.0], [1.5])]
-    prefill, decode, _ = judge_speed(CRITERIA, [*calm, *disturbed], results)
-    assert decode == judge_speed(CRITERIA, calm, results)[1]
-    assert (prefill.value, prefill.verdict) == (None, "undecided") and "too noisy" in prefill.statistic
-
-
-def test_frontier_compares_methods_at_every_share():
-    nll = {"random": 9.0, "most_frequent_per_layer": 6.0, "layer_rates": 6.5}
-    nll |= {"random_same_layers": 8.0, "most_frequent": 7.0}
-    frontier = [
-        {"language": code, "method": method, "share": share, "nll": value + shift - float(share)}
-        for code, shift in (("en", 0.0), ("hi", 0.1))
-        for method, losses in nll.items()
-        for value in ((losses - 1, losses + 1) if method.startswith("random") else (losses,))
-        for share in ("0.5", "0.9")
-    ]
-    rows = judge_frontier(CRITERIA, [*frontier, {"language": "en", "method": "dense", "share": 1, "nll": 4}])
-    assert [round(row.value, 6) for row in rows] == [3, 3, 1, 1, -0.5, -0.5]
-    assert [row.verdict for row in rows] == ["holds"] * 4 + ["does not hold"] * 2
-    assert rows[0].statistic.endswith("50 % of experts kept")
 
 
 def test_claims_survive_being_written_and_those_of_another_study_are_refused(tmp_path):

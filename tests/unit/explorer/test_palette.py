@@ -1,4 +1,4 @@
-"""Colours of the page can be told apart with any colour vision, and text stands out from its background."""
+"""Readers with any colour vision can tell the page's colours apart; text stands out from its background."""
 
 from __future__ import annotations
 
