@@ -31,6 +31,8 @@ class Case:
     aside: bool = False
     attention: bool = False
     metric: bool = False  # errors of the output as the loss's gradient sees them
+    pool: str = ""  # languages whose documents layers' costs are measured on, joined by "+"; none: the own
+    pool_documents: int = 100  # of all of them together
 
     @property
     def key(self) -> str:
@@ -77,12 +79,23 @@ def parts(model: str) -> dict[str, list[Case]]:
     aside = replace(more, aside=True)
     budgets = ("equal_error", "half_error")
     cost = replace(base, metric=True, budget="equal_cost")
+    shared = replace(base, budget="equal_cost", pool="en+hi+ar")
+    pools = ("en", "en+hi+ar", "en+fr+es+pt+bn+ur+hi+ar+zh")
     return {
         "best": [base, replace(base, documents=890), replace(cost, documents=890)],
         "sizes": [replace(base, share=share) for share in order],
         "budgets": [replace(base, documents=890, budget=budget) for budget in budgets],
         "cost": [replace(cost, share=share) for share in order],
         "metric": [replace(cost, documents=890, budget="equal"), replace(cost, documents=890, metric=False)],
+        "shared": [
+            shared,
+            replace(shared, pool=""),
+            *(replace(shared, pool=pool) for pool in pools[::2]),
+            replace(shared, pool_documents=30),
+            replace(shared, pool_documents=300),
+            replace(shared, metric=True),
+        ],
+        "shared sizes": [replace(shared, share=share) for share in order],
         "frontier": [case for share in order for case in _core(base, share)],
         "candidates": [
             replace(base, budget="half_error"),

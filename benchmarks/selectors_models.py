@@ -105,7 +105,7 @@ class Study:
             if case.metric:
                 from babelscope.pruning.loss_budgets import choose_by_metrics
 
-                metrics = self._metrics(settings)
+                metrics = self._metrics(case, settings)
                 neurons = choose_by_metrics(sizes, metrics, case.selection_ridge, case.group)
         else:
             keep = select_neurons(evidence, case.selector, case.share, budget)
@@ -186,8 +186,10 @@ class Study:
             found = replace(found, experts=ExpertFrequencies(frequency, partition.labels))
         if "removals" in needs:
             measures = {"equal_loss": self._sensitive, "half_error": self._removed}
-            costs = self._costs if case.budget in CANDIDATE_BUDGETS else self._removed
-            measured = measures.get(case.budget, costs)(profile, settings)
+            if case.budget in CANDIDATE_BUDGETS and case.budget not in measures:
+                measured = self._costs(case, profile, settings)
+            else:
+                measured = measures.get(case.budget, self._removed)(profile, settings)
             found = replace(found, removals=measured)
         return found
 
@@ -222,21 +224,37 @@ class Study:
         joined = join_corpora([self.corpus.take(profile), *taken])
         return joined, np.arange(len(profile)), np.arange(len(profile), len(joined.heldout))
 
-    def _metrics(self, settings: Any) -> Any:
-        from babelscope.pruning.loss_budgets import N_DOCUMENTS, output_metrics
+    def _reference(self, case: Case, profile: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
+        """A corpus, and which of its documents gradients are taken of, and layers' costs measured on."""
+        from babelscope.pruning.loss_budgets import N_DOCUMENTS
+        from babelscope.text.tokens import join_corpora
 
-        key = ("metrics", settings.first_token, settings.relative)
+        if not case.pool:
+            return self.corpus, self.corpus.profile_idx[:N_DOCUMENTS], profile
+        codes = case.pool.split("+")
+        corpora = [self.shared.read_tokens(code) for code in codes]
+        n_each = -(-case.pool_documents // len(codes))
+        joined = join_corpora([corpus.take(corpus.profile_idx[:n_each]) for corpus in corpora])
+        every = np.arange(len(joined.heldout))
+        return joined, every, every
+
+    def _metrics(self, case: Case, settings: Any) -> Any:
+        from babelscope.pruning.loss_budgets import output_metrics
+
+        key = ("metrics", case.pool, case.pool_documents, settings.first_token, settings.relative)
         if key not in self._found:
-            profile = self.corpus.profile_idx[:N_DOCUMENTS]
-            self._found[key] = output_metrics(self.model, self.corpus, profile, settings)
+            corpus, documents, _ = self._reference(case, self.corpus.profile_idx)
+            self._found[key] = output_metrics(self.model, corpus, documents, settings)
         return self._found[key]
 
-    def _costs(self, profile: np.ndarray, settings: Any) -> Any:
+    def _costs(self, case: Case, profile: np.ndarray, settings: Any) -> Any:
         from babelscope.pruning.loss_budgets import measure_costs
 
-        key = ("costs", len(profile), settings.first_token, settings.relative)
+        documents = case.pool_documents if case.pool else len(profile)
+        key = ("costs", case.pool, documents, settings.first_token, settings.relative)
         if key not in self._found:
-            asked = (self.model, self.corpus, profile, settings, self._metrics(settings))
+            corpus, _, measured = self._reference(case, profile)
+            asked = (self.model, corpus, measured, settings, self._metrics(case, settings))
             self._found[key] = measure_costs(*asked)
         return self._found[key]
 
