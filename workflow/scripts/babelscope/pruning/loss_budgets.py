@@ -29,7 +29,6 @@ from babelscope.text.tokens import TokenizedCorpus
 # Documents whose gradients are taken, and tokens of a batch of theirs.
 N_DOCUMENTS = 100
 _TOKENS_PER_BATCH = 1024
-_GROUP = 64  # neurons that go at once where layers are compared
 # Of the mean of a matrix' diagonal, added to it: no direction is free.
 _FLOOR = 0.01
 
@@ -123,7 +122,7 @@ def measure_costs(
         for layer, metric in zip(model.layers, metrics, strict=True):
             moments = gather_moments(walk, settings).whole
             weight = metric.to(layer.down.weight.device) @ layer.down.weight.double()
-            found = eliminate(moments.gram, weight, layer.d_ff, group=_GROUP)
+            found = eliminate(moments.gram, weight, layer.d_ff)
             whole = float((weight * (weight @ moments.gram)).sum()) / max(1, moments.n_tokens) / 2
             rank.append(found.rank(layer.d_ff))
             error.append(found.errors(layer.d_ff) * whole)

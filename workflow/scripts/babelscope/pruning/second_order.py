@@ -25,7 +25,7 @@ from babelscope.pruning.selectors import Removals
 from babelscope.pruning.walk import LayerWalk
 from babelscope.text.tokens import TokenizedCorpus
 
-GROUP = 16
+GROUP = 64
 # Of the elimination. From 0.003 to 0.1 it makes no difference of note, and 1 is worse (benchmarks/README.md).
 RIDGE = 0.03
 _WAITING = 256  # removed neurons whose update of the inverse waits for one product
