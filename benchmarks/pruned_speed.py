@@ -17,7 +17,8 @@ import torch
 
 from babelscope.model.load import StudyModel
 from babelscope.pruning.pruned_model import PruningPlan
-from babelscope.pruning.speed import SpeedSettings, measure_speed, speed_table
+from babelscope.pruning.speed import SpeedSettings, measure_speed
+from babelscope.pruning.speed_table import speed_table
 
 ROOT = Path(__file__).resolve().parents[1]
 CSV = ROOT / "benchmarks/results/pruned_speed.csv"

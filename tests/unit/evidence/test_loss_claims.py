@@ -95,10 +95,38 @@ def test_batch_sizes_of_one_model_are_one_timing():
     assert again.high - again.low == pytest.approx(once.high - once.low, rel=1e-3)
 
 
-def test_one_timing_has_no_interval():
-    speed = [{"language": "en", "phase": "decode", "ratio": 2.0, "noisy": False}]
-    rows = judge_speed(CRITERIA, speed, [result("en", [1.0], [2.0], [1.5])])
-    assert (rows[1].value, rows[1].low, rows[1].verdict) == (2, None, "undecided")
+def timed_once(turns, languages):
+    """Prefill and decoding of one model at two batch sizes."""
+    return [
+        {
+            "language": "en",
+            "phase": phase,
+            "ratio": 2.0,
+            "noisy": False,
+            "turns": ratios,
+            "languages": languages,
+        }
+        for phase in ("prefill", "decode")
+        for ratios in (turns, turns[::-1])
+    ]
+
+
+def test_one_model_with_the_widths_of_all_has_an_interval_over_turns():
+    results = [result(code, [1.0], [2.0], [1.5]) for code in ("en", "hi")]
+    turns = np.array([1.9, 2.1, 2.0, 2.2])
+    decode = judge_speed(CRITERIA, timed_once(turns.tolist(), ["en", "hi"]), results)[1]
+    means = (np.log(turns) + np.log(turns[::-1])) / 2  # batch sizes of one turn are one observation
+    half = stats.t.ppf(0.975, 3) * means.std(ddof=1) / 2
+    assert (decode.value, decode.verdict) == (pytest.approx(2), "holds")
+    assert (decode.low, decode.high) == (pytest.approx(2 * np.exp(-half)), pytest.approx(2 * np.exp(half)))
+    assert decode.statistic.endswith("one model, over the turns of its timing")
+
+
+@pytest.mark.parametrize(("turns", "languages"), [([2.0], ["en", "hi"]), ([1.9, 2.1], ["en"])])
+def test_one_turn_and_one_of_several_models_have_no_interval(turns, languages):
+    results = [result(code, [1.0], [2.0], [1.5]) for code in ("en", "hi")]
+    decode = judge_speed(CRITERIA, timed_once(turns, languages), results)[1]
+    assert (decode.value, decode.low, decode.verdict) == (2, None, "undecided")
 
 
 def test_noisy_timings_decide_no_claim():

@@ -11,14 +11,8 @@ from babelscope.files.tables import format_table
 from babelscope.model.load import StudyModel
 from babelscope.pruning.cut import count_parameters
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
-from babelscope.pruning.speed import (
-    SpeedSettings,
-    Timing,
-    choose_models,
-    measure_again,
-    measure_speed,
-    speed_table,
-)
+from babelscope.pruning.speed import SpeedSettings, Timing, measure_again, measure_speed
+from babelscope.pruning.speed_table import choose_models, same_widths, speed_table
 from babelscope.pruning.tables import MATRIX_COLUMNS, excess_matrix, matrix_rows, pruning_columns
 from babelscope.study.errors import BabelscopeError
 
@@ -97,7 +91,8 @@ def test_speed_is_held_against_operations_and_bytes():
     keep = np.zeros((3, 24), dtype=bool)
     keep[:, :6] = True
     settings = SpeedSettings((1, 2), prompt_tokens=4, new_tokens=2, repeats=1, width_multiple=8)
-    rows = list(measure_speed(model, {"en": PruningPlan(keep)}, np.arange(3, 11), settings))
+    plans = {"en": PruningPlan(keep)}
+    rows = list(measure_speed(model, plans, np.arange(3, 11), settings, {"en": ["en", "fr"]}))
     assert [(row.phase, row.batch_size) for row in rows] == [
         ("prefill", 1), ("decode", 1), ("prefill", 2), ("decode", 2)
     ]  # fmt: skip
@@ -112,6 +107,7 @@ def test_speed_is_held_against_operations_and_bytes():
         fixed = attention + head + cache
         assert row.ideal_ratio == pytest.approx((fixed + ffn) / (fixed + ffn / 4))
     for row in rows:
+        assert row.turns == pytest.approx([row.ratio]) and row.languages == ("en", "fr")
         assert row.ratio == pytest.approx(row.sliced_tokens_per_second / row.dense_tokens_per_second)
         assert row.share_of_ideal == pytest.approx(row.ratio / row.ideal_ratio)
         assert row.dense_weight_bytes - row.sliced_weight_bytes == 4 * ffn * 2 / 3  # 6 neurons run as 8
@@ -123,6 +119,7 @@ def test_speed_is_held_against_operations_and_bytes():
     assert speed_table(rows).startswith(
         "language,phase,batch_size,dense_tokens_per_second,sliced_tokens_per_second,ratio,ideal_ratio,"
     )
+    assert speed_table(rows).splitlines()[1].endswith("en fr")
     assert model.layers[0].d_ff == 24
 
 
@@ -180,6 +177,14 @@ def test_smallest_median_and_largest_models_are_timed():
     assert choose_models({"en": 5, "hi": 5, "zh": 5}, "extremes") == ["en", "hi", "zh"]
     assert choose_models(n_kept, "smallest") == ["fr"]
     assert choose_models(n_kept, "all") == list(n_kept)
+
+
+def test_models_of_equal_widths_in_every_layer_are_one():
+    rng = np.random.default_rng(0)
+    first = np.arange(24) < np.array([[6], [9], [6]])
+    plans = {"en": first, "hi": first[[1, 0, 2]], "zh": rng.permuted(first, axis=1), "ar": first[:, ::-1]}
+    same = same_widths({code: PruningPlan(keep) for code, keep in plans.items()})
+    assert same == {"en": ["en", "zh", "ar"], "hi": ["hi"]}
 
 
 def test_tied_weights_are_counted_once():

@@ -17,6 +17,7 @@ from babelscope.statistics.ratios import Z, mean_interval, mixed_interval, ratio
 
 ONE_PARTITION = "; over documents alone, one partition: pruning.partition_documents is 0"
 ALL_NOISY = "; every timing was too noisy to judge"
+ONE_MODEL = "; one model, over the turns of its timing"
 NO_COMPENSATED_PAPER = "; not measured: pruning.paper_compensated is false"
 NO_COMPENSATED_CONTROL = "; not measured: pruning.compensated_draws is 0"
 
@@ -182,7 +183,8 @@ def judge_speed(
     """Rows of the claim about speed and size.
 
     Timings of one model at several batch sizes are one observation: the interval is over models, on the
-    machine that timed them.
+    machine that timed them. Where all models have the same widths one is timed, and its interval is over the
+    turns of the timing, in which the dense model was timed as well.
 
     Parameters
     ----------
@@ -192,17 +194,22 @@ def judge_speed(
     for phase in ("prefill", "decode"):
         criterion = criteria[f"speed.{phase}"]
         timed = [row for row in speed if row["phase"] == phase]
+        calm = [row for row in timed if not row["noisy"]]
         by_model: dict[str, list[float]] = {}
-        for timing in timed:
-            if not timing["noisy"]:
-                by_model.setdefault(timing["language"], []).append(math.log(float(timing["ratio"])))
+        for timing in calm:
+            by_model.setdefault(timing["language"], []).append(math.log(float(timing["ratio"])))
         logs = np.array([np.mean(ratios) for ratios in by_model.values()])
         if len(logs) == 0:
             row = criterion.row(None)
             rows.append(replace(row, statistic=row.statistic + ALL_NOISY) if timed else row)
             continue
         mean, half = mean_interval(logs)
-        rows.append(criterion.row(math.exp(mean), math.exp(mean - half), math.exp(mean + half)))
+        one = len(logs) == 1 and len(calm[0]["languages"]) == len(results)
+        if one:
+            turns = [row["turns"] for row in calm]
+            half = mean_interval(np.log(np.array(turns, dtype=np.float64)).mean(axis=0))[1]
+        row = criterion.row(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+        rows.append(replace(row, statistic=row.statistic + ONE_MODEL) if one else row)
     largest = max(float(row["parameters_kept"]) for row in results)
     return [*rows, criteria["speed.parameters_kept"].row(largest, largest, largest)]
 

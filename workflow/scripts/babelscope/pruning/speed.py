@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from babelscope.model.layers import FfnState, restored
 from babelscope.model.load import StudyModel, load_model
 from babelscope.pruning.cut import FAST_WIDTHS, round_widths
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+from babelscope.pruning.speed_table import SpeedRow, choose_models, same_widths, speed_table
 from babelscope.pruning.tables import SPEED
 from babelscope.study.progress import progress
 from babelscope.text.fitting import fits, halve_budget
@@ -66,61 +67,20 @@ class Timing:
         return float(np.median(self.dense)), float(np.median(self.sliced))
 
     @property
+    def turns(self) -> np.ndarray:
+        """How many times faster the sliced model is in each turn, float64 (n_repeats,)."""
+        return self.dense / self.sliced
+
+    @property
     def spread(self) -> float:
-        """Interquartile range of the turns' ratios over their median; 0 for one turn."""
-        low, middle, high = np.percentile(self.dense / self.sliced, [25, 50, 75])
+        """Interquartile range of ``turns`` over their median; 0 for one turn."""
+        low, middle, high = np.percentile(self.turns, [25, 50, 75])
         return float((high - low) / middle)
 
     @property
     def noisy(self) -> bool:
         """Whether the spread is above ``NOISY_SPREAD``."""
         return self.spread > NOISY_SPREAD
-
-
-@dataclass(frozen=True)
-class SpeedRow:
-    """One row of ``pruning_speed.csv``; ``ratio`` is sliced over dense.
-
-    ``ideal_ratio`` is the ratio of multiplications in prefill, and of the bytes of weights and cache that are
-    read in decoding, of the sliced model before its widths are rounded up. Prefill fills the cache without
-    the output layer, which belongs to decoding. ``sliced_weight_bytes`` is what the model takes as it runs,
-    ``*_peak_bytes`` that and the most that a pass of the phase takes on top, cache included. ``spread`` is
-    the interquartile range of the ratios of the turns over their median, ``noisy`` whether it is above
-    ``NOISY_SPREAD`` in every round.
-    """
-
-    language: str
-    phase: str
-    batch_size: int
-    dense_tokens_per_second: float
-    sliced_tokens_per_second: float
-    ratio: float
-    ideal_ratio: float
-    share_of_ideal: float
-    dense_weight_bytes: int
-    sliced_weight_bytes: int
-    dense_peak_bytes: int
-    sliced_peak_bytes: int
-    spread: float
-    noisy: bool
-
-
-def choose_models(n_kept: Mapping[str, int], which: str) -> list[str]:
-    """Which models are timed, in the order given.
-
-    Parameters
-    ----------
-    n_kept : neurons that stay, by language; speed depends on widths alone.
-    which : ``extremes``: the smallest, the (lower) median and the largest, all of three or fewer;
-        ``smallest``: it alone; ``all``.
-    """
-    ranked = sorted(n_kept, key=lambda language: n_kept[language])
-    chosen = {
-        "extremes": {ranked[0], ranked[(len(ranked) - 1) // 2], ranked[-1]},
-        "smallest": {ranked[0]},
-        "all": set(ranked),
-    }[which]
-    return [language for language in n_kept if language in chosen]
 
 
 def measure_again(measure: Callable[[], dict[str, Timing]], attempts: int) -> dict[str, Timing]:
@@ -140,7 +100,11 @@ def measure_again(measure: Callable[[], dict[str, Timing]], attempts: int) -> di
 
 
 def measure_speed(
-    model: StudyModel, plans: Mapping[str, PruningPlan], token_ids: np.ndarray, settings: SpeedSettings
+    model: StudyModel,
+    plans: Mapping[str, PruningPlan],
+    token_ids: np.ndarray,
+    settings: SpeedSettings,
+    alike: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[SpeedRow]:
     """Time the dense and each language's sliced model, interleaved.
 
@@ -150,6 +114,7 @@ def measure_speed(
     plans : by language.
     token_ids : int (n,), any text; at least ``max(batch_sizes) * prompt_tokens`` tokens.
     settings : what is timed.
+    alike : see ``same_widths``; None: each stands for its language alone.
     """
     layers = model.layers
     dense = FfnState.of(layers)
@@ -187,6 +152,8 @@ def measure_speed(
                     weight_bytes[1] + passing[1][phase],
                     spread=timing.spread,
                     noisy=timing.noisy,
+                    turns=tuple(timing.turns.tolist()),
+                    languages=tuple((alike or {}).get(language, [language])),
                 )
 
 
@@ -220,7 +187,7 @@ def _measure_sizes(
 def time_plans(
     info: ModelInfo, compute: Compute, plans: Mapping[str, PruningPlan], token_ids: np.ndarray, which: str
 ) -> list[SpeedRow]:
-    """Load a model and time it against pruned ones, see ``measure_speed``.
+    """Load a model and time it against pruned ones, see ``measure_speed``; each set of widths once.
 
     Parameters
     ----------
@@ -228,32 +195,22 @@ def time_plans(
     plans, token_ids : pruned models by language, and any text.
     which : see ``choose_models``.
     """
-    n_kept = {language: int(plan.keep.sum()) for language, plan in plans.items()}
+    alike = same_widths(plans)
+    n_kept = {language: int(plans[language].keep.sum()) for language in alike}
     plans = {language: plans[language] for language in choose_models(n_kept, which)}
     settings, rows = SpeedSettings(), []
     model = load_model(info, compute)
     with progress(2 * len(plans) * len(settings.batch_sizes), "timings", "measuring speed") as bar:
-        for row in measure_speed(model, plans, token_ids, settings):
+        for row in measure_speed(model, plans, token_ids, settings, alike):
             rows.append(row)
             bar.update(1)
     return rows
-
-
-def speed_table(rows: Sequence[SpeedRow]) -> str:
-    """CSV text, one line per row."""
-    names = [field.name for field in fields(SpeedRow)]
-    lines = [",".join(_cell(getattr(row, name)) for name in names) for row in rows]
-    return "\n".join([",".join(names), *lines]) + "\n"
 
 
 def write_speed(out: Any, rows: Sequence[SpeedRow], model: str, languages: Sequence[str]) -> None:
     """Write ``table``, ``pruning_speed.csv``, and ``record``, the same in full precision."""
     write_text(out.table, speed_table(rows))
     write_record(out.record, SPEED, {"rows": plain_rows(rows)}, model=model, languages=list(languages))
-
-
-def _cell(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _interleaved(

@@ -104,7 +104,8 @@ class Pruning(Section):
     )
     speed_models: Literal["extremes", "smallest", "all"] = Field(
         "extremes",
-        description="Models that are timed: the smallest, median and largest, the smallest alone, or all.",
+        description="Models that are timed: the smallest, median and largest, the smallest alone, or all. "
+        "Models of equal widths are timed once.",
     )
     unions: dict[Code, Annotated[list[Code], Field(min_length=1), Unique]] = Field(
         {},
