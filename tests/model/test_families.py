@@ -11,6 +11,7 @@ from babelscope.experts.partition import ExpertPartition
 from babelscope.model.families import DENSE_FAMILIES, FAMILIES
 from babelscope.model.info import describe_model
 from babelscope.model.load import StudyModel
+from babelscope.pruning import heldout
 from babelscope.pruning import walk as walk_module
 from babelscope.pruning.compensation import prune_and_compensate
 from babelscope.pruning.cut import prune
@@ -213,7 +214,33 @@ def test_slices_of_the_vocabulary_add_up(monkeypatch):
     hidden, targets = torch.randn(11, 16), torch.arange(11) * 8
     whole = token_losses(model, hidden, targets)
     monkeypatch.setattr("babelscope.pruning.heldout._VOCABULARY_SLICE", 7)
+    monkeypatch.setattr("babelscope.pruning.heldout._AT_ONCE", 4)
     torch.testing.assert_close(token_losses(model, hidden, targets), whole)
+    logits = model.head(hidden).div(5).tanh().mul(5)
+    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    torch.testing.assert_close(whole, expected)
+
+
+def test_losses_of_a_model_under_several_changes_pass_the_output_layer_together(monkeypatch):
+    model, corpus = StudyModel(make_model("llama")), make_corpus(LENGTHS)
+    idx, passes = np.arange(len(LENGTHS)), []
+    layer, found, expected = heldout.OutputLayer(model), [], []
+
+    def seen(model, hidden, targets):
+        passes.append(len(targets))
+        return token_losses(model, hidden, targets)
+
+    for rows in (idx, idx[:3]):
+        expected.append(evaluate_documents(model, corpus, rows).nll)
+        with monkeypatch.context() as patch:
+            patch.setattr(heldout, "token_losses", seen)
+            found.append(layer.read(corpus, rows).nll)
+        prune(model.layers, [np.arange(9)] * 3)
+    monkeypatch.setattr(heldout, "token_losses", seen)
+    layer.finish()
+    assert passes == [sum(LENGTHS) + sum(LENGTHS[:3])]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_output_norm_is_the_root_mean_square_of_what_a_neuron_says():

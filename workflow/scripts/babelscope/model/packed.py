@@ -9,6 +9,7 @@ same but for rounding.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -34,11 +35,16 @@ def pack_layers(module: nn.Module) -> None:
             linear.__dict__["forward"] = _Packed(linear)
 
 
-def multiply(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """``nn.functional.linear`` of many tokens (n_tokens, n_in): the weight is packed for this call."""
-    if not _can_pack() or not _fits(hidden, weight) or len(hidden) < 8 * _LEAST_TOKENS:
-        return nn.functional.linear(hidden, weight, bias)
-    return _multiply(hidden, _pack(weight), bias)
+def multiply(
+    parts: Sequence[torch.Tensor], weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> Iterator[torch.Tensor]:
+    """``nn.functional.linear`` of many tokens, in parts (n_tokens, n_in): the weight is packed once."""
+    enough = sum(map(len, parts)) >= 8 * _LEAST_TOKENS
+    if not enough or not _can_pack() or not all(_fits(part, weight) for part in parts):
+        yield from (nn.functional.linear(part, weight, bias) for part in parts)
+        return
+    packed = _pack(weight)
+    yield from (_multiply(part, packed, bias) for part in parts)
 
 
 class _Packed:

@@ -18,7 +18,7 @@ from babelscope.pruning.compensation import FitSettings, LayerFit, prune_and_com
 from babelscope.pruning.control_tables import CONTROLS, PARTITION, draws_of
 from babelscope.pruning.controls import ControlSettings, choose_controls, control_names
 from babelscope.pruning.cut import count_parameters, kept_neurons, prune
-from babelscope.pruning.heldout import evaluate_documents
+from babelscope.pruning.heldout import OutputLayer
 from babelscope.pruning.losses import DocumentLosses, unigram_losses
 from babelscope.pruning.methods import METHODS
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
@@ -189,12 +189,14 @@ def evaluate_language(
     read = {name: heldout if name in _MODELS else heldout[: controls.n_heldout] for name in changes}
     read |= {name: heldout[: controls.n_partition] for name in changes if name.startswith(PARTITION)}
     lengths = np.diff(corpus.offsets) + int(corpus.bos_token_id >= 0)
+    layer = OutputLayer(model)
     with progress(sum(int(lengths[idx].sum()) for idx in read.values()), "tokens", "evaluating") as bar:
         for name, change in changes.items():
             with model.restored():
                 change()
                 sizes[name] = count_parameters(model)
-                losses[name] = evaluate_documents(model, corpus, read[name], bar.update)
+                losses[name] = layer.read(corpus, read[name], bar.update)
+        layer.finish()
     if experts is None:
         losses["compensated"] = losses["finished"]
     n_vocabulary = len(model.head.weight)

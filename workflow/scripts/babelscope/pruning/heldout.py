@@ -15,7 +15,9 @@ from babelscope.text.fitting import fits, halve_budget, run_batches
 from babelscope.text.tokens import TokenizedCorpus
 
 _VOCABULARY_SLICE = 4096
-_TOKENS = 1024  # that a pass through the output layer waits for
+_TOKENS = 2048  # that a pass through the output layer waits for
+# Tokens whose logits of a slice a processor makes at a time: they stay in its cache until they are summed.
+_AT_ONCE = 512
 
 
 def evaluate_documents(
@@ -35,51 +37,68 @@ def evaluate_documents(
     corpus, document_idx : the documents, and which of them.
     on_progress : called with the number of tokens done.
     """
-    row_of = {int(idx): row for row, idx in enumerate(document_idx)}
-    lengths = np.diff(corpus.offsets)[document_idx]
-    n_predicted = lengths - (0 if corpus.bos_token_id >= 0 else 1)
-    n_bytes = np.round(corpus.n_bytes[document_idx] * (n_predicted / lengths)).astype(np.int64)
-    waiting = _Waiting(model, len(document_idx))
-
-    def run(batch: Batch) -> None:
-        token_ids = to_device(batch.token_ids, model.device)
-        predicted = batch.real_mask(count_special=True)[:, 1:]
-        row = np.array([row_of[int(idx)] for idx in batch.document_idx])
-        chosen = to_device(predicted, model.device)
-        hidden = model.hidden(token_ids)  # (document, position, d_model)
-        waiting.add(hidden[:, :-1][chosen], token_ids[:, 1:][chosen], np.repeat(row, predicted.sum(axis=1)))
-        on_progress(int(batch.n_real.sum()))
-
-    run_batches(model, corpus, document_idx, run)
-    nll = waiting.finish()
-    return DocumentLosses(nll, n_predicted.astype(np.int64), np.maximum(n_bytes, 1))
+    layer = OutputLayer(model)
+    losses = layer.read(corpus, document_idx, on_progress)
+    layer.finish()
+    return losses
 
 
-class _Waiting:
-    """Last hidden states that wait until they are enough for a pass through the output layer.
+class OutputLayer:
+    """Last hidden states wait here until they are enough for a pass through the output layer.
 
-    With a big vocabulary a pass over few tokens is mostly a pass over the layer's weights.
+    With a big vocabulary a pass over few tokens is mostly a pass over the layer's weights. States of one
+    model under several changes may wait together.
+
+    Parameters
+    ----------
+    model : its output layer stays as it is.
     """
 
-    def __init__(self, model: StudyModel, n_documents: int) -> None:
-        self._model, self._nll = model, np.zeros(n_documents)
-        self._waiting: list[tuple[torch.Tensor, torch.Tensor, np.ndarray]] = []
+    def __init__(self, model: StudyModel) -> None:
+        self._model = model
+        self._waiting: list[tuple[torch.Tensor, torch.Tensor, np.ndarray, np.ndarray]] = []
 
-    def add(self, hidden: torch.Tensor, targets: torch.Tensor, row: np.ndarray) -> None:
-        """Of tokens (n_tokens, d_model), the next token of each and its document's row, int64 (n_tokens,)."""
-        if sum(len(targets) for _, targets, _ in self._waiting) >= _TOKENS:
+    def read(
+        self,
+        corpus: TokenizedCorpus,
+        document_idx: np.ndarray,
+        on_progress: Callable[[int], object] = lambda n_tokens: None,
+    ) -> DocumentLosses:
+        """As ``evaluate_documents``, of the model as it is now; ``nll`` is complete after ``finish``."""
+        row_of = {int(idx): row for row, idx in enumerate(document_idx)}
+        lengths = np.diff(corpus.offsets)[document_idx]
+        n_predicted = lengths - (0 if corpus.bos_token_id >= 0 else 1)
+        n_bytes = np.round(corpus.n_bytes[document_idx] * (n_predicted / lengths)).astype(np.int64)
+        nll = np.zeros(len(document_idx))
+
+        def run(batch: Batch) -> None:
+            token_ids = to_device(batch.token_ids, self._model.device)
+            predicted = batch.real_mask(count_special=True)[:, 1:]
+            row = np.array([row_of[int(idx)] for idx in batch.document_idx])
+            chosen = to_device(predicted, self._model.device)
+            hidden = self._model.hidden(token_ids)[:, :-1][chosen]  # (n_tokens, d_model)
+            self._add(hidden, token_ids[:, 1:][chosen], nll, np.repeat(row, predicted.sum(axis=1)))
+            on_progress(int(batch.n_real.sum()))
+
+        run_batches(self._model, corpus, document_idx, run)
+        return DocumentLosses(nll, n_predicted.astype(np.int64), np.maximum(n_bytes, 1))
+
+    def _add(self, hidden: torch.Tensor, targets: torch.Tensor, nll: np.ndarray, row: np.ndarray) -> None:
+        """Tokens (n_tokens, d_model), the next token of each, and the row of ``nll`` that gets its loss."""
+        if sum(len(targets) for _, targets, _, _ in self._waiting) >= _TOKENS:
             self.finish()
-        self._waiting.append((hidden, targets, row))
+        self._waiting.append((hidden, targets, nll, row))
 
-    def finish(self) -> np.ndarray:
-        """Loss of every document, nats in all, float64 (n_documents,), with all tokens that were added."""
+    def finish(self) -> None:
+        """Add the losses of all tokens that wait to those of their documents."""
         if not self._waiting:
-            return self._nll
-        hidden, targets, row = zip(*self._waiting, strict=True)
-        loss = _losses_that_fit(self._model, torch.cat(hidden), torch.cat(targets))
-        self._nll += np.bincount(np.concatenate(row), loss.double().cpu().numpy(), len(self._nll))
+            return
+        hidden, targets, totals, rows = zip(*self._waiting, strict=True)
+        loss = _losses_that_fit(self._model, torch.cat(hidden), torch.cat(targets)).double().cpu().numpy()
+        ends = np.cumsum([len(row) for row in rows])
+        for nll, row, part in zip(totals, rows, np.split(loss, ends[:-1]), strict=True):
+            nll += np.bincount(row, part, len(nll))
         self._waiting = []
-        return self._nll
 
 
 def _losses_that_fit(model: StudyModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -106,15 +125,30 @@ def token_losses(model: StudyModel, hidden: torch.Tensor, targets: torch.Tensor)
     head = model.head
     cap = getattr(model.module.config, "final_logit_softcapping", None)
     hidden, targets = hidden.to(head.weight.device), targets.to(head.weight.device)
+    at_once = _AT_ONCE if hidden.device.type == "cpu" else max(1, len(hidden))
+    parts = list(hidden.split(at_once))
     normalisers = []
     chosen = torch.zeros(len(targets), dtype=torch.float32, device=targets.device)
     for start in range(0, len(head.weight), _VOCABULARY_SLICE):
         part = slice(start, start + _VOCABULARY_SLICE)
-        logits = multiply(hidden, head.weight[part], None if head.bias is None else head.bias[part]).float()
-        if cap:
-            logits = torch.tanh(logits / cap) * cap
-        normalisers.append(logits.logsumexp(dim=1))
-        here = (targets >= start) & (targets < start + logits.shape[1])
-        column = (targets - start).clamp(0, logits.shape[1] - 1)
-        chosen = torch.where(here, logits.gather(1, column[:, None])[:, 0], chosen)
+        products = multiply(parts, head.weight[part], None if head.bias is None else head.bias[part])
+        sums = []
+        for logits, found, wanted in zip(
+            products, chosen.split(at_once), targets.split(at_once), strict=True
+        ):
+            logits = logits.float()
+            if cap:
+                logits.div_(cap).tanh_().mul_(cap)
+            here = (wanted >= start) & (wanted < start + logits.shape[1])
+            column = (wanted - start).clamp(0, logits.shape[1] - 1)
+            found.copy_(torch.where(here, logits.gather(1, column[:, None])[:, 0], found))
+            sums.append(_log_sum_exp(logits))
+        normalisers.append(torch.cat(sums))
     return torch.stack(normalisers).logsumexp(dim=0) - chosen
+
+
+def _log_sum_exp(values: torch.Tensor) -> torch.Tensor:
+    """``values.logsumexp(dim=1)``, which overwrites them: a third less time where they lie in the cache."""
+    largest = values.amax(dim=1, keepdim=True)
+    largest.masked_fill_(largest.isinf(), 0)
+    return values.sub_(largest).exp_().sum(dim=1).log_().add_(largest[:, 0])
