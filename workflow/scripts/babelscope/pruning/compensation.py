@@ -144,8 +144,8 @@ def _fit_layer(
     found: list[tuple[torch.Tensor, LayerFit]] = []
 
     def solve(moments: LayerMoments) -> None:
-        known = moments.weighted(likely.weight)
-        idx = neurons(number, known, weight) if callable(neurons) else neurons
+        # the sum of the moments is given up again before columns are solved
+        idx = neurons(number, moments.weighted(likely.weight), weight) if callable(neurons) else neurons
         found.append(correct_columns(moments, idx, weight, likely, settings.ridge))
 
     if not fits(solve, moments) and not (walk.forget() and fits(solve, moments)):
@@ -176,9 +176,18 @@ def correct_columns(
     own = weight[:, idx].double()
     if len(kept) in (0, weight.shape[1]):
         return own, LayerFit(kept=kept)
+    best, share, unexplained = _search(moments, kept, weight, likely, RIDGES if ridge is None else (ridge,))
+    # the problems that were compared are gone: on a GPU there is room for one more of them, not for three
+    correction = RidgeProblem.of(moments.weighted(share), kept, weight).solve(best)
+    return own + correction.T.to(own.device), LayerFit(best, unexplained, kept, share)
+
+
+def _search(
+    moments: LayerMoments, kept: np.ndarray, weight: torch.Tensor, likely: LayerFit, ridges: Sequence[float]
+) -> tuple[float, float, float]:
+    """The ridge and the weight of other languages with the lowest validation error, and that error."""
     fit, validation = (RidgeProblem.of(part, kept, weight) for part in (moments.fit, moments.validation))
     pooled = None if moments.pooled is None else RidgeProblem.of(moments.pooled, kept, weight)
-    ridges = RIDGES if ridge is None else (ridge,)
     best: dict[int, int] = {}
 
     def lowest(number: int) -> float:
@@ -193,14 +202,9 @@ def correct_columns(
         )
         return error
 
-    weights = 1 if pooled is None else len(WEIGHTS)
     start = WEIGHTS.index(likely.weight) if pooled is not None else 0
-    chosen, unexplained = find_lowest(lowest, start, weights)
-    whole = fit + validation
-    share = WEIGHTS[chosen]
-    correction = (whole if pooled is None else whole + share * pooled).solve(ridges[best[chosen]])
-    found = LayerFit(ridges[best[chosen]], unexplained, kept, share)
-    return own + correction.T.to(own.device), found
+    chosen, unexplained = find_lowest(lowest, start, 1 if pooled is None else len(WEIGHTS))
+    return ridges[best[chosen]], WEIGHTS[chosen], unexplained
 
 
 def find_lowest(value: Callable[[int], float], start: int, n: int = len(RIDGES)) -> tuple[int, float]:
