@@ -28,7 +28,7 @@ from babelscope.text.tokens import TokenizedCorpus
 GROUP = 64
 # Of the elimination. From 0.003 to 0.1 it makes no difference of note, and 1 is worse (benchmarks/README.md).
 RIDGE = 0.03
-_WAITING = 256  # removed neurons whose update of the inverse waits for one product
+_WAITING = 1024  # removed neurons whose update of the inverse waits: mostly, until nobody asks for it
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Elimination:
     Attributes
     ----------
     order : int64 (n_removed,), neurons, the first to go first.
-    error : float64 (n_removed,), increase of the squared output error with each, as a share of the layer's
-        squared output; the greedy order makes it rise but for ties within a group.
+    error : float64 (n_removed,), increase of the squared output error with each, as ``eliminate`` was asked:
+        a share of the layer's squared output, or itself; the greedy order makes it rise but for ties within
+        a group.
     """
 
     order: torch.Tensor
@@ -60,7 +61,13 @@ class Elimination:
 
 
 def eliminate(
-    gram: torch.Tensor, weight: torch.Tensor, n_removed: int, ridge: float = RIDGE, group: int = GROUP
+    gram: torch.Tensor,
+    weight: torch.Tensor,
+    n_removed: int,
+    ridge: float = RIDGE,
+    group: int = GROUP,
+    *,
+    as_shares: bool = True,
 ) -> Elimination:
     """Take neurons away, those that the output misses least first.
 
@@ -71,6 +78,7 @@ def eliminate(
     n_removed : neurons to take away.
     ridge : of the corrections, in units of ``penalties``; above 0.
     group : neurons that go at once, between two updates of the inverse.
+    as_shares : whether errors are shares of the layer's squared output, which takes another product.
 
     Returns
     -------
@@ -78,13 +86,14 @@ def eliminate(
     """
     # (d_ff, d_model): what is read of a neuron lies together
     columns = weight.to(gram.device, torch.float64).T.clone(memory_format=torch.contiguous_format)
-    whole = (columns * (gram @ columns)).sum().clamp_min(1e-30)
+    whole = (columns * (gram @ columns)).sum().clamp_min(1e-30) if as_shares else 1.0
     inverse = gram.clone()
     inverse.diagonal().add_(ridge * penalties(gram))
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(inverse))
     diagonal = inverse.diagonal().clone()
-    # what has yet to be taken off the inverse, left.T @ right: one large product instead of many thin ones
-    left, right = (inverse[:0] for _ in range(2))
+    # what has yet to be taken off the inverse, left.T @ right: rows of it are made when they are asked for
+    left, right = (inverse.new_empty((min(n_removed, _WAITING + group), len(gram))) for _ in range(2))
+    n_waiting = 0
     gone = torch.zeros(len(gram), dtype=torch.bool, device=gram.device)
     order = [torch.zeros(0, dtype=torch.int64, device=gram.device)]
     error = [gram.new_zeros(0)]
@@ -96,14 +105,17 @@ def eliminate(
         order.append(idx)
         error.append(least.values[: len(idx)] / whole)
         gone[idx] = True
-        rows = inverse[idx].addmm_(left[:, idx].T, right, alpha=-1)  # (n, d_ff), of the inverse as it is
+        waiting = slice(n_waiting)
+        # (n, d_ff), of the inverse as it is
+        rows = inverse[idx].addmm_(left[waiting, idx].T, right[waiting], alpha=-1)
         new = torch.linalg.solve(rows[:, idx], rows)
         columns.addmm_(new.T, columns[idx], alpha=-1)
         diagonal -= (rows * new).sum(dim=0)
-        left, right = torch.cat([left, rows]), torch.cat([right, new])
-        if len(left) >= _WAITING:
-            inverse.addmm_(left.T, right, alpha=-1)
-            left, right = left[:0], right[:0]
+        left[n_waiting : n_waiting + len(idx)], right[n_waiting : n_waiting + len(idx)] = rows, new
+        n_waiting += len(idx)
+        if n_waiting >= _WAITING:
+            inverse.addmm_(left[:n_waiting].T, right[:n_waiting], alpha=-1)
+            n_waiting = 0
     return Elimination(torch.cat(order), torch.cat(error))
 
 
@@ -114,7 +126,8 @@ def choose_second_order(
 
     def choose(number: int, moments: Moments, weight: torch.Tensor) -> np.ndarray:
         d_ff = weight.shape[1]
-        order = eliminate(moments.gram, weight, d_ff - int(sizes[number]), ridge, group).order
+        n_removed = d_ff - int(sizes[number])
+        order = eliminate(moments.gram, weight, n_removed, ridge, group, as_shares=False).order
         return np.setdiff1d(np.arange(d_ff), order.cpu().numpy())
 
     return choose
