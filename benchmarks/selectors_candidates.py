@@ -1,12 +1,13 @@
 """What was tried to make compensated models better and is no part of the library: see benchmarks/README.md.
 
 A pass over attention's output projection, ridge least squares towards what it says in the dense model out of
-the inputs that it gets in the pruned one; and layer budgets by what the loss says about each layer.
+the inputs that it gets in the pruned one; layer budgets by what the loss says about each layer; and selection
+by errors as the loss feels them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,10 +20,17 @@ from babelscope.model.load import StudyModel
 from babelscope.pruning.blocks import CaughtBatch, call_block
 from babelscope.pruning.budgets import by_equal_error, equal
 from babelscope.pruning.columns import Edit, apply_edits
-from babelscope.pruning.compensation import _LIKELY, RIDGES, FitSettings, _fit_layer, correct_columns
+from babelscope.pruning.compensation import (
+    _LIKELY,
+    RIDGES,
+    Choose,
+    FitSettings,
+    _fit_layer,
+    correct_columns,
+)
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.moments import Moments, MomentSettings, RidgeProblem, gather_moments
-from babelscope.pruning.second_order import eliminate
+from babelscope.pruning.second_order import GROUP, RIDGE, choose_second_order, eliminate
 from babelscope.pruning.selectors import Evidence, Removals
 from babelscope.pruning.walk import VALIDATION_SHARE, LayerWalk
 from babelscope.text.tokens import TokenizedCorpus
@@ -143,6 +151,21 @@ CANDIDATE_BUDGETS = {
     "equal_cost": by_equal_error,
     "equal_loss": by_equal_error,
 }
+
+
+def choose_by_metrics(
+    sizes: Sequence[int] | np.ndarray,
+    metrics: Sequence[torch.Tensor],
+    ridge: float = RIDGE,
+    group: int = GROUP,
+) -> Choose:
+    """As ``choose_second_order``, with errors as ``loss_budgets.output_metrics`` sees them."""
+    choose = choose_second_order(sizes, ridge, group)
+
+    def seen(number: int, moments: Moments, weight: torch.Tensor) -> np.ndarray:
+        return choose(number, moments, metrics[number].to(weight.device) @ weight.double())
+
+    return seen
 
 
 def measure_sensitivity(

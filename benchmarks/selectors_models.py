@@ -103,7 +103,7 @@ class Study:
             sizes = (CANDIDATE_BUDGETS.get(budget) or BUDGETS[budget].sizes)(evidence, case.share)
             neurons: Any = choose_second_order(sizes, case.selection_ridge, case.group)
             if case.metric:
-                from babelscope.pruning.loss_budgets import choose_by_metrics
+                from selectors_candidates import choose_by_metrics
 
                 metrics = self._metrics(case, settings)
                 neurons = choose_by_metrics(sizes, metrics, case.selection_ridge, case.group)
@@ -249,13 +249,16 @@ class Study:
 
     def _costs(self, case: Case, profile: np.ndarray, settings: Any) -> Any:
         from babelscope.pruning.loss_budgets import measure_costs
+        from babelscope.pruning.selectors import Removals
 
         documents = case.pool_documents if case.pool else len(profile)
         key = ("costs", case.pool, documents, settings.first_token, settings.relative)
         if key not in self._found:
             corpus, _, measured = self._reference(case, profile)
             asked = (self.model, corpus, measured, settings, self._metrics(case, settings))
-            self._found[key] = measure_costs(*asked)
+            costs = measure_costs(*asked)  # in the order of elimination
+            order = np.broadcast_to(np.arange(costs.shape[1], dtype=np.float64), costs.shape)
+            self._found[key] = Removals(order, costs)
         return self._found[key]
 
     def _sensitive(self, profile: np.ndarray, settings: Any) -> Any:

@@ -1,6 +1,6 @@
 """The model with high-frequency experts only, against the dense model.
 
-Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5. Makes: pruned/{target}.safetensors
+Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5, for some methods layer_costs.h5. Makes: pruned/{target}.safetensors
 (which neurons stay, corrected columns), pruning/{lang}.json, pruning.csv, pruning_controls.csv, pruning_speed.csv and .json; for `full` also
 pruning_matrix.csv (each language under every language's experts), under results/{model}/.
 """
@@ -27,6 +27,7 @@ rule compensate:
         others=of_others("results/{model}/tokens/{lang}.h5"),
         experts="results/{model}/experts.h5",
         activations=of_members("results/{model}/activations/{lang}.h5"),
+        costs=["results/{model}/layer_costs.h5"] if BY_LOSS else [],
     output:
         "results/{model}/pruned/{target}.safetensors",
     log:
@@ -50,8 +51,11 @@ rule compensate:
         other_languages=lambda wildcards: others_of(wildcards.target),
         compute=compute_settings,
         choice=CHOICE,
-        documents=config["pruning"]["compensation_documents"],
-        pooled=config["pruning"]["pooled_documents"],
+        fit={
+            "documents": config["pruning"]["compensation_documents"],
+            "pooled": config["pruning"]["pooled_documents"],
+            "reference": REFERENCE if BY_LOSS else None,
+        },
         code=code_of("compensate"),
     script:
         "../workflow/scripts/compensate.py"

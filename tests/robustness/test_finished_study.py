@@ -34,6 +34,7 @@ from babelscope.files.record import read_lines, read_record, write_lines
 from babelscope.files.whole import write_json
 from babelscope.model.info import read_model_info
 from babelscope.pruning import pruned_model
+from babelscope.pruning.layer_costs import Reference, read_layer_costs
 from babelscope.pruning.pruned_model import read_plan
 from babelscope.pruning.tables import EXPERT_CLASSES, PRUNING, read_speed
 from babelscope.recording.counts import read_activations
@@ -53,6 +54,7 @@ class Reader:
         self.codes, self.definitions = config["languages"], config["model_definitions"]
         self.asked = {"model": "tiny", "languages": self.codes}
         self.info = read_model_info(self.base / "model.json", self.definitions)
+        self.reference = Reference(self.codes, 60, "second_order_by_loss")
         self.layers = [str(self.base / "experts" / f"layer_{i:02d}.h5") for i in range(self.info.n_layers)]
 
     def read(self, path: Path) -> None:
@@ -78,7 +80,7 @@ class Reader:
         elif place[1] == "contexts":
             read_contexts(path, **said)
         elif place[1] == "pruned":
-            choice = {"method": "second_order", "threshold": 0.05, "share": 0.6}
+            choice = {"method": self.reference.method, "threshold": 0.05, "share": 0.6}
             list(read_plan(path, self.info, path.stem, **choice).down)
         elif place[1] == "pruning":
             read_record(path, PRUNING, **said)
@@ -86,6 +88,7 @@ class Reader:
             {
                 "model.json": lambda: read_model_info(path, self.definitions),
                 "experts.h5": lambda: read_partition(path, self.info),
+                "layer_costs.h5": lambda: read_layer_costs(path, self.info, self.reference),
                 "frequency.h5": lambda: read_frequency(path, "tiny", self.codes),
                 "similarity.h5": lambda: read_similarity(path, "tiny", self.codes),
                 "sharing.h5": lambda: read_sharing(path, "tiny", self.codes, 0.05),

@@ -17,6 +17,7 @@ READERS = {
     "family_tests": "read_family_tests",
     "frequency": "read_frequency",
     "frequency_intervals": "read_frequency_intervals",
+    "layer_costs": "read_layer_costs",
     "layer_experts": "read_layer_sse",
     "neurons": "read_neurons",
     "replicates": "read_replicates",

@@ -32,6 +32,7 @@ MODEL_RULES = {
     "evaluate_ablations",
     "evaluate_pruning",
     "evaluate_selectors",
+    "measure_layer_costs",
     "measure_pruning_speed",
     "evaluate_matrix",
     "trace_frontier",
@@ -95,10 +96,10 @@ def test_a_submit_command_finds_what_one_machine_finds(fresh, finished_study, tm
     )
     failed = there / "failed.log"
     assert done.returncode == 0, done.stdout[-3000:] + (failed.read_text()[-3000:] if failed.exists() else "")
-    # two languages: one recording each, one pruning each; four other partitions; layers, tokens, evidence and
-    # timing once
+    # two languages: one recording each, one pruning each; four other partitions; layers, their costs, tokens,
+    # evidence and timing once
     asked = (there / "asked.txt").read_text(encoding="utf-8").split("\n")[:-1]
-    assert len(asked) == 12
+    assert len(asked) == 13
     assert all(re.fullmatch(r"\d+ \d+", line) for line in asked), asked
     assert_same_results(there, finished_study, some=True)
 

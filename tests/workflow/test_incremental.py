@@ -79,6 +79,15 @@ def test_a_new_threshold_runs_what_reads_it_and_what_follows(study, plan):
     assert not rules & {"record_activations", "compare_languages", "plot_similarity", "plot_frequency"}
 
 
+def test_other_reference_languages_size_the_layers_again_and_a_method_without_asks_for_no_sizes(study, plan):
+    change_config(study, {"pruning": {"reference_languages": ["hi"]}})
+    expected = with_followers(plan, of_rules(plan, {"measure_layer_costs"}))
+    assert planned_jobs(study) == expected | {CONFIG}
+    assert {job("compensate", model="tiny", target=lang) for lang in ("en", "hi")} <= expected
+    change_config(study, {"pruning": {"method": "second_order"}})
+    assert not {rule for rule, _ in planned_jobs(study)} & {"measure_layer_costs", "record_activations"}
+
+
 def test_a_new_colour_map_runs_plots_and_what_shows_them(study, plan):
     change_config(study, {"figures": {"colormap": "cividis"}})
     plots = {p.job for p in plan if p.job[0].startswith("plot_") or p.job[0] in PLOT_AND_TABULATE}

@@ -133,3 +133,4 @@ def test_the_whole_study_is_planned_without_cutting_neurons(study):
         "write_explorer",
     } <= rules
     assert not rules & {"cluster_layer", "compensate", "evaluate_pruning", "make_control_partition"}
+    assert "measure_layer_costs" not in rules

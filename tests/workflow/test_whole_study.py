@@ -14,11 +14,22 @@ import pytest
 import torch
 import yaml
 from tests.explorer_pages import read_embedded
-from tests.support import ROOT, annotation_export, change_config, make_study, planned_jobs, run_snakemake
+from tests.support import (
+    ROOT,
+    annotation_export,
+    change_config,
+    make_study,
+    planned_jobs,
+    read_config,
+    run_snakemake,
+)
 
+from babelscope.model.info import read_model_info
+from babelscope.pruning.layer_costs import Reference, read_layer_costs
+from babelscope.pruning.pruned_model import read_plans
 from babelscope.pruning.selectors import SELECTORS
 
-LANGUAGES = ("en", "hi")
+LANGUAGES, METHOD = ("en", "hi"), "second_order_by_loss"
 N_LAYERS, D_FF, N_EXPERTS, TOP_K = 2, 24, 8, 4
 
 
@@ -126,6 +137,17 @@ def test_tables_follow_from_the_counts(finished_study):
     high = (np.array(frequency) >= 0.05).sum(axis=0)
     expected = [{"n_languages": str(m), "n_experts": str((high == m).sum())} for m in range(3)]
     assert read_csv(folder / "sharing.csv") == expected
+
+
+def test_all_languages_keep_as_many_neurons_of_each_layer_by_costs_measured_once(finished_study):
+    folder = results(finished_study)
+    info = read_model_info(folder / "model.json", read_config(finished_study)["model_definitions"])
+    costs = read_layer_costs(folder / "layer_costs.h5", info, Reference(LANGUAGES, 60, METHOD))
+    sizes = costs.sizes(0.6)
+    assert sizes.sum() == round(0.6 * info.n_layers * info.d_ff) and sizes.min() < sizes.max()
+    plans = [folder / "pruned" / f"{lang}.safetensors" for lang in LANGUAGES]
+    for plan in read_plans(plans, info, LANGUAGES, method=METHOD).values():
+        assert plan.keep.sum(axis=1).tolist() == sizes.tolist()
 
 
 def test_pruning_table_has_the_contracts_columns(finished_study):

@@ -105,6 +105,14 @@ def test_sections_with_defaults_can_be_left_out():
         ({"recording": {"documents_per_shard": 1500}}, r"documents_per_shard \(1500\) must be a multiple of"),
         ({"pruning": {"unions": {"x": ["en", "de"]}}}, r"pruning\.unions: 'x': \['de'\] not in languages"),
         ({"pruning": {"unions": {"fr": ["en"]}}}, r"pruning\.unions: 'fr': the name is that of a language"),
+        (
+            {"pruning": {"reference_languages": ["en", "de"]}},
+            r"pruning\.reference_languages: 'de' is not in languages",
+        ),
+        (
+            {"pruning": {"reference_languages": ["en", "fr", "es"], "reference_documents": 2}},
+            r"reference_documents \(2\) must be at least the number of pruning\.reference_languages \(3\)",
+        ),
         ({"pruning": {"unions": {"a/b": ["en"]}}}, "'a/b' is not allowed"),
         ({"pruning": {"unions": {"a.b": ["en"]}}}, r"unions: 'a\.b' is not allowed; need letters, digits"),
         ({"languages": ["no", "en", False]}, "languages.2: False is not allowed; .* quote it, 'no'"),

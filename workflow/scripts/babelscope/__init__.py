@@ -36,6 +36,7 @@ _PUBLIC = {
     "read_frequency_intervals": "babelscope.evidence.draws",
     "read_json": "babelscope.files.whole",
     "read_languages": "babelscope.study.languages",
+    "read_layer_costs": "babelscope.pruning.layer_costs",
     "read_layer_sse": "babelscope.experts.layer_file",
     "read_model_info": "babelscope.model.info",
     "read_neurons": "babelscope.recording.neurons",

@@ -148,13 +148,23 @@ def _fit_layer(
         idx = neurons(number, moments.weighted(likely.weight), weight) if callable(neurons) else neurons
         found.append(correct_columns(moments, idx, weight, likely, settings.ridge))
 
-    if not fits(solve, moments) and not (walk.forget() and fits(solve, moments)):
-        logger.info("out of GPU memory: layer %d is solved on the host", number)
-        solve(moments.to("cpu"))
+    solve_where_it_fits(walk, moments, solve)
     columns, fit = found[0]
     prune([layer], [fit.kept])
     layer.down.weight = nn.Parameter(columns.to(weight.device, weight.dtype), requires_grad=False)
     return fit
+
+
+def solve_where_it_fits(
+    walk: LayerWalk, moments: LayerMoments, solve: Callable[[LayerMoments], object]
+) -> None:
+    """Call ``solve`` with the moments of a walk's next layer; where memory runs out, on the host.
+
+    What the walk keeps makes room first. A call that runs out of memory must leave nothing behind.
+    """
+    if not fits(solve, moments) and not (walk.forget() and fits(solve, moments)):
+        logger.info("out of GPU memory: layer %d is solved on the host", walk.number)
+        solve(moments.to("cpu"))
 
 
 def correct_columns(

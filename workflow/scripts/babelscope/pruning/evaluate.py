@@ -18,7 +18,12 @@ from babelscope.pruning.compensation import FitSettings, LayerFit, prune_and_com
 from babelscope.pruning.control_tables import CONTROLS, PARTITION, draws_of
 from babelscope.pruning.controls import ControlSettings, choose_controls, control_names
 from babelscope.pruning.cut import count_parameters, kept_neurons, prune
+<<<<<<< HEAD
 from babelscope.pruning.heldout import OutputLayer
+=======
+from babelscope.pruning.heldout import evaluate_documents
+from babelscope.pruning.layer_costs import LayerCosts
+>>>>>>> c35e369 (What layers cost is measured once per model, as a job of its own, and sizes the layers of all pruned models: second_order_by_loss is the default)
 from babelscope.pruning.losses import DocumentLosses, unigram_losses
 from babelscope.pruning.methods import METHODS
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
@@ -91,6 +96,7 @@ def plan_pruning(
     n_documents: int,
     others: Sequence[TokenizedCorpus] = (),
     n_pooled: int = 0,
+    costs: LayerCosts | None = None,
 ) -> tuple[PruningPlan, list[LayerFit]]:
     """Choose what one language keeps, or several together, and fit the compensation.
 
@@ -104,6 +110,8 @@ def plan_pruning(
     choice : what to keep.
     n_documents : profile documents that the compensation is fitted to, shared out among the languages.
     others, n_pooled : documents of other languages, and how many profile documents of each are pooled in.
+    costs : of the model's neurons, for methods that size layers by them; None: measured on the documents of
+        these languages.
     """
     own = join_profiles(corpora, max(1, n_documents // len(corpora)))
     n_own, pooled_idx = len(own.heldout), None
@@ -112,7 +120,8 @@ def plan_pruning(
         pooled_idx = np.arange(n_own, len(corpus.heldout))
     model = load_model(info, compute, many_tokens=True)
     if choice.of_neurons:
-        neurons: Any = METHODS[choice.method].choice(model, own, np.arange(n_own), choice.share)
+        known = (np.arange(n_own), choice.share, costs)
+        neurons: Any = METHODS[choice.method].choice(model, own, *known)
     else:
         neurons = kept_neurons(choice.experts(frequencies), partition)
     n_real = len(corpus.token_ids) + len(corpus.heldout) * int(corpus.bos_token_id >= 0)

@@ -1,42 +1,95 @@
-"""Second-order selection with errors in nats: what stays, and how much of each layer, by what the loss says.
+"""What each neuron of each layer costs in nats, so that layers can be compared: sizes by what the loss says.
 
 An error e in what a layer says about a token raises the loss by about (g'e)^2 / 2, g being the gradient of
-the document's loss by it. The mean of g g' over tokens, a matrix for each layer (the output side of
-Kronecker-factored Fisher information), gives the errors of all layers one unit, nats per token: neurons go
-where the loss feels it least, and layers that matter less keep fewer.
+the document's loss by it. The mean of g g' over tokens, a matrix for each layer, gives the errors of all
+layers one unit, nats per token: layers that the loss feels less can give more neurons up. The matrix is the
+output side of Kronecker-factored Fisher information (K-FAC, Martens and Grosse 2015, arXiv 1503.05671), with
+the text's own next tokens as labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from babelscope.model.load import StudyModel, to_device
-from babelscope.pruning.budgets import equal_errors
-from babelscope.pruning.compensation import Choose
-from babelscope.pruning.moments import Moments, MomentSettings, gather_moments
-from babelscope.pruning.second_order import GROUP, RIDGE, choose_second_order, eliminate
-from babelscope.pruning.selectors import Removals
+from babelscope.model.compute import Compute
+from babelscope.model.info import ModelInfo
+from babelscope.model.load import StudyModel, load_model, to_device
+from babelscope.pruning.blocks import other_forwards
+from babelscope.pruning.compensation import solve_where_it_fits
+from babelscope.pruning.layer_costs import LayerCosts
+from babelscope.pruning.moments import LayerMoments, MomentSettings, gather_moments
+from babelscope.pruning.second_order import GROUP, eliminate
 from babelscope.pruning.walk import LayerWalk
-from babelscope.text.batches import Batch, make_batches
-from babelscope.text.tokens import TokenizedCorpus
+from babelscope.text.batches import Batch
+from babelscope.text.fitting import run_batches
+from babelscope.text.tokens import TokenizedCorpus, documents_digest, join_profiles
 
-# Documents whose gradients are taken, and tokens of a batch of theirs.
+# Documents whose gradients are taken where there are many.
 N_DOCUMENTS = 100
-_TOKENS_PER_BATCH = 1024
+_TOKENS_PER_BATCH = 2048  # gradients keep what every layer computed
+_TOKENS_OF_OUTPUT = 256  # that pass the output layer at a time: three times as many rows of logits
+# Of a layer's neurons, those that go at once, at most: together they cost more than the sum that is noted.
+_GROUP_SHARE = 1 / 32
 # Of the mean of a matrix' diagonal, added to it: no direction is free.
 _FLOOR = 0.01
+
+
+def measure_reference(
+    info: ModelInfo,
+    compute: Compute,
+    corpora: Sequence[TokenizedCorpus],
+    n_documents: int,
+    settings: MomentSettings,
+) -> tuple[LayerCosts, str]:
+    """What one neuron more costs in each layer of a prepared model, on documents of the reference languages.
+
+    Parameters
+    ----------
+    info, compute : the prepared model, and how it computes.
+    corpora, n_documents : of the languages, and profile documents of all together, as many of each.
+    settings : which tokens count, and how.
+
+    Returns
+    -------
+    The costs, and the digest of the documents' tokens.
+    """
+    corpus = join_profiles(corpora, max(1, n_documents // len(corpora)))
+    every = np.arange(len(corpus.heldout))
+    model = load_model(info, compute, many_tokens=True)
+    return layer_costs(model, corpus, every, settings), documents_digest(corpus, every)
+
+
+def layer_costs(
+    model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray, settings: MomentSettings
+) -> LayerCosts:
+    """What one neuron more costs in each layer, in nats; the model stays.
+
+    Parameters
+    ----------
+    model : dense.
+    corpus, document_idx : profile documents; gradients are taken of ``N_DOCUMENTS`` of them, spread evenly.
+    settings : which tokens count, and how.
+    """
+    idx = np.asarray(document_idx)
+    spread = np.linspace(0, len(idx) - 1, min(N_DOCUMENTS, len(idx))).round().astype(int)
+    metrics = output_metrics(model, corpus, idx[spread], settings)
+    return LayerCosts(measure_costs(model, corpus, idx, settings, metrics))
 
 
 def output_metrics(
     model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray, settings: MomentSettings
 ) -> list[torch.Tensor]:
     """What errors in each layer's output cost.
+
+    Where memory runs out, batches are halved.
 
     Parameters
     ----------
@@ -46,62 +99,35 @@ def output_metrics(
 
     Returns
     -------
-    For each layer a symmetric matrix R, float64 (d_model, d_model), on the CPU: ``|R e|^2 / 2`` are nats per
-    token for the error e, to second order.
+    For each layer an upper triangular matrix R, float64 (d_model, d_model), on the CPU: ``|R e|^2 / 2`` are
+    nats per token for the error e, to second order.
     """
     d_model = model.layers[0].down.weight.shape[0]
     totals = [torch.zeros((d_model, d_model), dtype=torch.float64) for _ in model.layers]
     n_tokens = 0
-    with _caught(model) as outputs:
-        for batch in make_batches(corpus, document_idx, _TOKENS_PER_BATCH):
-            outputs.clear()
-            gradients = torch.autograd.grad(_loss(model, batch), outputs)
-            counts = to_device(batch.real_mask(settings.first_token), model.device)
-            for total, output, gradient in zip(totals, outputs, gradients, strict=True):
-                rows = gradient.reshape(*counts.shape, -1)[counts].double()
-                if settings.relative:
-                    said = output.detach().reshape(*counts.shape, -1)[counts].double()
-                    rows = rows * said.norm(dim=1, keepdim=True)
-                total += (rows.T @ rows).cpu()
-            n_tokens += int(counts.sum())
-    return [_root(total / max(1, n_tokens)) for total in totals]
 
+    def run(batch: Batch) -> None:
+        nonlocal n_tokens
+        counts = to_device(batch.real_mask(settings.first_token), model.device)
+        products = []
+        for output, gradient in zip(*_outputs_and_gradients(model, batch), strict=True):
+            here = counts.to(gradient.device)
+            rows = gradient.reshape(*here.shape, -1)[here].float()
+            if settings.relative:
+                said = output.reshape(*here.shape, -1)[here].float()
+                rows = rows * said.norm(dim=1, keepdim=True)
+            products.append((rows.T @ rows).cpu())
+        for total, product in zip(totals, products, strict=True):
+            total += product
+        n_tokens += int(counts.sum())
 
-def choose_by_loss(
-    model: StudyModel,
-    corpus: TokenizedCorpus,
-    document_idx: np.ndarray,
-    settings: MomentSettings,
-    share: float,
-) -> Choose:
-    """What chooses neurons in ``prune_and_compensate``; the model stays.
-
-    Parameters
-    ----------
-    model : dense.
-    corpus, document_idx : profile documents; gradients are taken of ``N_DOCUMENTS`` of them, spread evenly.
-    settings : which tokens count, and how.
-    share : of all layers' neurons that stays.
-    """
-    spread = np.linspace(0, len(document_idx) - 1, min(N_DOCUMENTS, len(document_idx))).round().astype(int)
-    metrics = output_metrics(model, corpus, np.asarray(document_idx)[spread], settings)
-    sizes = equal_errors(measure_costs(model, corpus, document_idx, settings, metrics), share)
-    return choose_by_metrics(sizes, metrics)
-
-
-def choose_by_metrics(
-    sizes: Sequence[int] | np.ndarray,
-    metrics: Sequence[torch.Tensor],
-    ridge: float = RIDGE,
-    group: int = GROUP,
-) -> Choose:
-    """As ``choose_second_order``, with errors as ``output_metrics`` sees them."""
-    choose = choose_second_order(sizes, ridge, group)
-
-    def seen(number: int, moments: Moments, weight: torch.Tensor) -> np.ndarray:
-        return choose(number, moments, metrics[number].to(weight.device) @ weight.double())
-
-    return seen
+    before = model.tokens_per_batch
+    model.tokens_per_batch = min(before, _TOKENS_PER_BATCH)
+    try:
+        run_batches(model, corpus, document_idx, run)
+    finally:
+        model.tokens_per_batch = before
+    return [_root(total.div_(max(1, n_tokens))) for total in totals]
 
 
 def measure_costs(
@@ -110,56 +136,111 @@ def measure_costs(
     document_idx: np.ndarray,
     settings: MomentSettings,
     metrics: Sequence[torch.Tensor],
-) -> Removals:
-    """Eliminate all neurons of every layer of the dense model, as ``measure_removals``; errors are in nats.
+) -> np.ndarray:
+    """Eliminate all neurons of every layer of the dense model; the model stays.
 
-    What they say of one layer compares with what they say of another: each is what the loss of a token rises
-    by where that layer alone is cut, to second order.
+    Parameters
+    ----------
+    model : dense.
+    corpus, document_idx : profile documents that the activations are of.
+    settings : which tokens count, and how.
+    metrics : of every layer, see ``output_metrics``.
+
+    Returns
+    -------
+    float64 (n_layers, d_ff), nats per token: by how much the loss rises, to second order, when one neuron
+    more of that layer alone goes and the columns that stay are corrected; in the order of the elimination,
+    rising along each row.
     """
-    rank, error = [], []
+    found = []
     with torch.inference_mode():
         walk = LayerWalk(model, corpus, document_idx, settings.first_token)
         for layer, metric in zip(model.layers, metrics, strict=True):
-            moments = gather_moments(walk, settings).whole
-            weight = metric.to(layer.down.weight.device) @ layer.down.weight.double()
-            found = eliminate(moments.gram, weight, layer.d_ff)
-            whole = float((weight * (weight @ moments.gram)).sum()) / max(1, moments.n_tokens) / 2
-            rank.append(found.rank(layer.d_ff))
-            error.append(found.errors(layer.d_ff) * whole)
+            costs: list[np.ndarray] = []
+            solve = partial(_eliminate_all, metric, layer.down.weight, costs)
+            solve_where_it_fits(walk, gather_moments(walk, settings), solve)
+            found.append(np.maximum.accumulate(costs[0]))
             walk.step()
-    return Removals(np.stack(rank), np.stack(error))
+    return np.stack(found)
+
+
+def _eliminate_all(
+    metric: torch.Tensor, down: torch.Tensor, costs: list[np.ndarray], moments: LayerMoments
+) -> None:
+    """Add what each neuron of one layer costs, nats per token, in the order in which they go."""
+    whole = moments.whole
+    weight = metric.to(whole.gram.device) @ down.to(whole.gram.device).double()
+    squared = float((weight * (weight @ whole.gram)).sum()) / max(1, whole.n_tokens)
+    d_ff = weight.shape[1]
+    group = max(1, min(GROUP, int(_GROUP_SHARE * d_ff)))
+    error = eliminate(whole.gram, weight, d_ff, group=group).error
+    costs.append(error.cpu().numpy() * squared / 2)
+
+
+def _outputs_and_gradients(
+    model: StudyModel, batch: Batch
+) -> tuple[list[torch.Tensor], Sequence[torch.Tensor]]:
+    """What every layer says, and the gradient of the documents' losses, nats in all, by it."""
+    ids, real = to_device(batch.token_ids, model.device), batch.real_mask(count_special=True)[:, 1:]
+    outputs: list[torch.Tensor] = []
+    with _caught(model, outputs), _kept_small(model), torch.enable_grad():
+        hidden = model.base(input_ids=ids, use_cache=False)[0]
+        last = hidden[:, :-1][to_device(real, hidden.device)]
+        by_last = _loss_gradient(model, last.detach(), ids[:, 1:][to_device(real, ids.device)])
+        gradients = torch.autograd.grad(last, outputs, by_last)
+    return [output.detach() for output in outputs], gradients
+
+
+def _loss_gradient(model: StudyModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Gradient of all tokens' losses by the last hidden states, (n_tokens, d_model)."""
+    head, cap = model.head, getattr(model.module.config, "final_logit_softcapping", None)
+    found = []
+    for rows, wanted in zip(hidden.split(_TOKENS_OF_OUTPUT), targets.split(_TOKENS_OF_OUTPUT), strict=True):
+        rows = rows.to(head.weight.device).requires_grad_()
+        logits = nn.functional.linear(rows, head.weight, head.bias).float()
+        if cap:
+            logits = torch.tanh(logits / cap) * cap
+        loss = nn.functional.cross_entropy(logits, wanted.to(logits.device), reduction="sum")
+        found += torch.autograd.grad(loss, rows)
+        del logits, loss  # before the next ones are made
+    return torch.cat(found).to(hidden.device)
 
 
 @contextmanager
-def _caught(model: StudyModel) -> Iterator[list[torch.Tensor]]:
+def _caught(model: StudyModel, found: list[torch.Tensor]) -> Iterator[None]:
     """Within, the list gets every layer's output, of which gradients can be taken."""
-    found: list[torch.Tensor] = []
 
     def catch(_module: nn.Module, _args: Any, output: torch.Tensor) -> torch.Tensor:
         # the first layer's output is where the graph begins: no weight has a gradient
         output = output if output.requires_grad else output.detach().requires_grad_()
-        found.append(output)
+        if len(found) < len(model.layers):  # blocks that are run again on the way back add nothing
+            found.append(output)
         return output
 
     hooks = [layer.down.register_forward_hook(catch) for layer in model.layers]
     try:
-        yield found
+        yield
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _loss(model: StudyModel, batch: Batch) -> torch.Tensor:
-    """Sum of the losses of all predicted tokens, nats."""
-    ids, real = to_device(batch.token_ids, model.device), to_device(batch.real_mask(), model.device)
-    with torch.enable_grad():
-        logits = model.module(input_ids=ids, use_cache=False).logits[:, :-1].float()
-        nll = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-        return (nll * real[:, 1:].flatten()).sum()
+def _kept_small(model: StudyModel) -> AbstractContextManager[None]:
+    """Within, what gradients need of each block fits on a GPU."""
+    return run_again(model) if model.device.type == "cuda" else nullcontext()
+
+
+def run_again(model: StudyModel) -> AbstractContextManager[None]:
+    """Within, blocks keep their inputs alone and are run again on the way back: more time, less memory."""
+
+    def again(forward: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+    return other_forwards({block: again(block.forward) for block in model.blocks})
 
 
 def _root(matrix: torch.Tensor) -> torch.Tensor:
-    """Symmetric square root, after a floor on the diagonal."""
-    floor = _FLOOR * matrix.diagonal().mean()
-    values, vectors = torch.linalg.eigh(matrix + floor * torch.eye(len(matrix), dtype=matrix.dtype))
-    return vectors * values.clamp_min(0).sqrt() @ vectors.T
+    """A square root R of a matrix R'R, after a floor on the diagonal; any measures the same lengths."""
+    mean = float(matrix.diagonal().mean())
+    matrix.diagonal().add_(_FLOOR * mean or 1e-30)  # where no gradient arrives, nothing costs anything
+    return torch.linalg.cholesky(matrix).T

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from babelscope.model.load import StudyModel
     from babelscope.pruning.compensation import Choose, FitSettings
+    from babelscope.pruning.layer_costs import LayerCosts
     from babelscope.pruning.moments import Moments
     from babelscope.text.tokens import TokenizedCorpus
 
@@ -31,8 +32,8 @@ class Method:
     Attributes
     ----------
     choose : from the number of neurons that each layer keeps to what chooses them.
-    by_loss : whether layers share the neurons out among them, and errors count, by gradients of the loss, see
-        ``loss_budgets``; otherwise all keep the same share. ``choose`` is not used then.
+    by_loss : whether layers share the neurons out among them by what these cost in nats, see ``layer_costs``;
+        otherwise all keep the same share.
     first_token, relative : which tokens count, and how much; see ``moments.MomentSettings``. Neither is part
         of the published methods. Relative errors count in families alone that normalise the layer's output:
         there its length does not matter.
@@ -44,7 +45,12 @@ class Method:
     by_loss: bool = False
 
     def choice(
-        self, model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray, share: float
+        self,
+        model: StudyModel,
+        corpus: TokenizedCorpus,
+        document_idx: np.ndarray,
+        share: float,
+        costs: LayerCosts | None = None,
     ) -> Choose:
         """What chooses the neurons of each layer of a dense model, which stays.
 
@@ -53,13 +59,16 @@ class Method:
         model : dense.
         corpus, document_idx : profile documents.
         share : of the neurons of all layers that stays.
+        costs : of the model's neurons; None: measured on the documents, where the method asks for them.
         """
-        if self.by_loss:
-            from babelscope.pruning.loss_budgets import choose_by_loss
+        if not self.by_loss:
+            return self.choose([round(share * layer.d_ff) for layer in model.layers])
+        if costs is None:
+            from babelscope.pruning.loss_budgets import layer_costs
 
             settings = self.settings(str(model.module.config.model_type))  # type: ignore[union-attr]
-            return choose_by_loss(model, corpus, document_idx, settings, share)
-        return self.choose([round(share * layer.d_ff) for layer in model.layers])
+            costs = layer_costs(model, corpus, document_idx, settings)
+        return self.choose(costs.sizes(share).tolist())
 
     def settings(self, family: str) -> FitSettings:
         """For ``prune_and_compensate`` on a model of this family."""

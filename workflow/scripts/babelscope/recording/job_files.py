@@ -56,9 +56,9 @@ class JobFiles:
         """Documents of the job's language."""
         return self.read_corpus(self.job.input.tokens, self.job.wildcards.lang)
 
-    def corpora(self, languages: Iterable[str]) -> list[TokenizedCorpus]:
-        """Documents of several languages, one file each, in this order."""
-        pairs = zip(self.job.input.tokens, languages, strict=True)
+    def corpora(self, languages: Iterable[str], paths: Iterable[str] | None = None) -> list[TokenizedCorpus]:
+        """Documents of several languages, one file each, in this order; ``paths``: not the job's tokens."""
+        pairs = zip(self.job.input.tokens if paths is None else paths, languages, strict=True)
         return [self.read_corpus(path, language) for path, language in pairs]
 
     def read_corpus(self, path: str, language: str) -> TokenizedCorpus:

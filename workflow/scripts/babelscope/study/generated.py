@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from babelscope.study.key_rules import RULES
+from babelscope.study.pruning_settings import NEURON_METHODS
 from babelscope.study.setting_types import rows
 from babelscope.study.settings import MEASURES, Study
 
@@ -26,6 +27,7 @@ def schema() -> dict[str, Any]:
     """The JSON schema of the configuration, with the rows that the tables have now.
 
     ``$defs.measure`` lists the measures of similarity: rule files name their outputs by it.
+    ``$defs.method_by_loss`` lists the pruning methods that need layer_costs.h5.
     """
     document = Study.model_json_schema()
     definitions = document.pop("$defs")
@@ -33,7 +35,13 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Babelscope configuration",
-        "$defs": {"measure": {"description": "Measures of similarity.", "enum": list(rows(MEASURES))}},
+        "$defs": {
+            "measure": {"description": "Measures of similarity.", "enum": list(rows(MEASURES))},
+            "method_by_loss": {
+                "description": "Pruning methods that size layers by what a neuron costs.",
+                "enum": [name for name, method in rows(NEURON_METHODS).items() if method.by_loss],
+            },
+        },
         **{key: value for key, value in body.items() if key != "title"},
     }
 

@@ -130,6 +130,24 @@ def _rule_unions(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"pruning.unions: {name!r}: {reason}"
 
 
+def _rule_reference(config: Mapping[str, Any]) -> Iterator[str]:
+    """`pruning.reference_languages` are languages of `languages`.
+
+    `pruning.reference_documents` are at least one of each.
+    """
+    pruning = config["pruning"]
+    named, n_documents = pruning["reference_languages"], pruning["reference_documents"]
+    for code in named:
+        if code not in config["languages"]:
+            hint = suggest(code, config["languages"])
+            yield f"pruning.reference_languages: {code!r} is not in languages{hint}"
+    if len(named) > n_documents:
+        yield (
+            f"pruning.reference_documents ({n_documents}) must be at least the number of "
+            f"pruning.reference_languages ({len(named)})"
+        )
+
+
 def _rule_documents(config: Mapping[str, Any]) -> Iterator[str]:
     """Documents of a block divide those of a segment, and those of a segment divide those of a shard."""
     parts = ("block", "segment", "shard")
@@ -194,6 +212,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     _rule_nodes,
     _rule_characters,
     _rule_unions,
+    _rule_reference,
     _rule_documents,
     _rule_token_types,
     _rule_fractions,

@@ -27,11 +27,11 @@ class Pruning(Section):
     """Running a model with high-frequency experts only."""
 
     method: Annotated[str, OneOf(ALL_METHODS)] = Field(
-        "second_order",
-        description="What a language's finished model keeps: a share of each layer's neurons (second_order, "
-        "wanda_sp, flap) or of all layers' together, by gradients of the loss (second_order_by_loss: loses "
-        "less, takes longer), where pruning.csv has the paper's experts as well; or experts: threshold is "
-        "the paper's choice, the others keep a share of them.",
+        "second_order_by_loss",
+        description="What a language's finished model keeps: a share of all layers' neurons together, each "
+        "layer as many as the loss needs (second_order_by_loss), or the same share of each layer's "
+        "(second_order, wanda_sp, flap), where pruning.csv has the paper's experts as well; or experts: "
+        "threshold is the paper's choice, the others keep a share of them.",
     )
     routed_selector: Annotated[str, OneOf(ROUTED_SELECTORS)] = Field(
         "reap",
@@ -52,6 +52,17 @@ class Pruning(Section):
         description="Profile documents of each other language that are pooled into the fit, with a weight "
         "that is chosen for each layer on documents of the language itself; a language that is added then "
         "changes all finished models.",
+    )
+    reference_languages: Annotated[list[Code], Unique] = Field(
+        [],
+        description="Languages on whose text it is measured, once per model, what a neuron costs in each "
+        "layer (second_order_by_loss); none named: the first two of languages.",
+    )
+    reference_documents: int = Field(
+        60,
+        ge=2,
+        le=1_000_000,
+        description="Profile documents of all reference languages together, as many of each.",
     )
     random_seeds: int = Field(
         3,
