@@ -18,12 +18,8 @@ from babelscope.pruning.compensation import FitSettings, LayerFit, prune_and_com
 from babelscope.pruning.control_tables import CONTROLS, PARTITION, draws_of
 from babelscope.pruning.controls import ControlSettings, choose_controls, control_names
 from babelscope.pruning.cut import count_parameters, kept_neurons, prune
-<<<<<<< HEAD
 from babelscope.pruning.heldout import OutputLayer
-=======
-from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.layer_costs import LayerCosts
->>>>>>> c35e369 (What layers cost is measured once per model, as a job of its own, and sizes the layers of all pruned models: second_order_by_loss is the default)
 from babelscope.pruning.losses import DocumentLosses, unigram_losses
 from babelscope.pruning.methods import METHODS
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
