@@ -54,7 +54,7 @@ class Reader:
         self.codes, self.definitions = config["languages"], config["model_definitions"]
         self.asked = {"model": "tiny", "languages": self.codes}
         self.info = read_model_info(self.base / "model.json", self.definitions)
-        self.reference = Reference(self.codes, 60, "second_order_by_loss")
+        self.reference = Reference(self.codes, 200, "second_order_by_loss")
         self.layers = [str(self.base / "experts" / f"layer_{i:02d}.h5") for i in range(self.info.n_layers)]
 
     def read(self, path: Path) -> None:

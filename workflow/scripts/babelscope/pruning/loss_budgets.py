@@ -32,8 +32,8 @@ from babelscope.text.batches import Batch
 from babelscope.text.fitting import run_batches
 from babelscope.text.tokens import TokenizedCorpus, documents_digest, join_profiles
 
-# Documents whose gradients are taken where there are many.
-N_DOCUMENTS = 100
+# Documents whose gradients are taken where there are more: the output layer costs most.
+N_DOCUMENTS = 60
 _TOKENS_PER_BATCH = 2048  # gradients keep what every layer computed
 _TOKENS_OF_OUTPUT = 256  # that pass the output layer at a time: three times as many rows of logits
 # Of a layer's neurons, those that go at once, at most: together they cost more than the sum that is noted.

@@ -59,10 +59,11 @@ class Pruning(Section):
         "layer (second_order_by_loss); none named: the first two of languages.",
     )
     reference_documents: int = Field(
-        60,
+        200,
         ge=2,
         le=1_000_000,
-        description="Profile documents of all reference languages together, as many of each.",
+        description="Profile documents of all reference languages together, as many of each; gradients are "
+        "taken of at most 60 of them.",
     )
     random_seeds: int = Field(
         3,
