@@ -114,9 +114,18 @@ def changed(content: bytes) -> dict[str, bytes]:
     cuts = {f"cut to {share:.0%}": content[: int(len(content) * share)] for share in (0.0, 0.5, 0.95)}
     flips = {}
     for share in (0.3, 0.6, 0.9):
-        at = int(len(content) * share)
-        flips[f"bit at {share:.0%}"] = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        flips[f"bit at {share:.0%}"] = flipped(content, int(len(content) * share))
     return cuts | flips
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    """One bit at this place is another, or before it where JSON would say the same: a number's 17th digit."""
+    other = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+    try:
+        same = json.loads(other) == json.loads(content)
+    except ValueError:
+        return other
+    return flipped(content, at - 1) if same else other
 
 
 def of_an_older_version(path: Path) -> bytes:
