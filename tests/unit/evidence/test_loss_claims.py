@@ -45,7 +45,7 @@ def test_rises_of_loss_are_judged_by_the_papers_largest():
     assert (unmeasured.value, unmeasured.verdict) == (None, "undecided")
     against_random = rows["random.random_loss"]
     assert against_random.value == pytest.approx(20.5 - np.mean([4.365, 9.065]))
-    assert against_random.statistic.endswith("over languages and draws")
+    assert against_random.statistic.endswith("over languages and draws; one partition")
     compensated = rows["random.random_compensated_loss"]
     assert compensated.value is None and "compensated_draws is 0" in compensated.statistic
 
@@ -71,6 +71,12 @@ def test_the_interval_of_a_plain_loss_is_over_documents_and_partitions():
         assert after[row_id].value == pytest.approx(5 + np.mean(shifts))
         assert after[row_id].high - after[row_id].low == pytest.approx(2 * half)
         assert "partition" not in after[row_id].statistic
+    # random experts are of one partition: chosen ones that lose 0.2 more in the mean are 0.2 nearer
+    alone, both = before["random.random_loss"], after["random.random_loss"]
+    assert both.value == pytest.approx(alone.value - 0.2)
+    spread = stats.t.ppf(0.975, 2) * np.std([0, 0.9, -0.3], ddof=1) / 3**0.5
+    assert both.high - both.value == pytest.approx(math.hypot(alone.high - alone.value, spread))
+    assert both.statistic.endswith("partitions of the chosen experts (random ones of one)")
 
 
 def test_what_only_people_can_judge_is_not_tested_and_has_its_stand_in():

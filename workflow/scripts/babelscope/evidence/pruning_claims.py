@@ -20,6 +20,9 @@ ALL_NOISY = "; every timing was too noisy to judge"
 ONE_MODEL = "; one model, over the turns of its timing"
 NO_COMPENSATED_PAPER = "; not measured: pruning.paper_compensated is false"
 NO_COMPENSATED_CONTROL = "; not measured: pruning.compensated_draws is 0"
+# what the interval of a difference to random experts says of the cut into experts
+OWN_PARTITION = "; one partition"
+CHOSEN_PARTITIONS = ", and partitions of the chosen experts (random ones of one)"
 
 
 def join_claims(
@@ -84,7 +87,8 @@ def judge_pruning(
     Intervals of a loss are over held-out documents, each document's loss under one model less its loss under
     the other. Where plain removal was repeated with the experts of equivalent partitions, its value is the
     mean over them and its interval is over both. Intervals against random experts are over languages and
-    draws, because each language has draws of its own.
+    draws, because each language has draws of its own; where chosen experts of several partitions were removed
+    plainly, random ones are compared with their mean and the interval is over these partitions as well.
 
     Parameters
     ----------
@@ -158,8 +162,13 @@ def _against_random(criterion: Criterion, results: Sequence[Mapping[str, Any]], 
         row = criterion.row(None)
         return replace(row, statistic=row.statistic + NO_COMPENSATED_CONTROL)
     mean = mixed_interval(gains)
-    row = _row(criterion, mean.value, mean.half)
-    return replace(row, statistic=f"{row.statistic}; over {describe_interval(*gains.shape, random=True)}")
+    # with compensation only the study's own partition is measured
+    shifts = partition_shifts(results).mean(axis=1) if control == "random" else np.zeros(1)
+    half = math.hypot(mean.half, float(spread_of_mean(shifts)))
+    row = _row(criterion, mean.value - float(shifts.mean()), half)
+    partitions = CHOSEN_PARTITIONS if len(shifts) > 1 else OWN_PARTITION
+    over = describe_interval(*gains.shape, random=True) + partitions
+    return replace(row, statistic=f"{row.statistic}; over {over}")
 
 
 def _people(
