@@ -2,10 +2,11 @@
 
 from babelscope.model.info import write_model_info
 from babelscope.model.prepare import prepare_model
-from babelscope.study.job import Job, run_job
+from babelscope.study.job import LEFT_OUT, Job, leave_out, run_job
 
 
 def main(job: Job) -> None:
+    leave_out(LEFT_OUT)
     info = prepare_model(job.wildcards.model, job.params.definition, job.params.weights)
     write_model_info(job.output[0], info)
 

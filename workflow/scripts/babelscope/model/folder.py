@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,19 @@ def read_tokenizer(folder: Path) -> Any | None:
     file = folder / "tokenizer.json"
     if not file.exists():
         return None
-    from tokenizers import Tokenizer
-
+    stat = file.stat()
     try:
-        return Tokenizer.from_file(str(file))
+        return _load_tokenizer(file.absolute(), stat.st_size, stat.st_mtime_ns)
     except Exception as error:  # the library raises nothing more exact
         raise BabelscopeError(f"{file}: no readable tokenizer ({error})") from error
+
+
+@lru_cache(maxsize=1)
+def _load_tokenizer(file: Path, _size: int, _mtime_ns: int) -> Any:
+    """Once for all that look at it: one with a big vocabulary takes seconds."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(file))
 
 
 def read_tokenizer_settings(folder: Path) -> dict[str, Any]:

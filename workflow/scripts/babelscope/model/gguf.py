@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,11 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    with one_reader(gguf_file):
+    with one_reader(gguf_file) as reader:
         vocabulary = read_vocabulary(gguf_file)
+        # transformers would parse them twice, word by word, for a tokenizer that it does not make here
+        for name in ("scores", "token_type", "merges"):
+            reader.fields.pop(f"tokenizer.ggml.{name}", None)
         tokenizer = build_tokenizer(vocabulary)
         model = AutoModelForCausalLM.from_pretrained(
             gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32
@@ -65,11 +69,12 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
 
 
 @contextmanager
-def one_reader(gguf_file: Path) -> Iterator[None]:
-    """Let all that reads the file inside get one reader of it.
+def one_reader(gguf_file: Path) -> Iterator[Any]:
+    """Let all that reads the file inside get one reader of it, and one table of the tensors' names.
 
     A vocabulary of 262,144 words takes a reader many seconds, and transformers makes two of them. Fields are
-    cut out of a plain array: slices of a memory map cost several times as much.
+    cut out of a plain array: slices of a memory map cost several times as much. transformers makes the table
+    anew for every module.
     """
     import gguf
     import numpy as np
@@ -81,11 +86,13 @@ def one_reader(gguf_file: Path) -> Iterator[None]:
         reader = made(gguf_file)
     finally:
         gguf_reader.np.memmap = memmap  # type: ignore
+    name_map = gguf.get_tensor_name_map
     gguf.GGUFReader = lambda path: reader if Path(path) == gguf_file else made(path)  # type: ignore
+    gguf.get_tensor_name_map = cache(name_map)
     try:
-        yield
+        yield reader
     finally:
-        gguf.GGUFReader = made  # type: ignore
+        gguf.GGUFReader, gguf.get_tensor_name_map = made, name_map  # type: ignore
 
 
 def read_vocabulary(gguf_file: Path) -> GgufVocabulary:
