@@ -8,7 +8,13 @@ from scipy import stats
 from tests.unit.evidence.pruning_results import CRITERIA, PAPER, result
 
 from babelscope.evidence.claims import overall_verdict
-from babelscope.evidence.pruning_claims import join_claims, judge_frontier, judge_speed, nll_difference
+from babelscope.evidence.pruning_claims import (
+    gain_over_partitions,
+    join_claims,
+    judge_frontier,
+    judge_speed,
+    nll_difference,
+)
 
 
 def test_difference_of_losses_is_the_paired_test_for_documents_of_one_length():
@@ -77,6 +83,25 @@ def test_the_interval_of_a_plain_loss_is_over_documents_and_partitions():
     spread = stats.t.ppf(0.975, 2) * np.std([0, 0.9, -0.3], ddof=1) / 3**0.5
     assert both.high - both.value == pytest.approx(math.hypot(alone.high - alone.value, spread))
     assert both.statistic.endswith("partitions of the chosen experts (random ones of one)")
+
+
+@pytest.mark.parametrize(("of_all", "of_each"), [(0.0, 0.0), (1.0, 0.0), (1.0, 2.0), (3.0, 0.0)])
+def test_the_interval_against_random_experts_of_one_partition_covers_partitions(of_all, of_each):
+    rng = np.random.default_rng(0)
+    n_studies, n_languages, none = 2000, 9, np.zeros((1, 9))
+    covered = covered_without = 0
+    for _ in range(n_studies):
+        languages, draws = rng.standard_normal((n_languages, 1)), rng.standard_normal((n_languages, 5))
+        # losses of chosen experts by partition: what a cut does to all languages, and to each
+        chosen = of_all * rng.standard_normal((3, 1)) + of_each * rng.standard_normal((3, n_languages))
+        gains = 5 + 2 * languages + 3 * draws - chosen[0][:, None]
+        value, half = gain_over_partitions(gains, chosen - chosen[0])
+        covered += abs(value - 5) <= half
+        value, half = gain_over_partitions(gains, none)
+        covered_without += abs(value - 5) <= half
+    assert covered / n_studies >= 0.94
+    if of_all == 3.0:  # what an interval over languages and draws is worth then
+        assert covered_without / n_studies < 0.7
 
 
 def test_what_only_people_can_judge_is_not_tested_and_has_its_stand_in():

@@ -156,16 +156,27 @@ def partition_shifts(results: Sequence[Mapping[str, Any]]) -> np.ndarray:
     return shifts
 
 
+def gain_over_partitions(gains: np.ndarray, shifts: np.ndarray) -> tuple[float, float]:
+    """Mean gain over random experts and half of its 95 % interval, over languages, draws and partitions.
+
+    Parameters
+    ----------
+    gains : float (n_languages, n_draws), losses of random experts less that of the study's own chosen ones.
+    shifts : float (n_partitions, n_languages), of ``partition_shifts``. A partition is cut once for all
+        languages, so that the spread of their means is added to the interval over languages and draws.
+    """
+    mean, moved = mixed_interval(gains), shifts.mean(axis=1)
+    return mean.value - float(moved.mean()), math.hypot(mean.half, float(spread_of_mean(moved)))
+
+
 def _against_random(criterion: Criterion, results: Sequence[Mapping[str, Any]], control: str) -> ClaimRow:
     gains = control_gains(results, control)
     if gains is None:
         row = criterion.row(None)
         return replace(row, statistic=row.statistic + NO_COMPENSATED_CONTROL)
-    mean = mixed_interval(gains)
     # with compensation only the study's own partition is measured
-    shifts = partition_shifts(results).mean(axis=1) if control == "random" else np.zeros(1)
-    half = math.hypot(mean.half, float(spread_of_mean(shifts)))
-    row = _row(criterion, mean.value - float(shifts.mean()), half)
+    shifts = partition_shifts(results) if control == "random" else np.zeros((1, len(results)))
+    row = _row(criterion, *gain_over_partitions(gains, shifts))
     partitions = CHOSEN_PARTITIONS if len(shifts) > 1 else OWN_PARTITION
     over = describe_interval(*gains.shape, random=True) + partitions
     return replace(row, statistic=f"{row.statistic}; over {over}")
