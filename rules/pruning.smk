@@ -1,6 +1,7 @@
 """The model with high-frequency experts only, against the dense model.
 
-Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5, for some methods layer_costs.h5. Makes: pruned/{target}.safetensors
+Needs: model.json, tokens/{lang}.h5, experts.h5, activations/{lang}.h5, neurons/{lang}.h5,
+for some methods layer_costs.h5. Makes: pruned/{target}.safetensors
 (which neurons stay, corrected columns), pruning/{lang}.json, pruning.csv, pruning_controls.csv, pruning_speed.csv and .json; for `full` also
 pruning_matrix.csv (each language under every language's experts), under results/{model}/.
 """
@@ -68,6 +69,7 @@ rule evaluate_pruning:
         experts="results/{model}/experts.h5",
         plan="results/{model}/pruned/{lang}.safetensors",
         activations="results/{model}/activations/{lang}.h5",
+        neurons="results/{model}/neurons/{lang}.h5",
         partitions=collect(
             "results/{{model}}/variants/{variant}/experts.h5",
             variant=LOSS_PARTITIONS,

@@ -13,8 +13,8 @@ def main(job: Job) -> None:
     files, lang, p = JobFiles(job), job.wildcards.lang, job.params
     plan, controls = read_plan(job.input.plan, files.info, lang, **p.choice), ControlSettings(**p.controls)
     asked = (files.corpus, files.partition, plan, files.frequency, lang, controls, Choice(**p.choice))
-    result = evaluate_language(files.info, files.compute, *asked, files.others(p.partitions))
-    write_record(job.output[0], PRUNING, result, language=lang, model=files.info.name, **p.choice)
+    row = evaluate_language(files.info, files.compute, *asked, files.others(p.partitions), files.mean_square)
+    write_record(job.output[0], PRUNING, row, language=lang, model=files.info.name, **p.choice)
 
 
 run_job(main, globals())

@@ -67,6 +67,20 @@ def test_controls_keep_as_many_in_each_layer_and_differ_between_languages():
     assert control_names(none)[1] == []
 
 
+def test_recorded_squares_say_whose_output_is_largest_and_no_model_runs(monkeypatch):
+    model, corpus = StudyModel(make_model("llama")), make_corpus([9] * 12, n_heldout=2)
+    partition = ExpertPartition(np.tile(np.arange(24) % 8, (3, 1)).astype(np.int32), 8)
+    monkeypatch.setattr(model, "hidden", None)
+    squares = np.ones((3, 24))
+    squares[:, np.arange(24) % 8 == 6] = 100.0
+    for layer in model.layers:  # what a neuron says is its activation times its column
+        layer.down.weight[:, 2::8] *= 1000
+    keep, settings = np.tile(np.arange(8) < 2, (3, 1)), ControlSettings(1, 0, 8, seed=0)
+    asked = (model, corpus, partition, keep, np.zeros((3, 8)), "en", settings)
+    chosen = choose_controls(*asked, mean_square=squares)["output_norm"]
+    assert (chosen == np.isin(np.arange(8), [2, 6])).all()
+
+
 @pytest.mark.parametrize("bos", [1, -1])
 def test_token_frequencies_of_the_profile_predict_heldout_documents(bos):
     corpus = make_corpus([3, 4], n_heldout=1, bos=bos)

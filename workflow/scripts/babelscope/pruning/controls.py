@@ -9,7 +9,7 @@ import numpy as np
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.load import StudyModel
 from babelscope.pruning.choice import draw_generator, expert_scores, keep_best_per_layer, keep_random
-from babelscope.pruning.neuron_scores import output_norms
+from babelscope.pruning.neuron_scores import output_norms, scale_norms
 from babelscope.text.tokens import TokenizedCorpus
 
 
@@ -47,6 +47,7 @@ def choose_controls(
     frequency: np.ndarray,
     language: str,
     settings: ControlSettings,
+    mean_square: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Experts of every control, as many in each layer as the language keeps.
 
@@ -55,6 +56,8 @@ def choose_controls(
     model : dense.
     corpus, frequency : documents of the language, and how often it uses each expert.
     keep : experts of the language, bool (n_layers, n_experts).
+    mean_square : of every neuron's activation on profile documents, float64 (n_layers, d_ff), as they were
+        recorded; None: the model is run over some of them.
 
     Returns
     -------
@@ -69,8 +72,12 @@ def choose_controls(
         )
         for number in range(n_draws)
     }
-    profile = corpus.profile_idx[: max(1, settings.n_documents // 4)]  # norms settle long before fits do
-    norms = expert_scores(output_norms(model, corpus, profile), partition.labels, partition.n_experts)
+    if mean_square is None:
+        profile = corpus.profile_idx[: max(1, settings.n_documents // 4)]  # norms settle long before fits do
+        neurons = output_norms(model, corpus, profile)
+    else:
+        neurons = scale_norms(model, mean_square)
+    norms = expert_scores(neurons, partition.labels, partition.n_experts)
     chosen["output_norm"] = keep_best_per_layer(norms, n_kept)
     if settings.n_compensated:
         chosen["least_frequent"] = keep_best_per_layer(-frequency, n_kept)

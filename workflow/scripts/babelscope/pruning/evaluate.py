@@ -142,6 +142,7 @@ def evaluate_language(
     controls: ControlSettings,
     choice: Choice | None = None,
     partitions: Mapping[str, tuple[ExpertPartition, np.ndarray]] | None = None,
+    mean_square: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Evaluate one language on its held-out documents: its experts, their controls, its finished model.
 
@@ -157,6 +158,7 @@ def evaluate_language(
         for None, of the plan's experts, and the finished model is the compensated one.
     partitions : by name of an equivalent partition, it and how often the language uses its experts; the
         choice of these is removed plainly as well.
+    mean_square : see ``choose_controls``.
 
     Returns
     -------
@@ -169,7 +171,7 @@ def evaluate_language(
     keep = _kept_experts(plan, partition) if experts is None else experts
     own = kept_neurons(keep, partition)
     profile = corpus.profile_idx[: controls.n_documents]
-    chosen = choose_controls(model, corpus, partition, keep, frequency, language, controls)
+    chosen = choose_controls(model, corpus, partition, keep, frequency, language, controls, mean_square)
     changes: dict[str, Callable[[], object]] = {
         "dense": lambda: None,
         "pruned": lambda: prune(model.layers, own),

@@ -67,8 +67,10 @@ def output_norms(model: StudyModel, corpus: TokenizedCorpus, document_idx: np.nd
     n_tokens = int(np.diff(corpus.offsets)[document_idx].sum())
     with model.activations(see):
         run_batches(model, corpus, document_idx, run)
-    scores = [
-        (total / n_tokens).sqrt() * weight.double().norm(dim=0)
-        for weight, total in zip(columns, squares, strict=True)
-    ]
-    return np.stack([score.cpu().numpy() for score in scores])
+    return scale_norms(model, np.stack([(total / n_tokens).cpu().numpy() for total in squares]))
+
+
+def scale_norms(model: StudyModel, mean_square: np.ndarray) -> np.ndarray:
+    """As ``output_norms``, out of the activations' mean squares, float64 (n_layers, d_ff)."""
+    columns = [layer.down.weight.double().norm(dim=0).cpu().numpy() for layer in model.layers]
+    return np.sqrt(mean_square) * np.stack(columns)

@@ -15,6 +15,7 @@ from babelscope.experts.partition import ExpertPartition, Partition, read_any_pa
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo, read_model_info
 from babelscope.recording.counts import read_activations
+from babelscope.recording.neurons import read_neurons
 from babelscope.study.job import Job
 from babelscope.text.tokens import TokenizedCorpus, read_tokens
 
@@ -24,7 +25,8 @@ class JobFiles:
 
     Parameters
     ----------
-    job : its inputs are named ``model``, ``tokens``, ``experts``, ``activations``; not all rules have all.
+    job : its inputs are named ``model``, ``tokens``, ``experts``, ``activations``, ``neurons``; not all rules
+        have all.
     """
 
     def __init__(self, job: Job) -> None:
@@ -74,6 +76,12 @@ class JobFiles:
         """As ``frequency``, for a job that reads the documents of several languages."""
         said: dict[str, Any] = {"model": self.info.name, "language": language, "partition": self.partition}
         return read_activations(self.job.input.activations, **said, corpus=corpus).frequency
+
+    @cached_property
+    def mean_square(self) -> np.ndarray:
+        """Of every neuron's activation on the profile documents of the job's language, (n_layers, d_ff)."""
+        said = {"model": self.info.name, "language": self.job.wildcards.lang}
+        return read_neurons(self.job.input.neurons, **said, corpus=self.corpus).mean_square
 
     def others(self, names: Sequence[str]) -> dict[str, tuple[ExpertPartition, np.ndarray]]:
         """Other partitions by name, and how often the job's language uses their experts.
