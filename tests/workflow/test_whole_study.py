@@ -226,10 +226,10 @@ def test_full_target_paper_configuration_and_first_look_make_a_plan(tmp_path):
     jobs = planned_jobs(study, "--configfile", "config/paper.yaml")
     assert sum(rule == "cluster_layer" for rule, _ in jobs) == 32
     assert sum(rule == "record_activations" for rule, _ in jobs) == 9
-    # the first look has three languages and every stage of the default study
+    # the first look has three languages and every stage of the default study; its layers are of equal size
     everything = {rule for rule, _ in planned_jobs(study)}
     first_look = planned_jobs(study, "--configfile", "config/quick.yaml")
-    assert {rule for rule, _ in first_look} == everything
+    assert {rule for rule, _ in first_look} == everything - {"measure_layer_costs"}
     assert sum(rule == "record_activations" for rule, _ in first_look) == 3
 
 
