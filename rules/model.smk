@@ -19,7 +19,7 @@ rule prepare_model:
     benchmark:
         "benchmarks/runs/{model}/prepare_model.tsv"
     # everything waits for it
-    priority: 1
+    priority: 5
     conda:
         "../envs/babelscope.yaml"
     params:

@@ -95,6 +95,8 @@ rule tokenize_corpus:
         "benchmarks/runs/{model}/tokenize_corpus/{lang}.tsv"
     wildcard_constraints:
         lang=one_of([*SAMPLED, *OF_TEXTS]),
+    # before the recordings: behind them, a language's own would come last of all
+    priority: 4
     group:
         "tokens"
     conda:
