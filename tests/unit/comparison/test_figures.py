@@ -131,6 +131,7 @@ RUN_THE_MODEL = {
     "export_pruned",
     "export_routed",
     "generate_responses",
+    "measure_layer_costs",
     "measure_perplexity",
     "measure_pruning_speed",
     "record_activations",
