@@ -132,7 +132,7 @@ def test_p_values_of_languages_that_are_dealt_out_are_rarely_small():
 def parallel_routers(languages: int, kept: float, n: int = 40, seed: int = 0) -> dict[str, ActivationCounts]:
     """Sentences of four of sixteen experts each; a translation has them, too, with probability ``kept``.
 
-    The first layer is dense. The second layer does that; the third draws its experts for each sentence anew.
+    The first layer is dense. The second layer does that; the third draws other experts for each sentence.
     """
     rng = np.random.default_rng(seed)
     content = [rng.choice(16, 4, replace=False) for _ in range(n)]

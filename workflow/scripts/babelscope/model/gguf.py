@@ -73,8 +73,8 @@ def one_reader(gguf_file: Path) -> Iterator[Any]:
     """Let all that reads the file inside get one reader of it, and one table of the tensors' names.
 
     A vocabulary of 262,144 words takes a reader many seconds, and transformers makes two of them. Fields are
-    cut out of a plain array: slices of a memory map cost several times as much. transformers makes the table
-    anew for every module.
+    cut out of a plain array: slices of a memory map cost several times as much. transformers makes the
+    table again for every module.
     """
     import gguf
     import numpy as np
