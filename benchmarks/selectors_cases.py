@@ -79,7 +79,7 @@ def parts(model: str) -> dict[str, list[Case]]:
     aside = replace(more, aside=True)
     budgets = ("equal_error", "half_error")
     cost = replace(base, metric=True, budget="equal_cost")
-    shared = replace(base, budget="equal_cost", pool="en+hi+ar")
+    shared = replace(base, budget="equal_cost", pool="en+fr", pool_documents=200)  # the library's default
     pools = ("en", "en+hi+ar", "en+fr+es+pt+bn+ur+hi+ar+zh")
     return {
         "best": [base, replace(base, documents=890), replace(cost, documents=890)],
@@ -89,10 +89,11 @@ def parts(model: str) -> dict[str, list[Case]]:
         "metric": [replace(cost, documents=890, budget="equal"), replace(cost, documents=890, metric=False)],
         "shared": [
             shared,
-            replace(shared, pool=""),
-            *(replace(shared, pool=pool) for pool in pools[::2]),
-            replace(shared, pool_documents=30),
-            replace(shared, pool_documents=300),
+            replace(shared, pool="", pool_documents=100),
+            *(replace(shared, pool=pool) for pool in pools),
+            replace(shared, pool_documents=60),
+            replace(shared, pool_documents=600),
+            replace(_published(base), budget="equal_cost", pool="en+fr", pool_documents=200),
             replace(shared, metric=True),
         ],
         "shared sizes": [replace(shared, share=share) for share in order],

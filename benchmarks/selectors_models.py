@@ -35,6 +35,7 @@ class Shared:
         self.info = read_model_info(self.folder / "model.json", {model: definition})
         self.load = lambda: load_model(self.info, Compute(dtype="float32", tokens_per_batch=8192))
         self.model = self.load()
+        self.found: dict[Any, Any] = {}  # what is measured on pooled documents
 
     @cached_property
     def dense(self) -> Any:
@@ -226,7 +227,7 @@ class Study:
 
     def _reference(self, case: Case, profile: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
         """A corpus, and which of its documents gradients are taken of, and layers' costs measured on."""
-        from babelscope.pruning.loss_budgets import N_DOCUMENTS
+        from babelscope.pruning.loss_budgets import N_DOCUMENTS, spread_evenly
         from babelscope.text.tokens import join_corpora
 
         if not case.pool:
@@ -236,16 +237,17 @@ class Study:
         n_each = -(-case.pool_documents // len(codes))
         joined = join_corpora([corpus.take(corpus.profile_idx[:n_each]) for corpus in corpora])
         every = np.arange(len(joined.heldout))
-        return joined, every, every
+        return joined, every[spread_evenly(len(every), N_DOCUMENTS)], every
 
     def _metrics(self, case: Case, settings: Any) -> Any:
         from babelscope.pruning.loss_budgets import output_metrics
 
         key = ("metrics", case.pool, case.pool_documents, settings.first_token, settings.relative)
-        if key not in self._found:
+        found = self.shared.found if case.pool else self._found
+        if key not in found:
             corpus, documents, _ = self._reference(case, self.corpus.profile_idx)
-            self._found[key] = output_metrics(self.model, corpus, documents, settings)
-        return self._found[key]
+            found[key] = output_metrics(self.model, corpus, documents, settings)
+        return found[key]
 
     def _costs(self, case: Case, profile: np.ndarray, settings: Any) -> Any:
         from babelscope.pruning.loss_budgets import measure_costs
@@ -253,13 +255,14 @@ class Study:
 
         documents = case.pool_documents if case.pool else len(profile)
         key = ("costs", case.pool, documents, settings.first_token, settings.relative)
-        if key not in self._found:
+        found = self.shared.found if case.pool else self._found
+        if key not in found:
             corpus, _, measured = self._reference(case, profile)
             asked = (self.model, corpus, measured, settings, self._metrics(case, settings))
             costs = measure_costs(*asked)  # in the order of elimination
             order = np.broadcast_to(np.arange(costs.shape[1], dtype=np.float64), costs.shape)
-            self._found[key] = Removals(order, costs)
-        return self._found[key]
+            found[key] = Removals(order, costs)
+        return found[key]
 
     def _sensitive(self, profile: np.ndarray, settings: Any) -> Any:
         from selectors_candidates import measure_sensitivity

@@ -79,9 +79,13 @@ def layer_costs(
     settings : which tokens count, and how.
     """
     idx = np.asarray(document_idx)
-    spread = np.linspace(0, len(idx) - 1, min(N_DOCUMENTS, len(idx))).round().astype(int)
-    metrics = output_metrics(model, corpus, idx[spread], settings)
+    metrics = output_metrics(model, corpus, idx[spread_evenly(len(idx), N_DOCUMENTS)], settings)
     return LayerCosts(measure_costs(model, corpus, idx, settings, metrics))
+
+
+def spread_evenly(n: int, n_taken: int) -> np.ndarray:
+    """Of ``n`` places so many that lie evenly among them, int, rising; all where there are fewer."""
+    return np.linspace(0, n - 1, min(n_taken, n)).round().astype(int)
 
 
 def output_metrics(
@@ -127,7 +131,7 @@ def output_metrics(
         run_batches(model, corpus, document_idx, run)
     finally:
         model.tokens_per_batch = before
-    return [_root(total.div_(max(1, n_tokens))) for total in totals]
+    return [_root(total.div_(max(1, n_tokens)).to(model.device)).cpu() for total in totals]
 
 
 def measure_costs(
