@@ -27,9 +27,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -65,12 +65,15 @@ class Part:
     profile_documents : documents to record, per language.
     targets : of snakemake.
     shape : of the model, a row of ``SHAPES``; None: the default configuration as it is.
+    recording : what differs from the default in what one pass records; such a part runs only where it is
+        named, with a table of its own (``--out``).
     """
 
     languages: int
     profile_documents: int
     targets: tuple[str, ...]
     shape: str | None = "llama-7b"
+    recording: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -82,6 +85,12 @@ PARTS = {
     "nine": Part(9, 1500, ("all",)),
     "full": Part(2, 1500, ("full",)),
     "recording": Part(1, 10000, ("results/llama-7b-shape/activations/en.h5",)),
+    "recording-one": Part(
+        1,
+        10000,
+        ("results/llama-7b-shape/activations/en.h5",),
+        recording={"controls": [], "other_partitions": 0},
+    ),
     "default": Part(9, 600, ("all",), shape=None),
     "routers": Part(3, 1500, ("all",), shape="olmoe-1b-7b"),
 }
@@ -112,7 +121,7 @@ def write_settings(part: Part, cap: float | None, work: Path, jobs_per_gpu: int)
                 "sources": {"default": {"files": str(work / "text" / "{lang}.jsonl"), "text_column": "text"}},
             },
             "experts": {"method": "router"} if part.shape.startswith("olmoe") else {"device": "auto"},
-            "recording": {"documents_per_block": 100},
+            "recording": {"documents_per_block": 100, **part.recording},
             "pruning": {"compensation_documents": 300, "random_seeds": 1},
         }
     settings["gpus"] = {"jobs_per_gpu": jobs_per_gpu}
@@ -290,7 +299,8 @@ def write_results(rows: Sequence[dict[str, object]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"any of {', '.join(PARTS)}")
+    usual = [name for name, part in PARTS.items() if not part.recording]
+    parser.add_argument("parts", nargs="*", default=usual, help=f"any of {', '.join(PARTS)}")
     parser.add_argument("--cap", type=float, help="gpu_memory_gb of the model; default: what is free")
     parser.add_argument("--minutes", type=float, default=0, help="stop each run after as long; 0: never")
     parser.add_argument("--targets", nargs="+", help="of snakemake, in place of the part's own")
