@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from selectors_cases import DENSE, Case, best, parts
+from selectors_cases import DENSE, SHARES, Case, best, parts
 
 N_RESAMPLES = 2000
 
@@ -81,3 +81,29 @@ def tables(out: Path, model: str) -> None:
             base = replace(default, share=share)
             print("\n".join(lines([case for case in cases if case.share == share], base)))
         print()
+    rivals(rows, model)
+
+
+def rivals(rows: Mapping[str, Mapping[str, Any]], model: str) -> None:
+    """Print the default beside all other compensated models, by size: their loss, and less the default's."""
+    every = parts(model)
+    others = [case for case in (*every["sizes"], *every["frontier"], *every["compensated"])]
+    names = list(dict.fromkeys(replace(case, share=0.5) for case in others))
+    print("### the default, layers sized by the loss, and its rivals: in how many languages it is better\n")
+    print("| case | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |")
+    print("|---" * (1 + len(SHARES)) + "|")
+    own = {case.share: rows.get(case.key, {}) for case in every["shared sizes"]}
+    means = (np.mean([row["nll"] for row in own[share].values()]) for share in SHARES)
+    print("| the default | " + " | ".join(f"{mean:.3f}" for mean in means) + " |")
+    for name in names:
+        cells = []
+        for share in SHARES:
+            found = rows.get(replace(name, share=share).key, {})
+            if set(found) != set(own[share]):
+                cells.append(f"{len(found)} languages")
+                continue
+            mean = np.mean([row["nll"] for row in found.values()])
+            gap, low, high = difference(found, own[share])
+            better = sum(row["nll"] > own[share][code]["nll"] for code, row in found.items())
+            cells.append(f"{mean:.3f} ({gap:+.3f}, {low:+.3f} to {high:+.3f}; {better})")
+        print(f"| {replace(name, share=0.7).key} | " + " | ".join(cells) + " |")
