@@ -15,8 +15,10 @@ if not SUBMITS:
     # The processes of the jobs need not look again.
     os.environ.update(BABELSCOPE_GPUS=",".join(GPUS))
     GPU_LIMIT = workflow.global_resources.get("gpu").value
-    if GPUS and (GPU_LIMIT is None or GPU_LIMIT > len(GPUS) * JOBS_PER_GPU):
-        workflow.register_resource("gpu", len(GPUS) * JOBS_PER_GPU)
+    # A job more than each GPU has room for: it imports what it needs and waits for the lock of the one before.
+    GPU_JOBS = len(GPUS) * (JOBS_PER_GPU + 1)
+    if GPUS and (GPU_LIMIT is None or GPU_LIMIT > GPU_JOBS):
+        workflow.register_resource("gpu", GPU_JOBS)
 # Where a scheduler has the jobs, threads are what a job asks for, on the node too and in the processes below it.
 if SUBMITS or workflow.remote_exec:
     os.environ.setdefault("BABELSCOPE_THREADS", "8")

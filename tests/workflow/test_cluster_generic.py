@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
+from tests.slurm.cluster import wait_until
 from tests.support import ROOT, assert_same_results, change_config, make_study, run_snakemake
 
 # Notes what it is asked for, runs the script at once, and says a job's number.
@@ -144,9 +147,34 @@ def test_no_more_jobs_of_the_model_run_at_once_than_gpus_allow(study, tmp_path, 
         check=True,
     )
     assert sorted(path.name for path in locks.iterdir()) == [f"GPU-aa.{slot}" for slot in range(most)]
-    logs = [path.read_text() for path in (study / "logs/tiny/record_activations").iterdir()]
-    assert len(logs) == 2 and all("runs on GPU GPU-aa" in log for log in logs)
-    assert not any("waiting" in log for log in logs), "Snakemake started more jobs than there are GPUs"
+    logs = [path.read_text().splitlines() for path in (study / "logs/tiny/record_activations").iterdir()]
+    # when each got the GPU, and its last line; both begin with the time
+    held = sorted(
+        (next(line for line in log if "runs on GPU GPU-aa" in line)[:23], log[-1][:23]) for log in logs
+    )
+    assert len(held) == 2
+    assert shared == 2 or held[1][0] >= held[0][1], "two jobs met on one GPU"
+
+
+def test_one_job_more_than_the_gpu_has_room_for_is_started_and_waits(study, tmp_path):
+    shutil.rmtree(study / "results/tiny/activations")
+    (study / "results/tiny/similarity.h5").unlink()
+    shutil.rmtree(study / "logs")
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    env = {"BABELSCOPE_GPUS": "GPU-aa", "BABELSCOPE_GPU_LOCKS": str(locks)}
+
+    def waiting():
+        logs = (study / "logs/tiny/record_activations").glob("*")
+        return sum("waiting for a free GPU" in log.read_text() for log in logs) == 2
+
+    with ThreadPoolExecutor(1) as pool:
+        with (locks / "GPU-aa.0").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            run = pool.submit(run_snakemake, study, "results/tiny/similarity.h5", env=env, check=True)
+            wait_until(lambda: waiting() or run.done(), 120, "two jobs that wait for the GPU")
+        assert not run.done()
+        run.result()
 
 
 def test_slurm_sends_jobs_of_the_model_where_the_gpus_are(fresh, tmp_path):

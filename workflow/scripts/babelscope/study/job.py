@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,10 +72,14 @@ def run_job(main: Callable[[Job], None], script: Mapping[str, Any], *, network: 
     try:
         limit_threads(job.threads)
         slots = getattr(getattr(job, "resources", None), "gpu", None)
+        runs_model = hasattr(getattr(job, "params", None), "compute")
+        if runs_model:
+            leave_out(LEFT_OUT)
+        if runs_model and slots:
+            # seconds in which another job may still have the GPU; none of it looks for one
+            import_module("transformers.modeling_utils")
         if slots is not None:
             lease = assign_gpus(slots, job.config["gpus"]["jobs_per_gpu"])
-        if hasattr(getattr(job, "params", None), "compute"):
-            leave_out(LEFT_OUT)
         main(job)
     except BabelscopeError as error:
         logger.error("error: %s", error)
