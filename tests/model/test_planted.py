@@ -20,7 +20,7 @@ from babelscope.pruning.ablate import evaluate_ablations
 from babelscope.pruning.ablation import choose_ablations, specific_neurons
 from babelscope.pruning.ablation_table import tabulate_ablations
 from babelscope.pruning.matrix import evaluate_under_experts
-from babelscope.pruning.selectors import read_neuron_norms
+from babelscope.pruning.selectors import read_output_norms
 from babelscope.pruning.tables import matrix_rows
 from babelscope.recording.record import RecordingSettings, Variant, record_activations
 from babelscope.study.languages import read_languages
@@ -97,7 +97,7 @@ def test_lape_finds_planted_neurons_of_each_language(study):
 
 
 def test_ablation_hurts_the_own_language_beyond_the_matched_control(study):
-    norms = read_neuron_norms(study.info)
+    norms = read_output_norms(study.info)
     units = choose_ablations(
         study.experts, study.frequencies, study.statistics, norms, study.partition, n_controls=1
     )

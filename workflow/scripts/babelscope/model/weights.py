@@ -6,6 +6,7 @@ A clustering job needs one matrix of one layer: it reads the header and that mat
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,17 +63,29 @@ def read_tensor(entry: TensorEntry) -> np.ndarray:
     BabelscopeError
         For another type, or a file that ends too early.
     """
+    return _read(entry, 0, entry.end - entry.start).reshape(entry.shape)
+
+
+def read_blocks(entry: TensorEntry, n_rows: int = 64) -> Iterator[np.ndarray]:
+    """Read one tensor as ``read_tensor`` does, some rows at a time, which stay in the processor's cache."""
+    row = (entry.end - entry.start) // max(1, entry.shape[0])
+    for first in range(0, entry.shape[0], n_rows):
+        n = min(n_rows, entry.shape[0] - first)
+        yield _read(entry, first * row, n * row).reshape(n, *entry.shape[1:])
+
+
+def _read(entry: TensorEntry, offset: int, n_bytes: int) -> np.ndarray:
+    """So many bytes of a tensor as float32."""
     if entry.dtype not in _DTYPES:
         raise BabelscopeError(f"{entry.file}: weights of type {entry.dtype}, need one of {sorted(_DTYPES)}")
-    n_bytes = entry.end - entry.start
     with open(entry.file, "rb") as handle:
-        handle.seek(entry.start)
+        handle.seek(entry.start + offset)
         content = handle.read(n_bytes)
     if len(content) != n_bytes:
         raise BabelscopeError(f"{entry.file}: ends before its last tensor; the download is not whole")
-    array = np.frombuffer(content, dtype=_DTYPES[entry.dtype]).reshape(entry.shape)
+    array = np.frombuffer(content, dtype=_DTYPES[entry.dtype])
     if entry.dtype == "BF16":
-        return (array.astype(np.uint32) << 16).view(np.float32)
+        return np.left_shift(array, 16, dtype=np.uint32).view(np.float32)
     return array.astype(np.float32, copy=False)
 
 
@@ -144,10 +157,7 @@ def read_rows(folder: str | Path, model_type: str, layer: int, matrix: str = "up
     BabelscopeError
         For an unknown matrix or layer, or a gate that the family does not have.
     """
-    index = read_index(folder)
-    family = find_family(model_type, index)
-    if family.routing is not None:
-        raise BabelscopeError(f"family {model_type} has routed experts: use experts.method: router")
+    index, family = _read_dense(folder, model_type)
     if matrix not in MATRICES:
         raise BabelscopeError(f"experts.matrix {matrix!r}: allowed are {', '.join(MATRICES)}")
     if matrix in ("gate", "both") and not family.gated:
@@ -156,6 +166,20 @@ def read_rows(folder: str | Path, model_type: str, layer: int, matrix: str = "up
         return np.ascontiguousarray(read_tensor(find_tensor(index, family, layer, family.down)).T)
     wanted = ("up", "gate") if matrix == "both" else (matrix,)
     return np.concatenate([_read_up_or_gate(index, family, layer, name) for name in wanted], axis=1)
+
+
+def read_down_blocks(folder: str | Path, model_type: str, layer: int) -> Iterator[np.ndarray]:
+    """Read a down projection as stored, float32 (d_model, d_ff), some rows at a time; see ``read_rows``."""
+    index, family = _read_dense(folder, model_type)
+    return read_blocks(find_tensor(index, family, layer, family.down))
+
+
+def _read_dense(folder: str | Path, model_type: str) -> tuple[dict[str, TensorEntry], FfnFamily]:
+    index = read_index(folder)
+    family = find_family(model_type, index)
+    if family.routing is not None:
+        raise BabelscopeError(f"family {model_type} has routed experts: use experts.method: router")
+    return index, family
 
 
 def _read_up_or_gate(index: dict[str, TensorEntry], family: FfnFamily, layer: int, name: str) -> np.ndarray:

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from babelscope.experts.partition import ExpertPartition
 from babelscope.files.record import read_record
 from babelscope.model.info import ModelInfo
 from babelscope.pruning.choice import expert_scores
-from babelscope.pruning.selectors import NeuronNorms, lape, read_neuron_norms
+from babelscope.pruning.selectors import lape, read_output_norms
 from babelscope.pruning.tables import EXPERT_CLASSES
 from babelscope.recording.neurons import NeuronStatistics, read_neurons
+from babelscope.statistics.assignment import assign_nearest
 
 KINDS = ("experts", "neurons")
 SPECIFIC = "specific"
@@ -78,8 +78,8 @@ def match_units(
             own, others = np.flatnonzero(chosen[layer]), np.flatnonzero(free[layer])
             if len(others) < len(own):
                 return sets
-            apart = features[layer, own][:, None] - features[layer, others][None]
-            control[layer, others[linear_sum_assignment((apart**2).sum(axis=-1))[1]]] = True
+            matched = assign_nearest(features[layer, own], features[layer, others])
+            control[layer, others[matched]] = True
         free &= ~control
         sets.append(control)
     return sets
@@ -89,7 +89,7 @@ def choose_ablations(
     experts: Mapping[str, np.ndarray],
     frequencies: Mapping[str, np.ndarray],
     statistics: Mapping[str, NeuronStatistics],
-    norms: NeuronNorms,
+    norms: np.ndarray,
     partition: ExpertPartition,
     n_controls: int,
 ) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ def choose_ablations(
     ----------
     experts : specific experts by language, bool (n_layers, n_experts).
     frequencies : of experts by language, float64 (n_layers, n_experts).
-    statistics : of neurons by language. norms : of their weights.
+    statistics : of neurons by language. norms : of their columns in down, float64 (n_layers, d_ff).
     n_controls : matched sets for each set.
 
     Returns
@@ -111,7 +111,7 @@ def choose_ablations(
     neurons = specific_neurons(statistics)
     for code, found in statistics.items():
         # root mean square of what a neuron adds to the output
-        said = np.sqrt(found.mean_square) * norms.down
+        said = np.sqrt(found.mean_square) * norms
         mean = expert_scores(said, partition.labels, partition.n_experts)
         for kind, chosen, frequency, norm in (
             ("experts", experts[code], frequencies[code], mean),
@@ -150,7 +150,7 @@ def read_ablations(
     classes = read_record(index, EXPERT_CLASSES, **asked)
     experts = specific_experts(classes, list(frequencies), (info.n_layers, partition.n_experts))
     found = {code: read_neurons(path, model=info.name, language=code) for code, path in neurons.items()}
-    return choose_ablations(experts, frequencies, found, read_neuron_norms(info), partition, n_controls)
+    return choose_ablations(experts, frequencies, found, read_output_norms(info), partition, n_controls)
 
 
 def removed_mask(neurons: Sequence[Sequence[int]], d_ff: int) -> np.ndarray:

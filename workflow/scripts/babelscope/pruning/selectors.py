@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from babelscope.model.info import ModelInfo
-from babelscope.model.weights import read_rows
+from babelscope.model.weights import read_down_blocks, read_rows
 from babelscope.pruning.choice import expert_scores
 from babelscope.recording.neurons import NeuronStatistics
 from babelscope.study.errors import require
@@ -36,16 +36,29 @@ class NeuronNorms:
 
 def read_neuron_norms(info: ModelInfo) -> NeuronNorms:
     """Read the norms off the weights of a prepared model, one matrix at a time."""
-    rows, down, down_l1 = [], [], []
+    rows, columns = [], []
+    parts = ("up", "gate") if info.gated else ("up",)
     for layer in range(info.n_layers):
-        columns = read_rows(info.path, info.family, layer, "down")
-        down.append(_norm(columns))
-        down_l1.append(np.abs(columns).sum(axis=1, dtype=np.float64))
-        parts = ("up", "gate") if info.gated else ("up",)
+        columns.append(_column_norms(info, layer))
         rows.append(
             np.prod([_norm(read_rows(info.path, info.family, layer, part)) for part in parts], axis=0)
         )
-    return NeuronNorms(np.stack(rows), np.stack(down), np.stack(down_l1))
+    down, down_l1 = (np.stack(norms) for norms in zip(*columns, strict=True))
+    return NeuronNorms(np.stack(rows), down, down_l1)
+
+
+def read_output_norms(info: ModelInfo) -> np.ndarray:
+    """Read ``NeuronNorms.down`` alone, float64 (n_layers, d_ff)."""
+    return np.stack([_column_norms(info, layer)[0] for layer in range(info.n_layers)])
+
+
+def _column_norms(info: ModelInfo, layer: int) -> tuple[np.ndarray, np.ndarray]:
+    """Euclidean norm of every neuron's column in down, and the sum of its absolute values."""
+    squares, magnitudes = np.float64(0.0), np.float64(0.0)
+    for rows in read_down_blocks(info.path, info.family, layer):
+        squares = squares + np.einsum("ij,ij->j", rows, rows, dtype=np.float64)
+        magnitudes = magnitudes + np.abs(rows).sum(axis=0, dtype=np.float64)
+    return np.sqrt(squares), np.asarray(magnitudes)
 
 
 def _norm(rows: np.ndarray) -> np.ndarray:
