@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -83,6 +85,15 @@ def test_what_an_error_costs_is_the_same_where_memory_is_short(family, how, monk
         torch.testing.assert_close(metric, other, rtol=1e-3, atol=1e-5 * float(other.max()))
     assert ("out of GPU memory: batches of" in caplog.text) == (how == "small batches")
     assert len(runs) == (4 if how == "blocks run again" else 0)  # two batches
+
+
+@pytest.mark.parametrize(("n_free", "where"), [(2 * 3 * 8 * 16**2, "cpu"), (2 * 3 * 8 * 16**2 + 1, "cuda:0")])
+def test_sums_stay_on_a_gpu_where_all_of_them_fit_twice(n_free, where, monkeypatch):
+    monkeypatch.setattr(loss_budgets, "free_bytes", lambda _device: n_free)
+    gpu, host = (SimpleNamespace(device=torch.device(name)) for name in ("cuda:0", "cpu"))
+    layers = [SimpleNamespace(down=SimpleNamespace(weight=weight)) for weight in (gpu, gpu, gpu, host)]
+    places = loss_budgets._places(SimpleNamespace(layers=layers), 16)
+    assert [str(place) for place in places] == [where] * 3 + ["cpu"]
 
 
 def test_costs_rise_along_every_layer_and_add_up_to_what_the_whole_layer_costs():

@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
+from babelscope.model.layers import free_bytes
 from babelscope.model.load import StudyModel, load_model, to_device
 from babelscope.pruning.blocks import other_forwards
 from babelscope.pruning.compensation import solve_where_it_fits
@@ -107,20 +108,20 @@ def output_metrics(
     nats per token for the error e, to second order.
     """
     d_model = model.layers[0].down.weight.shape[0]
-    totals = [torch.zeros((d_model, d_model), dtype=torch.float64) for _ in model.layers]
+    totals = [torch.zeros((d_model, d_model), dtype=torch.float64, device=d) for d in _places(model, d_model)]
     n_tokens = 0
 
     def run(batch: Batch) -> None:
         nonlocal n_tokens
         counts = to_device(batch.real_mask(settings.first_token), model.device)
-        products = []
-        for output, gradient in zip(*_outputs_and_gradients(model, batch), strict=True):
+        products = []  # of all layers before any is added: what runs out of memory then has added nothing
+        for total, output, gradient in zip(totals, *_outputs_and_gradients(model, batch), strict=True):
             here = counts.to(gradient.device)
             rows = gradient.reshape(*here.shape, -1)[here].float()
             if settings.relative:
                 said = output.reshape(*here.shape, -1)[here].float()
                 rows = rows * said.norm(dim=1, keepdim=True)
-            products.append((rows.T @ rows).cpu())
+            products.append((rows.T @ rows).to(total.device))
         for total, product in zip(totals, products, strict=True):
             total += product
         n_tokens += int(counts.sum())
@@ -132,6 +133,17 @@ def output_metrics(
     finally:
         model.tokens_per_batch = before
     return [_root(total.div_(max(1, n_tokens)).to(model.device)).cpu() for total in totals]
+
+
+def _places(model: StudyModel, d_model: int) -> list[torch.device]:
+    """Where each layer's sum of products waits: on its GPU where all fit with as much again left for batches.
+
+    Copies to the host, one of every batch and layer, would take most of the time.
+    """
+    n_bytes = 8 * d_model**2
+    own = [layer.down.weight.device for layer in model.layers]
+    room = {d for d in set(own) if d.type == "cuda" and free_bytes(d) > 2 * own.count(d) * n_bytes}
+    return [device if device in room else torch.device("cpu") for device in own]
 
 
 def measure_costs(
