@@ -186,16 +186,14 @@ def correct_columns(
     own = weight[:, idx].double()
     if len(kept) in (0, weight.shape[1]):
         return own, LayerFit(kept=kept)
-    best, share, unexplained = _search(moments, kept, weight, likely, RIDGES if ridge is None else (ridge,))
-    # the problems that were compared are gone: on a GPU there is room for one more of them, not for three
-    correction = RidgeProblem.of(moments.weighted(share), kept, weight).solve(best)
-    return own + correction.T.to(own.device), LayerFit(best, unexplained, kept, share)
+    whole, fit = _search(moments, kept, weight, likely, RIDGES if ridge is None else (ridge,))
+    return own + whole.solve(fit.ridge).T.to(own.device), fit
 
 
 def _search(
     moments: LayerMoments, kept: np.ndarray, weight: torch.Tensor, likely: LayerFit, ridges: Sequence[float]
-) -> tuple[float, float, float]:
-    """The ridge and the weight of other languages with the lowest validation error, and that error."""
+) -> tuple[RidgeProblem, LayerFit]:
+    """The problem of all tokens; the ridge and the other languages' weight of the lowest validation error."""
     fit, validation = (RidgeProblem.of(part, kept, weight) for part in (moments.fit, moments.validation))
     pooled = None if moments.pooled is None else RidgeProblem.of(moments.pooled, kept, weight)
     best: dict[int, int] = {}
@@ -214,7 +212,10 @@ def _search(
 
     start = WEIGHTS.index(likely.weight) if pooled is not None else 0
     chosen, unexplained = find_lowest(lowest, start, 1 if pooled is None else len(WEIGHTS))
-    return ridges[best[chosen]], WEIGHTS[chosen], unexplained
+    share, whole = WEIGHTS[chosen], fit + validation
+    if pooled is not None:
+        whole = whole + share * pooled
+    return whole, LayerFit(ridges[best[chosen]], unexplained, kept, share)
 
 
 def find_lowest(value: Callable[[int], float], start: int, n: int = len(RIDGES)) -> tuple[int, float]:

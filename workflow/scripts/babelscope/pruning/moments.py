@@ -6,7 +6,7 @@ rows and columns are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -217,12 +217,14 @@ class RidgeProblem:
 
     Attributes
     ----------
-    gram : float64 (n_kept, n_kept), moments of the kept activations.
-    target : float64 (n_kept, d_model), their moments with the output that removal loses.
+    parts : moments, and how often their tokens count; what waits holds no Gram matrix of its own.
+    idx : int64 (n_kept,), neurons that are kept.
+    target : float64 (n_kept, d_model), moments of the kept activations with the output that removal loses.
     lost : float64 (), sum of squares of that output.
     """
 
-    gram: torch.Tensor
+    parts: tuple[tuple[float, Moments], ...]
+    idx: torch.Tensor
     target: torch.Tensor
     lost: torch.Tensor
 
@@ -235,19 +237,39 @@ class RidgeProblem:
             kept_gram, own = moments.gram[idx][:, idx], weight.to(idx.device)[:, idx].double().T
             said, explained = moments.said[idx], kept_gram @ own
             lost = moments.said_squared - (own * (2 * said - explained)).sum()
-            return cls(kept_gram, said - explained, lost)
+            return cls(((1.0, moments),), idx, said - explained, lost)
         columns = weight.to(idx.device)[:, gone].double().T  # (n_removed, d_model)
         rows = moments.gram[gone]  # (n_removed, d_ff)
         lost = (columns * (rows[:, gone] @ columns)).sum()
-        return cls(moments.gram[idx][:, idx], rows[:, idx].T @ columns, lost)
+        return cls(((1.0, moments),), idx, rows[:, idx].T @ columns, lost)
 
     def __rmul__(self, weight: float) -> RidgeProblem:
         """The problem of tokens that count ``weight`` times."""
-        return RidgeProblem(weight * self.gram, weight * self.target, weight * self.lost)
+        parts = tuple((weight * share, moments) for share, moments in self.parts)
+        return RidgeProblem(parts, self.idx, weight * self.target, weight * self.lost)
 
     def __add__(self, other: RidgeProblem) -> RidgeProblem:
-        """The problem of the tokens of both."""
-        return RidgeProblem(self.gram + other.gram, self.target + other.target, self.lost + other.lost)
+        """The problem of the tokens of both, for the same neurons."""
+        parts = self.parts + other.parts
+        return RidgeProblem(parts, self.idx, self.target + other.target, self.lost + other.lost)
+
+    @property
+    def gram(self) -> torch.Tensor:
+        """Moments of the kept activations, float64 (n_kept, n_kept), made anew each time."""
+        found = self.target.new_empty((len(self.idx), len(self.idx)))
+        for rows, tile in self._tiles():
+            found[rows] = tile
+        return found
+
+    def _tiles(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """The Gram matrix, some rows at a time."""
+        for start in range(0, len(self.idx), _TILE):
+            rows = slice(start, start + _TILE)
+            tile = self.target.new_zeros((len(self.idx[rows]), len(self.idx)))
+            for share, moments in self.parts:
+                kept = moments.gram.index_select(0, self.idx[rows]).index_select(1, self.idx)
+                tile.add_(kept, alpha=share)
+            yield rows, tile
 
     def solve(self, ridge: float, dtype: torch.dtype = torch.float64) -> torch.Tensor:
         """Corrections of the kept columns, (n_kept, d_model).
@@ -255,12 +277,14 @@ class RidgeProblem:
         With ``dtype`` float32 in half the time, which suffices to compare ridges; the matrix is factored in
         float64.
         """
-        ridged = self.gram.clone()
-        ridged.diagonal().add_(ridge * penalties(self.gram))
+        ridged = self.gram
+        ridged.diagonal().add_(ridge * penalties(ridged))
         return torch.cholesky_solve(self.target.to(dtype), torch.linalg.cholesky(ridged).to(dtype))
 
     def unexplained(self, correction: torch.Tensor) -> float:
         """Squared error of the output with this correction, relative to plain removal."""
-        product = self.gram.to(correction.dtype) @ correction
-        explained = 2 * (correction * self.target).sum() - (correction * product).sum(dtype=torch.float64)
+        explained = 2 * (correction * self.target).sum()
+        for rows, tile in self._tiles():
+            product = tile.to(correction.dtype) @ correction
+            explained -= (correction[rows] * product).sum(dtype=torch.float64)
         return float(1 - explained / self.lost.clamp_min(1e-30))
