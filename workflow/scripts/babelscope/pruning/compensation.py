@@ -183,11 +183,11 @@ def correct_columns(
     ``ridge``: with this one, without search.
     """
     idx = torch.from_numpy(np.asarray(kept, dtype=np.int64)).to(weight.device)
-    own = weight[:, idx].double()
     if len(kept) in (0, weight.shape[1]):
-        return own, LayerFit(kept=kept)
+        return weight[:, idx].double(), LayerFit(kept=kept)
     whole, fit = _search(moments, kept, weight, likely, RIDGES if ridge is None else (ridge,))
-    return own + whole.solve(fit.ridge).T.to(own.device), fit
+    correction = whole.solve(fit.ridge).T
+    return weight[:, idx].double() + correction.to(weight.device), fit
 
 
 def _search(

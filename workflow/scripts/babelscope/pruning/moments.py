@@ -279,7 +279,9 @@ class RidgeProblem:
         """
         ridged = self.gram
         ridged.diagonal().add_(ridge * penalties(ridged))
-        return torch.cholesky_solve(self.target.to(dtype), torch.linalg.cholesky(ridged).to(dtype))
+        root = torch.linalg.cholesky(ridged)
+        del ridged  # the solver copies the root
+        return torch.cholesky_solve(self.target.to(dtype), root.to(dtype))
 
     def unexplained(self, correction: torch.Tensor) -> float:
         """Squared error of the output with this correction, relative to plain removal."""
