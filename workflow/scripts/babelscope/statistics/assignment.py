@@ -25,7 +25,7 @@ from babelscope.study.errors import require
 
 # What is solved on the matrix of all pairs: few points, or so few others for each that nearly all are taken,
 # where the sparse solver's prices creep up (a minute for a thousand points and as many others).
-_FEW, _SCARCE = 300, 1.1
+_FEW, _SCARCE = 100, 1.1
 # One point of so many gives the first prices.
 _STEP = 3
 # Pairs of each point to start with, and those that are added to each at most, the first time.
