@@ -52,6 +52,7 @@ class CaughtBatch:
     device: torch.device  # where the blocks take it
     real: np.ndarray  # bool (document, position)
     part: np.ndarray  # int (document,): FIT, VALIDATION or POOLED, see walk
+    document_idx: np.ndarray  # int64 (document,), which of the corpus
     arguments: list[Arguments]
     dense: torch.Tensor | None = None  # as hidden, on the way through the dense model
     said: torch.Tensor | None = None  # as hidden, what the dense model's next layer says

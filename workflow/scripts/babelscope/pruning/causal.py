@@ -1,27 +1,25 @@
 """The causal test of selectors: what a language, and what all others, lose with and without the chosen units.
 
 The dense model's hidden states pass the layers once. Out of one Gram matrix per layer come the second-order
-order and every compensation; each variant is then one pass over the held-out documents of all languages.
+order and every compensation; the held-out documents of all languages pass along under each variant.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
+from babelscope.model.layers import restored
 from babelscope.model.load import StudyModel, load_model
 from babelscope.pruning.choice import draw_generator, keep_best
-from babelscope.pruning.columns import COMPENSATIONS, Edit, apply_edits
-from babelscope.pruning.heldout import evaluate_documents
+from babelscope.pruning.columns import COMPENSATIONS, apply_edits
+from babelscope.pruning.heldout import OutputLayer, evaluate_documents
 from babelscope.pruning.losses import DocumentLosses
 from babelscope.pruning.methods import METHODS
 from babelscope.pruning.moments import gather_moments
@@ -135,22 +133,18 @@ def run_causal_test(
         "dense": heldout.by_text(dense.nll),
         "cells": [],
     }
-    with tempfile.TemporaryDirectory() as folder:
-        shelf = Shelf(Path(folder))
-        with progress(info.n_layers, "layers", "selecting") as bar:
-            scores = _scores(evidence, language, settings)
-            for number in _edit_layers(
-                model, corpora[language], variants, scores, evidence.own.mean, settings, shelf
-            ):
-                bar.update(number)
-        with progress(len(variants), "models", "testing selectors") as bar:
-            for number, variant in enumerate(variants):
-                with model.restored():
-                    for layer in range(info.n_layers):
-                        apply_edits(model.layers[layer : layer + 1], [shelf.take(number, layer)])
-                    nll = heldout.by_text(heldout.losses().nll)
-                result["cells"].append({**vars(variant), "nll": nll})
-                bar.update(1)
+    scores = _scores(evidence, language, settings)
+    with progress(info.n_layers, "layers", "testing selectors") as bar, torch.inference_mode():
+        walks = [heldout.walk() for _ in variants]
+        for n_done in _change_layers(
+            model, corpora[language], variants, walks, scores, evidence.own.mean, settings
+        ):
+            bar.update(n_done)
+    layer = OutputLayer(model)
+    found = [heldout.losses_of(walk, layer) for walk in walks]
+    layer.finish()
+    for variant, losses in zip(variants, found, strict=True):
+        result["cells"].append({**vars(variant), "nll": heldout.by_text(losses.nll)})
     return result
 
 
@@ -170,10 +164,19 @@ class _Heldout:
             taken.append(corpus.take(corpus.heldout_idx[:n]))
             self.rows[code] = slice(first, first := first + len(taken[-1].heldout))
         self.corpus = join_corpora(taken)
+        self._every = np.arange(len(self.corpus.heldout))
 
     def losses(self) -> DocumentLosses:
         """Of the model as it is."""
-        return evaluate_documents(self.model, self.corpus, np.arange(len(self.corpus.heldout)))
+        return evaluate_documents(self.model, self.corpus, self._every)
+
+    def walk(self) -> LayerWalk:
+        """The documents before the first block."""
+        return LayerWalk(self.model, self.corpus, self._every, count_special=True, to_end=True)
+
+    def losses_of(self, walk: LayerWalk, layer: OutputLayer) -> DocumentLosses:
+        """Of the documents after all blocks; complete after ``layer.finish()``."""
+        return layer.read_walk(self.corpus, self._every, walk)
 
     def by_text(self, values: np.ndarray) -> dict[str, list[Any]]:
         """Values of documents by language."""
@@ -194,53 +197,34 @@ def _scores(
     return found
 
 
-def _edit_layers(
+def _change_layers(
     model: StudyModel,
     corpus: TokenizedCorpus,
     variants: Sequence[Variant],
+    walks: Sequence[LayerWalk],
     scores: dict[tuple[str, int | None], np.ndarray],
     mean: np.ndarray,
     settings: CausalSettings,
-    shelf: Shelf,
 ) -> Iterator[int]:
-    """Put the edits of every variant on the shelf, layer by layer of the dense model; yields 1 for each."""
-    with torch.inference_mode():
-        documents = corpus.profile_idx[: settings.n_profile]
-        # the same for all selectors: what serves compensation best
-        tokens = METHODS[SECOND_ORDER].settings(str(model.module.config.model_type))  # type: ignore[union-attr]
-        walk = LayerWalk(model, corpus, documents, tokens.first_token)
-        for layer, ffn in enumerate(model.layers):
-            moments, weight = gather_moments(walk, tokens).whole, ffn.down.weight
-            rows = {key: table[layer] for key, table in scores.items()}
-            if SECOND_ORDER in settings.names:
-                rows[SECOND_ORDER, None] = eliminate(moments.gram, weight, ffn.d_ff).rank(ffn.d_ff)
-            for number, variant in enumerate(variants):
-                kept = variant.kept(rows[variant.selector, variant.draw])
-                shelf.put(
-                    number, layer, COMPENSATIONS[variant.compensation](moments, mean[layer], kept, weight)
-                )
-            walk.step()
-            yield 1
+    """Take each variant's held-out documents through its changed layer, for one layer after the other.
 
-
-class Shelf:
-    """Edits of many variants in a folder: those of a large model do not fit into the host's memory."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def put(self, variant: int, layer: int, edit: Edit) -> None:
-        """Write the edit of one layer."""
-        tensors = {"kept": torch.from_numpy(edit.kept), "columns": edit.columns, "bias": edit.bias}
-        present = {name: value.cpu().contiguous() for name, value in tensors.items() if value is not None}
-        save_file(present, self._path(variant, layer))
-
-    def take(self, variant: int, layer: int) -> Edit:
-        """Read it, once: the file is gone afterwards."""
-        path = self._path(variant, layer)
-        found = load_file(path)
-        path.unlink()
-        return Edit(found["kept"].numpy(), found.get("columns"), found.get("bias"))
-
-    def _path(self, variant: int, layer: int) -> Path:
-        return self.folder / f"{variant}_{layer}.safetensors"
+    A layer changes for one variant at a time and is put back, so that the weights are never held twice; what
+    becomes of it needs no other place to wait. Yields 1 for each layer.
+    """
+    documents = corpus.profile_idx[: settings.n_profile]
+    # the same for all selectors: what serves compensation best
+    tokens = METHODS[SECOND_ORDER].settings(str(model.module.config.model_type))  # type: ignore[union-attr]
+    dense = LayerWalk(model, corpus, documents, tokens.first_token)
+    for layer, ffn in enumerate(model.layers):
+        moments, weight = gather_moments(dense, tokens).whole, ffn.down.weight
+        rows = {key: table[layer] for key, table in scores.items()}
+        if SECOND_ORDER in settings.names:
+            rows[SECOND_ORDER, None] = eliminate(moments.gram, weight, ffn.d_ff).rank(ffn.d_ff)
+        for variant, walk in zip(variants, walks, strict=True):
+            kept = variant.kept(rows[variant.selector, variant.draw])
+            edit = COMPENSATIONS[variant.compensation](moments, mean[layer], kept, weight)
+            with restored([ffn]):
+                apply_edits([ffn], [edit])
+                walk.step()
+        dense.step()
+        yield 1

@@ -9,7 +9,9 @@ import torch
 
 from babelscope.model.load import StudyModel, to_device
 from babelscope.model.packed import multiply
+from babelscope.pruning.blocks import CaughtBatch
 from babelscope.pruning.losses import DocumentLosses
+from babelscope.pruning.walk import LayerWalk
 from babelscope.text.batches import Batch
 from babelscope.text.fitting import fits, halve_budget, run_batches
 from babelscope.text.tokens import TokenizedCorpus
@@ -65,23 +67,43 @@ class OutputLayer:
         on_progress: Callable[[int], object] = lambda n_tokens: None,
     ) -> DocumentLosses:
         """As ``evaluate_documents``, of the model as it is now; ``nll`` is complete after ``finish``."""
-        row_of = {int(idx): row for row, idx in enumerate(document_idx)}
-        lengths = np.diff(corpus.offsets)[document_idx]
-        n_predicted = lengths - (0 if corpus.bos_token_id >= 0 else 1)
-        n_bytes = np.round(corpus.n_bytes[document_idx] * (n_predicted / lengths)).astype(np.int64)
-        nll = np.zeros(len(document_idx))
+        losses = _no_losses(corpus, document_idx)
 
         def run(batch: Batch) -> None:
             token_ids = to_device(batch.token_ids, self._model.device)
-            predicted = batch.real_mask(count_special=True)[:, 1:]
-            row = np.array([row_of[int(idx)] for idx in batch.document_idx])
-            chosen = to_device(predicted, self._model.device)
-            hidden = self._model.hidden(token_ids)[:, :-1][chosen]  # (n_tokens, d_model)
-            self._add(hidden, token_ids[:, 1:][chosen], nll, np.repeat(row, predicted.sum(axis=1)))
+            real, hidden = batch.real_mask(count_special=True), self._model.hidden(token_ids)
+            self._add_batch(losses.nll, _rows(document_idx, batch.document_idx), token_ids, real, hidden)
             on_progress(int(batch.n_real.sum()))
 
         run_batches(self._model, corpus, document_idx, run)
-        return DocumentLosses(nll, n_predicted.astype(np.int64), np.maximum(n_bytes, 1))
+        return losses
+
+    def read_walk(self, corpus: TokenizedCorpus, document_idx: np.ndarray, walk: LayerWalk) -> DocumentLosses:
+        """The same of documents that walked through the model to its end, special tokens counted."""
+        losses = _no_losses(corpus, document_idx)
+
+        def see(batch: CaughtBatch, hidden: torch.Tensor) -> None:
+            token_ids = to_device(batch.token_ids, hidden.device)
+            self._add_batch(
+                losses.nll, _rows(document_idx, batch.document_idx), token_ids, batch.real, hidden
+            )
+
+        walk.leave(see)
+        return losses
+
+    def _add_batch(
+        self,
+        nll: np.ndarray,
+        row: np.ndarray,
+        token_ids: torch.Tensor,
+        real: np.ndarray,
+        hidden: torch.Tensor,
+    ) -> None:
+        """A batch (n_documents, length), the row of ``nll`` of each document."""
+        predicted = real[:, 1:]
+        chosen = to_device(predicted, token_ids.device)
+        rows = np.repeat(row, predicted.sum(axis=1))
+        self._add(hidden[:, :-1][chosen], token_ids[:, 1:][chosen], nll, rows)  # (n_tokens, d_model)
 
     def _add(self, hidden: torch.Tensor, targets: torch.Tensor, nll: np.ndarray, row: np.ndarray) -> None:
         """Tokens (n_tokens, d_model), the next token of each, and the row of ``nll`` that gets its loss."""
@@ -99,6 +121,20 @@ class OutputLayer:
         for nll, row, part in zip(totals, rows, np.split(loss, ends[:-1]), strict=True):
             nll += np.bincount(row, part, len(nll))
         self._waiting = []
+
+
+def _rows(document_idx: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Places of documents among others."""
+    row_of = {int(idx): row for row, idx in enumerate(document_idx)}
+    return np.array([row_of[int(idx)] for idx in of])
+
+
+def _no_losses(corpus: TokenizedCorpus, document_idx: np.ndarray) -> DocumentLosses:
+    """Of documents with what is predicted of each, to be added to."""
+    lengths = np.diff(corpus.offsets)[document_idx]
+    n_predicted = lengths - (0 if corpus.bos_token_id >= 0 else 1)
+    n_bytes = np.round(corpus.n_bytes[document_idx] * (n_predicted / lengths)).astype(np.int64)
+    return DocumentLosses(np.zeros(len(lengths)), n_predicted.astype(np.int64), np.maximum(n_bytes, 1))
 
 
 def _losses_that_fit(model: StudyModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -50,14 +50,15 @@ class Catcher:
         # what a block returns in addition to the hidden states; None where it returns these alone
         self._beside = outputs[0][1:] if isinstance(outputs[0], tuple) else None
 
-    def catch(self, token_ids: np.ndarray, real: np.ndarray, part: np.ndarray) -> CaughtBatch:
+    def catch(
+        self, token_ids: np.ndarray, real: np.ndarray, part: np.ndarray, document_idx: np.ndarray
+    ) -> CaughtBatch:
         """Let the blocks pass their input on and note their arguments, which do not depend on it."""
         calls: list[Arguments] = []
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             calls.append((args, kwargs))
-            hidden = args[0] if args else kwargs["hidden_states"]
-            return hidden if self._beside is None else (hidden, *self._beside)
+            return self._returned(args[0] if args else kwargs["hidden_states"])
 
         with other_forwards(dict.fromkeys(self.blocks, forward)):
             self.model.hidden(token_ids)
@@ -66,7 +67,17 @@ class Catcher:
         arguments = [_without_hidden(*call) for call in calls]
         # pinned: copies to and from a GPU run several times faster
         host = torch.empty(hidden.shape, dtype=hidden.dtype, pin_memory=hidden.device.type == "cuda")
-        return CaughtBatch(token_ids, host.copy_(hidden), hidden.device, real, part, arguments)
+        found = host.copy_(hidden)
+        return CaughtBatch(token_ids, found, hidden.device, real, part, document_idx, arguments)
+
+    def leave(self, batch: CaughtBatch) -> torch.Tensor:
+        """What the model makes of hidden states that have passed all blocks: its last ones."""
+        hidden = batch.hidden.to(batch.device)
+        with other_forwards(dict.fromkeys(self.blocks, lambda *_args, **_kwargs: self._returned(hidden))):
+            return self.model.hidden(batch.token_ids)
+
+    def _returned(self, hidden: torch.Tensor) -> Any:
+        return hidden if self._beside is None else (hidden, *self._beside)
 
     def halves(self, batch: CaughtBatch) -> list[CaughtBatch]:
         """The batch as two of half its documents, as far on their way as it is.
@@ -81,7 +92,8 @@ class Catcher:
         halve_budget(n_documents * length, length)
         halves = []
         for rows in (slice(None, n_documents // 2), slice(n_documents // 2, None)):
-            half = self.catch(batch.token_ids[rows], batch.real[rows], batch.part[rows])
+            tokens = (batch.token_ids[rows], batch.real[rows])
+            half = self.catch(*tokens, batch.part[rows], batch.document_idx[rows])
             half.hidden.copy_(batch.hidden[rows])
             half.dense = None if batch.dense is None else batch.dense[rows]
             half.said = None if batch.said is None else batch.said[rows]
@@ -107,6 +119,7 @@ class LayerWalk:
     count_special : whether the token that is put before each document counts as a token.
     with_dense : whether hidden states of the model as it is at the start go along, for ``listen``.
     pooled_idx : further documents of the corpus, of other languages, that go along as a part of their own.
+    to_end : whether they pass the last block too, for ``leave``.
 
     Attributes
     ----------
@@ -122,8 +135,10 @@ class LayerWalk:
         count_special: bool = False,
         with_dense: bool = False,
         pooled_idx: np.ndarray | None = None,
+        to_end: bool = False,
     ) -> None:
         self.model, self.number = model, 0
+        self._n_steps = len(model.blocks) - (0 if to_end else 1)
         self.n_parts = 2 if pooled_idx is None else 3
         self._catcher = Catcher(model)
         self._batches: list[CaughtBatch] = []
@@ -135,7 +150,8 @@ class LayerWalk:
 
         def catch(batch: Batch) -> None:
             parts = np.array([part[int(idx)] for idx in batch.document_idx])
-            caught = self._catcher.catch(batch.token_ids, batch.real_mask(count_special), parts)
+            real = batch.real_mask(count_special)
+            caught = self._catcher.catch(batch.token_ids, real, parts, batch.document_idx)
             caught.dense = caught.hidden.clone() if with_dense else None
             self._batches.append(caught)
 
@@ -195,7 +211,7 @@ class LayerWalk:
         self._run(run)
 
     def step(self, kept: np.ndarray | None = None) -> None:
-        """Pass the hidden states on through the next block as it is now; nothing takes them after the last.
+        """Pass the hidden states on through the next block as it is now; the last one if they are to leave.
 
         Parameters
         ----------
@@ -210,10 +226,17 @@ class LayerWalk:
                 batch.hidden.copy_(run_from_down(block, layer, batch, number, batch.first_pass, kept))
             batch.first_pass = None
 
-        if number + 1 < len(self.model.blocks):
+        if number < self._n_steps:
             self._run(run)
         self.forget()
         self.number += 1
+
+    def leave(self, see: Callable[[CaughtBatch, torch.Tensor], object]) -> None:
+        """After the last step, call ``see`` with each batch and the model's last hidden states.
+
+        A call that runs out of memory must leave nothing behind.
+        """
+        self._run(lambda batch: see(batch, self._catcher.leave(batch)))
 
     def forget(self) -> bool:
         """Give up what is kept of the last ``look``, for its memory; whether anything was."""
