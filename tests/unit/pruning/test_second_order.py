@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from babelscope.pruning import moments as moments_module
+from babelscope.pruning import second_order
 from babelscope.pruning.columns import COMPENSATIONS
 from babelscope.pruning.compensation import LayerFit, correct_columns
 from babelscope.pruning.moments import LayerMoments, Moments, RidgeProblem, penalties
@@ -174,6 +175,16 @@ def test_columns_are_fitted_to_all_tokens_each_with_its_weight():
     whole = moments.fit.gram + moments.validation.gram
     torch.testing.assert_close(moments.weighted(0.3).gram, whole + 0.3 * moments.pooled.gram)
     torch.testing.assert_close(moments.weighted(0.0).gram, moments.whole.gram)
+
+
+@pytest.mark.parametrize("n", [12, 11, 7])
+def test_a_matrix_that_is_inverted_by_halves_gives_the_same_elimination(monkeypatch, n):
+    gram, down = moments_of(activations()).gram[:n, :n].contiguous(), weight()[:, :n]
+    whole = eliminate(gram, down, n, group=3)
+    monkeypatch.setattr(second_order, "_LEAST_HALVED", 2)
+    halves = eliminate(gram, down, n, group=3)
+    assert halves.order.tolist() == whole.order.tolist()
+    torch.testing.assert_close(halves.error, whole.error)
 
 
 def test_elimination_leaves_the_down_projection_as_it_is():

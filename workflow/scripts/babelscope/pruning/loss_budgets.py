@@ -186,11 +186,10 @@ def _eliminate_all(
     """Add what each neuron of one layer costs, nats per token, in the order in which they go."""
     whole = moments.whole
     weight = metric.to(whole.gram.device) @ down.to(whole.gram.device).double()
-    squared = float((weight * (weight @ whole.gram)).sum()) / max(1, whole.n_tokens)
     d_ff = weight.shape[1]
     group = max(1, min(GROUP, int(_GROUP_SHARE * d_ff)))
-    error = eliminate(whole.gram, weight, d_ff, group=group).error
-    costs.append(error.cpu().numpy() * squared / 2)
+    error = eliminate(whole.gram, weight, d_ff, group=group, as_shares=False).error
+    costs.append(error.cpu().numpy() / max(1, whole.n_tokens) / 2)
 
 
 def _outputs_and_gradients(
