@@ -11,7 +11,7 @@ from babelscope.files.tables import format_table
 from babelscope.model.load import StudyModel
 from babelscope.pruning.cut import count_parameters
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
-from babelscope.pruning.speed import SpeedSettings, Timing, measure_again, measure_speed
+from babelscope.pruning.speed import SpeedSettings, Timing, measure_speed, measure_until_calm
 from babelscope.pruning.speed_table import choose_models, same_widths, speed_table
 from babelscope.pruning.tables import MATRIX_COLUMNS, excess_matrix, matrix_rows, pruning_columns
 from babelscope.study.errors import BabelscopeError
@@ -161,13 +161,18 @@ def test_spread_is_the_interquartile_range_of_the_ratios_over_their_median():
     assert NOISY.spread == pytest.approx((1.5 - 0.7) / 1) and NOISY.noisy
 
 
-def test_noisy_timings_are_measured_again_and_marked_where_they_stay_so():
-    rounds = iter([{"decode": NOISY}, {"decode": CALM}, {"decode": NOISY}])
-    assert measure_again(lambda: next(rounds), attempts=3) == {"decode": CALM}
-    assert len(list(rounds)) == 1
-    rounds = iter([{"decode": NOISY}] * 4)
-    assert measure_again(lambda: next(rounds), attempts=3)["decode"].noisy
-    assert len(list(rounds)) == 1
+def test_turns_are_added_until_some_in_a_row_are_calm_and_marked_where_they_stay_noisy():
+    def timed(*ratios):
+        left = iter([{"decode": (ratio, 1.0), "prefill": (2.0, 1.0)} for ratio in ratios])
+        return measure_until_calm(lambda: next(left), repeats=3, attempts=3), len(list(left))
+
+    found, n_left = timed(2.0, 2.0, 2.0, 5.0)
+    assert n_left == 1 and not found["decode"].noisy
+    found, n_left = timed(2.0, 5.0, 1.0, 2.1, 2.2, 2.2, 9.0)
+    assert n_left == 1 and found["decode"].turns.tolist() == [2.1, 2.2, 2.2]
+    assert found["prefill"].turns.tolist() == [2.0, 2.0, 2.0]
+    found, n_left = timed(*[1.0, 2.0, 5.0] * 4)
+    assert n_left == 3 and found["decode"].noisy
 
 
 def test_smallest_median_and_largest_models_are_timed():

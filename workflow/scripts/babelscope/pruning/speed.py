@@ -38,7 +38,7 @@ class SpeedSettings:
     prompt_tokens : tokens of each sequence in prefill; decoding goes on from there.
     new_tokens : tokens that decoding adds to each sequence.
     repeats : timings of each model, in turns; medians are reported.
-    attempts : rounds of so many repeats at most; another one starts where a timing of the last was noisy.
+    attempts : times so many turns at most: they are more where a timing is noisy.
     width_multiple : the sliced model's widths are rounded up to multiples of this, see ``round_widths``.
     """
 
@@ -83,20 +83,35 @@ class Timing:
         return self.spread > NOISY_SPREAD
 
 
-def measure_again(measure: Callable[[], dict[str, Timing]], attempts: int) -> dict[str, Timing]:
-    """Timings by phase: of each phase the least spread one of at most so many rounds.
+def measure_until_calm(
+    turn: Callable[[], Mapping[str, Sequence[float]]], repeats: int, attempts: int
+) -> dict[str, Timing]:
+    """Timings by phase: of each phase so many turns in a row, those of the least spread.
+
+    Turn after turn is added where a phase is still noisy: a disturbed moment costs a few of them, not as many
+    again.
 
     Parameters
     ----------
-    measure : times all phases once. attempts : rounds at most; the first without noise is the last.
+    turn : seconds of the dense and of the sliced model by phase, once.
+    repeats : turns of a timing. attempts : times so many turns at most.
     """
-    best = measure()
-    for _ in range(attempts - 1):
-        if not any(timing.noisy for timing in best.values()):
-            break
-        again = measure()
-        best = {phase: min(best[phase], again[phase], key=lambda timing: timing.spread) for phase in best}
+    turns = [turn() for _ in range(repeats)]
+    best = _calmest(turns, repeats)
+    while any(timing.noisy for timing in best.values()) and len(turns) < attempts * repeats:
+        turns.append(turn())
+        best = _calmest(turns, repeats)
     return best
+
+
+def _calmest(turns: Sequence[Mapping[str, Sequence[float]]], repeats: int) -> dict[str, Timing]:
+    """Of each phase the least spread turns in a row, so many of them."""
+    found = {}
+    for phase in turns[0]:
+        dense, sliced = np.array([turn[phase] for turn in turns]).T
+        rows = [slice(start, start + repeats) for start in range(len(turns) - repeats + 1)]
+        found[phase] = min((Timing(dense[row], sliced[row]) for row in rows), key=lambda t: t.spread)
+    return found
 
 
 def measure_speed(
@@ -171,8 +186,9 @@ def _measure_sizes(
         ids = np.resize(token_ids, (batch_size, settings.prompt_tokens)).astype(np.int64)
         prompt = torch.from_numpy(ids).to(model.device)
         with restored(model.layers):
-            turns = partial(_interleaved, model, states, prompt, settings)
-            timings = measure_again(turns, settings.attempts)
+            turn = partial(_turn, model, states, prompt, settings.new_tokens)
+            turn()  # warms up
+            timings = measure_until_calm(turn, settings.repeats, settings.attempts)
             found.append((timings, [_peak(model, state, prompt) for state in states]))
 
     for batch_size in settings.batch_sizes:
@@ -213,19 +229,15 @@ def write_speed(out: Any, rows: Sequence[SpeedRow], model: str, languages: Seque
     write_record(out.record, SPEED, {"rows": plain_rows(rows)}, model=model, languages=list(languages))
 
 
-def _interleaved(
-    model: StudyModel, states: Sequence[FfnState], prompt: torch.Tensor, settings: SpeedSettings
-) -> dict[str, Timing]:
-    """Seconds of the dense and the sliced state by phase, in turns: a noisy moment meets both."""
-    times: dict[str, list[list[float]]] = {"prefill": [[] for _ in states], "decode": [[] for _ in states]}
-    for repeat in range(settings.repeats + 1):
-        for number, state in enumerate(states):
-            state.put_back()
-            taken = _generate(model, prompt, settings.new_tokens)
-            if repeat:  # the first round warms up
-                for phase, seconds in taken.items():
-                    times[phase][number].append(seconds)
-    return {phase: Timing(*map(np.array, lists)) for phase, lists in times.items()}
+def _turn(
+    model: StudyModel, states: Sequence[FfnState], prompt: torch.Tensor, new_tokens: int
+) -> dict[str, list[float]]:
+    """Seconds of the dense and the sliced state by phase, one after the other: a noisy moment meets both."""
+    taken = []
+    for state in states:
+        state.put_back()
+        taken.append(_generate(model, prompt, new_tokens))
+    return {phase: [seconds[phase] for seconds in taken] for phase in taken[0]}
 
 
 def _generate(model: StudyModel, prompt: torch.Tensor, new_tokens: int) -> dict[str, float]:

@@ -19,7 +19,7 @@ class SpeedRow:
     the output layer, which belongs to decoding. ``sliced_weight_bytes`` is what the model takes as it runs,
     ``*_peak_bytes`` that and the most that a pass of the phase takes on top, cache included. ``spread`` is
     the interquartile range of the ratios of the turns over their median, ``noisy`` whether it is above
-    ``NOISY_SPREAD`` in every round. ``turns`` are the ratios of the turns, ``languages`` those
+    ``NOISY_SPREAD`` in any so many turns in a row. ``turns`` are the ratios of the turns, ``languages`` those
     whose models have these widths: that of ``language`` was timed for all.
     """
 
