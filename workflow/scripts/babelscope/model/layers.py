@@ -39,6 +39,11 @@ class FfnLayer:
         """The modules, each once."""
         return [self.up, self.down, *([self.gate] if self.gate is not None else [])]
 
+    @property
+    def n_parameters(self) -> int:
+        """Parameters of the modules as they are now."""
+        return sum(parameter.numel() for linear in self.linears for parameter in linear.parameters())
+
 
 def find_ffn_layers(model: nn.Module) -> list[FfnLayer]:
     """The feed-forward layers of a model, first to last.

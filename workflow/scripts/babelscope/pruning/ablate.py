@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
 from babelscope.model.load import load_model
 from babelscope.pruning.ablation import removed_mask
 from babelscope.pruning.heldout import evaluate_documents
-from babelscope.pruning.pruned_model import PruningPlan, apply_plan
+from babelscope.pruning.variants import walk_pruned
 from babelscope.study.progress import progress
 from babelscope.text.tokens import TokenizedCorpus
 
@@ -39,15 +41,13 @@ def evaluate_ablations(
     model = load_model(info, compute)
     heldout = corpus.heldout_idx[:n_heldout]
     dense = evaluate_documents(model, corpus, heldout)
+    kept = [[np.flatnonzero(~row) for row in removed_mask(a["neurons"], info.d_ff)] for a in ablations]
+    with progress(info.n_layers, "layers", "ablating") as bar:
+        found = walk_pruned(model, corpus, heldout, kept, bar.update).losses()
     cells = []
-    with progress(len(ablations), "models", "ablating") as bar:
-        for row in ablations:
-            with model.restored():
-                apply_plan(model.layers, PruningPlan(~removed_mask(row["neurons"], info.d_ff)))
-                losses = evaluate_documents(model, corpus, heldout)
-            cell = {name: value for name, value in row.items() if name != "neurons"}
-            cells.append(cell | {"nll": losses.nll.tolist()})
-            bar.update(1)
+    for row, losses in zip(ablations, found, strict=True):
+        cell = {name: value for name, value in row.items() if name != "neurons"}
+        cells.append(cell | {"nll": losses.nll.tolist()})
     return {
         "n_predicted": dense.n_predicted.tolist(),
         "n_bytes": dense.n_bytes.tolist(),

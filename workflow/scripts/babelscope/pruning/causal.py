@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,17 @@ import torch
 
 from babelscope.model.compute import Compute
 from babelscope.model.info import ModelInfo
-from babelscope.model.layers import restored
+from babelscope.model.layers import FfnLayer
 from babelscope.model.load import StudyModel, load_model
 from babelscope.pruning.choice import draw_generator, keep_best
 from babelscope.pruning.columns import COMPENSATIONS, apply_edits
-from babelscope.pruning.heldout import OutputLayer, evaluate_documents
+from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.losses import DocumentLosses
 from babelscope.pruning.methods import METHODS
-from babelscope.pruning.moments import gather_moments
+from babelscope.pruning.moments import Moments, gather_moments
 from babelscope.pruning.second_order import eliminate
 from babelscope.pruning.selectors import SELECTORS, Evidence
+from babelscope.pruning.variants import VariantWalks
 from babelscope.pruning.walk import LayerWalk
 from babelscope.study.progress import progress
 from babelscope.text.tokens import TokenizedCorpus, join_corpora
@@ -87,6 +89,11 @@ class Variant:
         selected = keep_best(scores, round(self.share * len(scores)))
         return np.flatnonzero(selected if self.units == KEPT else ~selected)
 
+    def change(self, scores: np.ndarray, moments: Moments, mean: np.ndarray, layer: FfnLayer) -> None:
+        """Change a layer in place; ``mean`` is that of its activations, float64 (d_ff,)."""
+        compensate = COMPENSATIONS[self.compensation]
+        apply_edits([layer], [compensate(moments, mean, self.kept(scores), layer.down.weight)])
+
 
 def list_variants(settings: CausalSettings) -> list[Variant]:
     """Every selector and draw, kept at every share plainly and compensated, and removed plainly."""
@@ -134,16 +141,13 @@ def run_causal_test(
         "cells": [],
     }
     scores = _scores(evidence, language, settings)
+    walks = VariantWalks(model, heldout.corpus, heldout.every, len(variants))
     with progress(info.n_layers, "layers", "testing selectors") as bar, torch.inference_mode():
-        walks = [heldout.walk() for _ in variants]
         for n_done in _change_layers(
             model, corpora[language], variants, walks, scores, evidence.own.mean, settings
         ):
             bar.update(n_done)
-    layer = OutputLayer(model)
-    found = [heldout.losses_of(walk, layer) for walk in walks]
-    layer.finish()
-    for variant, losses in zip(variants, found, strict=True):
+    for variant, losses in zip(variants, walks.losses(), strict=True):
         result["cells"].append({**vars(variant), "nll": heldout.by_text(losses.nll)})
     return result
 
@@ -164,19 +168,11 @@ class _Heldout:
             taken.append(corpus.take(corpus.heldout_idx[:n]))
             self.rows[code] = slice(first, first := first + len(taken[-1].heldout))
         self.corpus = join_corpora(taken)
-        self._every = np.arange(len(self.corpus.heldout))
+        self.every = np.arange(len(self.corpus.heldout))
 
     def losses(self) -> DocumentLosses:
         """Of the model as it is."""
-        return evaluate_documents(self.model, self.corpus, self._every)
-
-    def walk(self) -> LayerWalk:
-        """The documents before the first block."""
-        return LayerWalk(self.model, self.corpus, self._every, count_special=True, to_end=True)
-
-    def losses_of(self, walk: LayerWalk, layer: OutputLayer) -> DocumentLosses:
-        """Of the documents after all blocks; complete after ``layer.finish()``."""
-        return layer.read_walk(self.corpus, self._every, walk)
+        return evaluate_documents(self.model, self.corpus, self.every)
 
     def by_text(self, values: np.ndarray) -> dict[str, list[Any]]:
         """Values of documents by language."""
@@ -201,7 +197,7 @@ def _change_layers(
     model: StudyModel,
     corpus: TokenizedCorpus,
     variants: Sequence[Variant],
-    walks: Sequence[LayerWalk],
+    walks: VariantWalks,
     scores: dict[tuple[str, int | None], np.ndarray],
     mean: np.ndarray,
     settings: CausalSettings,
@@ -216,15 +212,13 @@ def _change_layers(
     tokens = METHODS[SECOND_ORDER].settings(str(model.module.config.model_type))  # type: ignore[union-attr]
     dense = LayerWalk(model, corpus, documents, tokens.first_token)
     for layer, ffn in enumerate(model.layers):
-        moments, weight = gather_moments(dense, tokens).whole, ffn.down.weight
+        moments = gather_moments(dense, tokens).whole
         rows = {key: table[layer] for key, table in scores.items()}
         if SECOND_ORDER in settings.names:
-            rows[SECOND_ORDER, None] = eliminate(moments.gram, weight, ffn.d_ff).rank(ffn.d_ff)
-        for variant, walk in zip(variants, walks, strict=True):
-            kept = variant.kept(rows[variant.selector, variant.draw])
-            edit = COMPENSATIONS[variant.compensation](moments, mean[layer], kept, weight)
-            with restored([ffn]):
-                apply_edits([ffn], [edit])
-                walk.step()
+            rows[SECOND_ORDER, None] = eliminate(moments.gram, ffn.down.weight, ffn.d_ff).rank(ffn.d_ff)
+        found = [rows[variant.selector, variant.draw] for variant in variants]
+        walks.step(
+            [partial(v.change, row, moments, mean[layer]) for v, row in zip(variants, found, strict=True)]
+        )
         dense.step()
         yield 1

@@ -26,7 +26,7 @@ A bias was tried and made held-out loss worse, as did statistics of the dense mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -120,13 +120,24 @@ def prune_and_compensate(
     with torch.inference_mode():
         tokens = (settings.first_token, settings.to_dense)
         walk = LayerWalk(model, corpus, document_idx, *tokens, pooled_idx)
-        for number in range(len(model.layers)):
-            likely = found[-1] if found else _LIKELY
-            own = neurons if callable(neurons) else neurons[number]
-            found.append(_fit_layer(walk, own, likely, settings))
-            walk.step(found[-1].kept)
+        for fit in fit_layers(walk, neurons, settings):
+            found.append(fit)
             on_progress(walk.n_tokens)
     return found
+
+
+def fit_layers(
+    walk: LayerWalk, neurons: Sequence[np.ndarray] | Choose, settings: FitSettings = FitSettings()
+) -> Iterator[LayerFit]:
+    """As ``prune_and_compensate``, of documents on a walk, layer by layer, without gradients.
+
+    Each layer has been passed when its fit is given, and may be put back then.
+    """
+    likely = _LIKELY
+    for number in range(len(walk.model.layers)):
+        likely = _fit_layer(walk, neurons if callable(neurons) else neurons[number], likely, settings)
+        walk.step(likely.kept)
+        yield likely
 
 
 def _fit_layer(

@@ -84,5 +84,5 @@ class ParameterCount:
 
 def count_parameters(model: StudyModel) -> ParameterCount:
     """Count the parameters that the model has at this time."""
-    ffn = sum(p.numel() for layer in model.layers for linear in layer.linears for p in linear.parameters())
+    ffn = sum(layer.n_parameters for layer in model.layers)
     return ParameterCount(ffn, sum(parameter.numel() for parameter in model.module.parameters()))

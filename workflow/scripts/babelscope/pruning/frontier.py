@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,10 @@ from babelscope.pruning.choice import (
     keep_best_per_layer,
     keep_random,
 )
-from babelscope.pruning.compensation import prune_and_compensate
-from babelscope.pruning.cut import count_parameters, kept_neurons, prune
-from babelscope.pruning.heldout import evaluate_documents
+from babelscope.pruning.cut import count_parameters, kept_neurons
+from babelscope.pruning.losses import DocumentLosses
 from babelscope.pruning.neuron_scores import output_norms, weight_norms
+from babelscope.pruning.variants import walk_compensated, walk_pruned
 from babelscope.study.progress import progress
 from babelscope.text.tokens import TokenizedCorpus
 
@@ -86,32 +86,46 @@ def trace_frontier(
     for method, share in ((m, s) for m in frontier_methods() for s in shares):
         draws = range(n_draws) if method in RANDOM_METHODS else [None]
         todo += [(method, share, draw) for draw in draws]
+    kept = [_kept(choose, model, *one) for one in todo]
+    plain = [number for number, (method, *_) in enumerate(todo) if method != COMPENSATED]
+    corrected = [number for number in range(len(todo)) if number not in plain]
+    losses: dict[int, tuple[DocumentLosses, int]] = {}
+    with progress((1 + len(corrected)) * info.n_layers, "layers", "frontier") as bar:
+        walks = walk_pruned(model, corpus, heldout, [kept[number] for number in plain], bar.update)
+        losses |= zip(plain, zip(walks.losses(), walks.n_parameters, strict=True), strict=True)
+        for number in corrected:
+            walks = walk_compensated(model, corpus, heldout, kept[number], profile, bar.update)
+            losses[number] = (walks.losses()[0], walks.n_parameters[0])
     rows = []
-    with progress(len(todo), "models", "frontier") as bar:
-        for method, share, draw in todo:
-            with model.restored():
-                if method == COMPENSATED:
-                    idx = choose["most_frequent"](share, None)
-                    prune_and_compensate(model, corpus, profile, idx)
-                elif method != "dense":
-                    prune(model.layers, choose[method](share, draw))
-                empty = [number for number, layer in enumerate(model.layers) if layer.d_ff == 0]
-                losses = evaluate_documents(model, corpus, heldout)
-                kept = count_parameters(model).ffn / dense
-            rows.append(
-                {
-                    "method": method,
-                    "share": share,
-                    "ffn_parameters_kept": kept,
-                    "nll": losses.mean_nll,
-                    "nll_standard_error": losses.standard_error,
-                    "n_predicted": int(losses.n_predicted.sum()),
-                    "draw": draw,
-                    "empty_layers": " ".join(map(str, empty)),
-                }
-            )
-            bar.update(1)
+    for number, (method, share, draw) in enumerate(todo):
+        found, n_parameters = losses[number]
+        empty = [layer for layer, idx in enumerate(kept[number]) if len(idx) == 0]
+        rows.append(
+            {
+                "method": method,
+                "share": share,
+                "ffn_parameters_kept": n_parameters / dense,
+                "nll": found.mean_nll,
+                "nll_standard_error": found.standard_error,
+                "n_predicted": int(found.n_predicted.sum()),
+                "draw": draw,
+                "empty_layers": " ".join(map(str, empty)),
+            }
+        )
     return rows
+
+
+def _kept(
+    choose: Mapping[str, Callable[[float, int | None], list[np.ndarray]]],
+    model: StudyModel,
+    method: str,
+    share: float,
+    draw: int | None,
+) -> list[np.ndarray]:
+    """Neurons of each layer that one model of the frontier keeps."""
+    if method == "dense":
+        return [np.arange(layer.d_ff) for layer in model.layers]
+    return choose["most_frequent" if method == COMPENSATED else method](share, draw)
 
 
 def _choices(

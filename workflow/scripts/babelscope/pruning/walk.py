@@ -7,6 +7,7 @@ is then. What does not fit on a GPU is run in smaller parts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -157,6 +158,14 @@ class LayerWalk:
 
         run_batches(model, corpus, every, catch)
 
+    def copy(self) -> LayerWalk:
+        """Another walk of the same documents from here on; masks and the like are shared."""
+        other = copy(self)
+        other._batches = [
+            replace(batch, hidden=_copied(batch.hidden), first_pass=None) for batch in self._batches
+        ]
+        return other
+
     @property
     def layer(self) -> FfnLayer:
         """The feed-forward layer of the block that is next."""
@@ -256,6 +265,10 @@ class LayerWalk:
             else:
                 waiting += reversed(self._catcher.halves(batch))
         self._batches = done
+
+
+def _copied(hidden: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(hidden, pin_memory=hidden.is_pinned()).copy_(hidden)
 
 
 def _without_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
