@@ -198,15 +198,9 @@ class Study:
         from babelscope.pruning.distil import DistilSettings, distil
 
         dense = self.shared.dense
-        asked = DistilSettings(case.epochs, case.learning_rate, case.distil)
-        before = self.model.tokens_per_batch
-        self.model.tokens_per_batch = dense.tokens_per_batch = 512
-        held = aside if len(aside) else None
-        try:
-            with one_of(2):
-                return distil(self.model, dense, self.corpus, profile, asked, held)
-        finally:
-            self.model.tokens_per_batch = before
+        asked = DistilSettings(case.epochs, case.learning_rate, loss=case.distil)
+        with one_of(2):
+            return distil(self.model, dense, self.corpus, profile, aside, asked)
 
     def _documents(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
         """Documents to fit to, and those that nothing is fitted to, for validation of the whole."""

@@ -17,6 +17,21 @@ CHOICE = {
     "threshold": config["sharing"]["threshold"],
     "share": config["pruning"]["share"],
 }
+FIT = {
+    "documents": config["pruning"]["compensation_documents"],
+    "pooled": config["pruning"]["pooled_documents"],
+    "reference": REFERENCE if BY_LOSS else None,
+}
+# How finished models are distilled; None: not at all.
+DISTIL = {
+    "epochs": config["pruning"]["distil_epochs"],
+    "learning_rate": config["pruning"]["distil_rate"],
+    "seed": config["seed"],
+}
+if not DISTIL["epochs"]:
+    DISTIL = None
+# Folders of a finished model's files, the last one as it is exported.
+PLANS = ["pruned", "distilled"] if DISTIL else ["pruned"]
 # Plain removal is repeated with their experts: how much of a loss is the cut of the neurons into experts.
 LOSS_PARTITIONS = PARTITIONS if config["pruning"]["partition_documents"] else []
 
@@ -52,11 +67,7 @@ rule compensate:
         other_languages=lambda wildcards: others_of(wildcards.target),
         compute=compute_settings,
         choice=CHOICE,
-        fit={
-            "documents": config["pruning"]["compensation_documents"],
-            "pooled": config["pruning"]["pooled_documents"],
-            "reference": REFERENCE if BY_LOSS else None,
-        },
+        fit=FIT,
         code=code_of("compensate"),
     script:
         "../workflow/scripts/compensate.py"
@@ -67,7 +78,7 @@ rule evaluate_pruning:
         model="results/{model}/model.json",
         tokens="results/{model}/tokens/{lang}.h5",
         experts="results/{model}/experts.h5",
-        plan="results/{model}/pruned/{lang}.safetensors",
+        plans=collect("results/{{model}}/{kind}/{{lang}}.safetensors", kind=PLANS),
         activations="results/{model}/activations/{lang}.h5",
         neurons="results/{model}/neurons/{lang}.h5",
         partitions=collect(
@@ -99,6 +110,7 @@ rule evaluate_pruning:
     params:
         compute=compute_settings,
         choice=CHOICE,
+        distil=DISTIL,
         controls={
             "n_random": config["pruning"]["random_seeds"],
             "n_compensated": config["pruning"]["compensated_draws"],
@@ -280,7 +292,7 @@ rule tabulate_matrix:
 rule export_pruned:
     input:
         model="results/{model}/model.json",
-        plan="results/{model}/pruned/{target}.safetensors",
+        plan=f"results/{{model}}/{PLANS[-1]}/{{target}}.safetensors",
     output:
         sliced=directory("results/{model}/export/{target}/sliced"),
         padded=directory("results/{model}/export/{target}/padded"),
@@ -297,6 +309,7 @@ rule export_pruned:
         dtype=lambda wildcards: definition(wildcards)["dtype"],
         languages=lambda wildcards: TARGETS[wildcards.target],
         choice=CHOICE,
+        distil=DISTIL,
         code=code_of("export_pruned"),
     script:
         "../workflow/scripts/export_pruned.py"

@@ -140,30 +140,6 @@ def test_the_table_compares_with_random_units_in_pairs_and_the_figure_shows_it(t
     assert [axes.get_title().rpartition(" (")[0] for axes in figure.axes] == list(UNITS_TITLES.values())
 
 
-@pytest.mark.parametrize("loss", ["hidden", "logits"])
-def test_distillation_brings_a_pruned_model_closer_to_the_dense_one(loss):
-    from tests.tiny import make_model
-
-    from babelscope.model.load import StudyModel
-    from babelscope.pruning.distil import DistilSettings, distil
-
-    model, dense = (StudyModel(make_model("gemma3_text"), 64) for _ in range(2))
-    corpus = CORPORA["en"]
-    attention = model.blocks[0].self_attn.q_proj.weight.clone()
-    idx = [np.arange(16)] * N_LAYERS
-    prune_and_compensate(model, corpus, corpus.profile_idx, idx)
-    before = [layer.down.weight.clone() for layer in model.layers]
-    settings = DistilSettings(epochs=3, learning_rate=1e-3, loss=loss)
-    losses = distil(model, dense, corpus, corpus.profile_idx, settings)
-    assert len(losses) == 4 and min(losses) < losses[0]
-    assert all(
-        not bool((layer.down.weight == b).all()) for layer, b in zip(model.layers, before, strict=True)
-    )
-    assert bool((model.blocks[0].self_attn.q_proj.weight == attention).all())
-    assert not any(parameter.requires_grad for parameter in model.module.parameters())
-    evaluate_documents(model, corpus, corpus.heldout_idx)  # the model is as others take it
-
-
 def fitted(settings, keep, family="gemma3_text"):
     """Corrected columns of a tiny model's layers."""
     from tests.tiny import make_model

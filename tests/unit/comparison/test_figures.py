@@ -123,6 +123,7 @@ def test_an_unknown_colour_map_is_named():
 RUN_THE_MODEL = {
     "check_model",
     "compensate",
+    "distil",
     "evaluate_ablations",
     "evaluate_matrix",
     "evaluate_pruning",

@@ -110,6 +110,14 @@ def test_sections_with_defaults_can_be_left_out():
             r"pruning\.reference_languages: 'de' is not in languages",
         ),
         (
+            {"pruning": {"distil_epochs": 1, "compensation_documents": 501}},
+            r"corpus\.profile_documents \(600\).*pruning\.compensation_documents \(501\) must be at most 500",
+        ),
+        (
+            {"pruning": {"distil_epochs": 1}, "experts": {"method": "router"}},
+            r"pruning\.distil_epochs \(1\): not with experts\.method: router",
+        ),
+        (
             {"pruning": {"reference_languages": ["en", "fr", "es"], "reference_documents": 2}},
             r"reference_documents \(2\) must be at least the number of pruning\.reference_languages \(3\)",
         ),

@@ -12,7 +12,7 @@ from tests.support import ROOT
 SCRIPTS = ROOT / "workflow" / "scripts"
 RUN_A_MODEL = {
     "check_model", "compensate", "evaluate_matrix", "evaluate_pruning", "export_pruned", "generate_responses",
-    "measure_layer_costs",
+    "distil", "measure_layer_costs",
     "measure_pruning_speed", "record_activations", "record_sweep", "trace_frontier", "score_routed_experts",
     "evaluate_routed", "export_routed",
     "evaluate_selectors", "measure_perplexity",

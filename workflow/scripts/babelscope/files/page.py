@@ -35,12 +35,16 @@ _TAIL = """
 | `model.json` | folder of the weights, revision or digest, family and sizes of a prepared model |
 | `pruned/{target}.safetensors` | `keep`, bool (layer, neuron): the neurons that stay; `down.{layer}` \
 (d_model, n_kept): the corrected columns in the model's own type, absent for plain removal |
+| `distilled/{target}.safetensors` | `keep` as in `pruned/`; `down.{layer}` (d_model, n_kept), `up.{layer}` \
+and, where the family has one, `gate.{layer}` (n_kept, d_model): the trained weights in the model's own \
+type; with `pruning.distil_epochs` alone |
 | `*.csv` | tables for people, numbers with six digits; an empty cell is a missing value |
 
 The metadata of `pruned/{target}.safetensors` are strings: `format`, `format_version`, `created_by`, `model`,
 `target`, and as JSON `languages`, `parameters`, `ridge` (chosen, per layer) and `unexplained` (share of the
-removed output that is still missing, per layer). The files of control partitions and of the sweep lie under
-`variants/{variant}/`.
+removed output that is still missing, per layer); of `distilled/{target}.safetensors`, in place of these two,
+`losses` (on validation documents before the first epoch and after each, nats per token). The files of control
+partitions and of the sweep lie under `variants/{variant}/`.
 """
 
 

@@ -25,10 +25,10 @@ from babelscope.pruning.methods import METHODS
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger, progress
-from babelscope.text.tokens import TokenizedCorpus, join_corpora, join_profiles
+from babelscope.text.tokens import TokenizedCorpus, documents_of_each, join_corpora, join_profiles
 
 PAPER = "threshold"
-_MODELS = ("dense", "pruned", "compensated", "finished")  # the rest are controls
+_MODELS = ("dense", "pruned", "compensated", "finished", "distilled")  # the rest are controls
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def plan_pruning(
     costs : of the model's neurons, for methods that size layers by them; None: measured on the documents of
         these languages.
     """
-    own = join_profiles(corpora, max(1, n_documents // len(corpora)))
+    own = join_profiles(corpora, documents_of_each(n_documents, corpora))
     n_own, pooled_idx = len(own.heldout), None
     corpus = join_corpora([own, join_profiles(others, n_pooled)]) if others and n_pooled else own
     if corpus is not own:
@@ -143,6 +143,7 @@ def evaluate_language(
     choice: Choice | None = None,
     partitions: Mapping[str, tuple[ExpertPartition, np.ndarray]] | None = None,
     mean_square: np.ndarray | None = None,
+    distilled: PruningPlan | None = None,
 ) -> dict[str, Any]:
     """Evaluate one language on its held-out documents: its experts, their controls, its finished model.
 
@@ -159,6 +160,7 @@ def evaluate_language(
     partitions : by name of an equivalent partition, it and how often the language uses its experts; the
         choice of these is removed plainly as well.
     mean_square : see ``choose_controls``.
+    distilled : the finished model after distillation, where there is one.
 
     Returns
     -------
@@ -181,6 +183,8 @@ def evaluate_language(
     asked = controls.paper_compensated or controls.n_compensated > 0
     if experts is None or not asked:
         del changes["compensated"]
+    if distilled is not None:
+        changes["distilled"] = partial(apply_plan, model.layers, distilled)
     for name, (other, used) in (partitions or {}).items():
         idx = kept_neurons((choice or Choice(PAPER, 0.05, 1.0)).experts([used]), other)
         changes[f"{PARTITION}{name}"] = partial(prune, model.layers, idx)
@@ -210,8 +214,8 @@ def evaluate_language(
     documents = {name: loss.nll.tolist() for name, loss in losses.items()}
     return {
         "proportion_high": float(keep.mean()),
-        **_columns(losses, "dense", "pruned", "compensated", "finished"),
-        **_rises(losses, "pruned", "compensated", "finished"),
+        **_columns(losses, *_MODELS),
+        **_rises(losses, *_MODELS[1:]),
         "nll_unigram": unigram_losses(corpus, losses["dense"], n_vocabulary).mean_nll,
         "nll_uniform": float(np.log(n_vocabulary)),
         **_control_columns(losses),

@@ -113,10 +113,12 @@ def export_both(
     target, languages : what the model is for.
     sliced, padded : the folders; what is there is replaced.
     """
+    then = ", and all kept weights then distilled towards the dense model" if plan.up else ""
     about = (
         f"# {info.name}, for {', '.join(languages)}\n\nThe feed-forward neurons of {info.name} "
         f"({info.origin}) that serve {target}: {plan.keep.mean():.1%} of them. The kept columns of the "
-        "down projections were corrected by least squares (Babelscope). The licence of the dense model holds."
+        f"down projections were corrected by least squares{then} (Babelscope). The licence of the dense "
+        "model holds."
     )
     for folder in (sliced, padded):
         part = Path(f"{folder}.part")

@@ -55,6 +55,7 @@ def method_titles() -> dict[str, str]:
 LOSSES = (
     ("nll_dense", "dense", "o", PALETTE[0]),
     ("nll_finished", "finished model", "X", PALETTE[5]),
+    ("nll_distilled", "finished model, distilled", "*", PALETTE[5]),
     ("nll_compensated", "own experts, compensated", "s", PALETTE[2]),
     ("nll_random_compensated_mean", "random experts, compensated", "v", PALETTE[2]),
     ("nll_pruned", "own experts, plain removal", "D", PALETTE[1]),

@@ -31,7 +31,7 @@ from babelscope.pruning.second_order import GROUP, eliminate
 from babelscope.pruning.walk import LayerWalk
 from babelscope.text.batches import Batch
 from babelscope.text.fitting import run_batches
-from babelscope.text.tokens import TokenizedCorpus, documents_digest, join_profiles
+from babelscope.text.tokens import TokenizedCorpus, documents_digest, documents_of_each, join_profiles
 
 # Documents whose gradients are taken where there are more: the output layer costs most.
 N_DOCUMENTS = 60
@@ -62,7 +62,7 @@ def measure_reference(
     -------
     The costs, and the digest of the documents' tokens.
     """
-    corpus = join_profiles(corpora, max(1, n_documents // len(corpora)))
+    corpus = join_profiles(corpora, documents_of_each(n_documents, corpora))
     every = np.arange(len(corpus.heldout))
     model = load_model(info, compute, many_tokens=True)
     return layer_costs(model, corpus, every, settings), documents_digest(corpus, every)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from babelscope.files.kind import Kind, language_record, study_record
-from babelscope.files.record import read_record
+from babelscope.files.record import read_record, write_record
 from babelscope.pruning.losses import DocumentLosses
 
 _DOCUMENTS = "one value per held-out document"
@@ -119,6 +119,11 @@ SELECTORS_TEST = language_record(
     cells="one per variant of the language's selected units: its selector and size, and nll like dense",
     dense="by language of the text one value per held-out document, as n_predicted and n_bytes",
 )
+
+
+def write_pruning(path: str | Path, row: Mapping[str, Any], model: str, language: str, **choice: Any) -> None:
+    """Write ``pruning/{lang}.json``: a row of ``pruning.csv``, and how its experts were chosen."""
+    write_record(path, PRUNING, row, language=language, model=model, **choice)
 
 
 def read_languages_of(

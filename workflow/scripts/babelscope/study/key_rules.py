@@ -148,6 +148,25 @@ def _rule_reference(config: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _rule_distil(config: Mapping[str, Any]) -> Iterator[str]:
+    """`pruning.distil_epochs` leaves documents to validate on.
+
+    One of six of `corpus.profile_documents`, beyond `pruning.compensation_documents`; `experts.method` is not
+    `router`.
+    """
+    pruning, n_profile = config["pruning"], config["corpus"]["profile_documents"]
+    n_epochs, n_fitted = pruning["distil_epochs"], pruning["compensation_documents"]
+    if n_epochs and config["experts"]["method"] == "router":
+        yield f"pruning.distil_epochs ({n_epochs}): not with experts.method: router"
+    most = n_profile - max(1, n_profile // 6)
+    if n_epochs and n_fitted > most:
+        yield (
+            f"pruning.distil_epochs ({n_epochs}) validates on one of six of corpus.profile_documents "
+            f"({n_profile}), which columns are not fitted to: pruning.compensation_documents ({n_fitted}) "
+            f"must be at most {most}"
+        )
+
+
 def _rule_documents(config: Mapping[str, Any]) -> Iterator[str]:
     """Documents of a block divide those of a segment, and those of a segment divide those of a shard."""
     parts = ("block", "segment", "shard")
@@ -213,6 +232,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     _rule_characters,
     _rule_unions,
     _rule_reference,
+    _rule_distil,
     _rule_documents,
     _rule_token_types,
     _rule_fractions,

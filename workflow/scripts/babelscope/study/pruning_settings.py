@@ -15,6 +15,7 @@ from babelscope.study.setting_types import (
     Section,
     Unique,
     optional,
+    whole_number,
 )
 
 ALL_METHODS = "babelscope.pruning.methods:ALL_METHODS"
@@ -64,6 +65,18 @@ class Pruning(Section):
         le=1_000_000,
         description="Profile documents of all reference languages together, as many of each; gradients are "
         "taken of at most 60 of them.",
+    )
+    distil_epochs: int = whole_number(
+        0,
+        0,
+        100,
+        "Passes over the languages' own profile documents in which a finished model's weights are trained to "
+        "say what the dense model says: nll_distilled in pruning.csv, and what is exported; 0: none.",
+    )
+    distil_rate: Fraction = Field(
+        3.0e-5,
+        description="Learning rate at the start of that training; it falls to zero. With the point: YAML "
+        "reads 3e-5 as text.",
     )
     random_seeds: int = Field(
         3,

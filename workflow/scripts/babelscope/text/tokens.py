@@ -133,6 +133,11 @@ def join_profiles(corpora: Sequence[TokenizedCorpus], n_documents: int) -> Token
     return join_corpora(taken)
 
 
+def documents_of_each(n_documents: int, corpora: Sequence[TokenizedCorpus]) -> int:
+    """Of so many documents of several corpora together, those of each; at least one."""
+    return max(1, n_documents // len(corpora))
+
+
 def join_corpora(corpora: Sequence[TokenizedCorpus]) -> TokenizedCorpus:
     """All documents of several corpora of one model, in turn."""
     lengths = np.concatenate([np.diff(corpus.offsets) for corpus in corpora])
