@@ -75,6 +75,7 @@ def save_figure(figure: Figure, paths: Sequence[str | Path], look: Look) -> None
                     metadata = {"Date": None} if kind == "svg" else None
                     dpi = resolution(tuple(figure.get_size_inches()), look.dpi)
                     figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)
+                figure.set_layout_engine("none")  # all files share the layout of the first
     finally:
         plt.close(figure)
 

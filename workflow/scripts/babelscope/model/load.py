@@ -22,6 +22,7 @@ from babelscope.model.layers import (
     restored,
 )
 from babelscope.model.packed import pack_layers
+from babelscope.study.collector import paused_collector
 from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import logger, since_start
 
@@ -163,8 +164,6 @@ def load_model(
     BabelscopeError
         For a GPU that is not there.
     """
-    from transformers import AutoModelForCausalLM
-
     compute = compute or Compute()
     place = resolve_device(compute.device) if compute.device_map is None else None
     if compute.gpu_memory_gb is not None:
@@ -173,14 +172,17 @@ def load_model(
         options["device_map"] = compute.device_map
     elif place is not None and place.type == "cuda":
         options["device_map"] = {"": place}  # weights go straight there, without a copy on the host
-    module = AutoModelForCausalLM.from_pretrained(
-        info.path,
-        dtype=getattr(torch, compute.dtype),
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=info.trust_remote_code,
-        **options,
-    )
+    with paused_collector():
+        from transformers import AutoModelForCausalLM
+
+        module = AutoModelForCausalLM.from_pretrained(
+            info.path,
+            dtype=getattr(torch, compute.dtype),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=info.trust_remote_code,
+            **options,
+        )
     module.eval().requires_grad_(False)
     logger.info("weights on %s %s s after the start of the job", place or compute.device_map, since_start())
     if compute.compile:

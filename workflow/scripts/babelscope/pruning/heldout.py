@@ -17,7 +17,7 @@ from babelscope.text.fitting import fits, halve_budget, run_batches
 from babelscope.text.tokens import TokenizedCorpus
 
 _VOCABULARY_SLICE = 4096
-_TOKENS = 2048  # that a pass through the output layer waits for
+_TOKENS = 8192  # that a pass through the output layer waits for
 # Tokens whose logits of a slice a processor makes at a time: they stay in its cache until they are summed.
 _AT_ONCE = 512
 
