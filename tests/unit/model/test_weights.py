@@ -13,7 +13,15 @@ from tests.tiny import FAMILY_CONFIGS, N_TOKENS, make_model, save_model
 
 from babelscope.model.families import FAMILIES
 from babelscope.model.layers import find_ffn_layers
-from babelscope.model.weights import count_layers, ffn_shape, read_index, read_rows, read_tensor
+from babelscope.model.weights import (
+    count_layers,
+    ffn_shape,
+    read_blocks,
+    read_down_blocks,
+    read_index,
+    read_rows,
+    read_tensor,
+)
 from babelscope.study.errors import BabelscopeError
 
 
@@ -126,3 +134,18 @@ def test_an_index_names_where_each_tensor_lies(tmp_path):
     content = (tmp_path / "a.safetensors").read_bytes()[entry.start : entry.end]
     assert np.frombuffer(content, "<f4").tolist() == list(range(6))
     assert json.loads((tmp_path / "a.safetensors").read_bytes()[8 : entry.start])
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, 4, 64])
+def test_blocks_of_rows_are_the_tensor_and_no_byte_of_its_neighbours(tmp_path, n_rows):
+    tensors = {name: torch.randn(7, 5, dtype=torch.float32).to(torch.bfloat16) for name in "abc"}
+    save_file(tensors, tmp_path / "a.safetensors")
+    blocks = list(read_blocks(read_index(tmp_path)["b"], n_rows))
+    assert [len(block) for block in blocks[:-1]] == [n_rows] * (len(blocks) - 1)
+    np.testing.assert_array_equal(np.concatenate(blocks), tensors["b"].float())
+
+
+def test_blocks_of_the_down_projection_are_its_rows_as_stored(tmp_path):
+    folder = save_model(tmp_path, "phi3")
+    found = np.concatenate(list(read_down_blocks(folder, "phi3", 1)))
+    np.testing.assert_array_equal(found, read_rows(folder, "phi3", 1, "down").T)
