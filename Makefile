@@ -43,7 +43,7 @@ full: $(STAMP) ## run the study with all its controls and sweeps, and that of la
 	$(BIN)/snakemake --cores $(CORES) full --configfile $(FULL)
 	$(BIN)/snakemake --cores $(CORES) evidence --configfile config/families.yaml --directory results/families
 
-full-%: $(STAMP) ## one part of it: full-matrix, -frontier, -selectors, -ablation, -responses, -evidence, -corpora, -families
+full-%: $(STAMP) ## one part of it: full-controls, -matrix, -frontier, -selectors, -ablation, -responses, -evidence, -corpora, -families
 	$(BIN)/snakemake --cores $(CORES) full_$* --configfile $(FULL)
 
 full-families: $(STAMP)

@@ -55,6 +55,8 @@ FULL_PARTS = {
             "results/{model}/annotation/{lang}.html", model=MODELS, lang=LANGUAGES
         ),
     ],
+    # every run makes it; with config/full.yaml more controls are in it
+    "controls": collect("results/{model}/pruning.csv", model=MODELS),
     "matrix": collect("results/{model}/pruning_matrix.csv", model=MODELS),
     "frontier": collect("results/{model}/pruning_frontier.csv", model=MODELS),
     "ablation": ABLATION_FULL,
