@@ -255,7 +255,7 @@ class RidgeProblem:
 
     @property
     def gram(self) -> torch.Tensor:
-        """Moments of the kept activations, float64 (n_kept, n_kept), made anew each time."""
+        """Moments of the kept activations, float64 (n_kept, n_kept); each access computes it."""
         found = self.target.new_empty((len(self.idx), len(self.idx)))
         for rows, tile in self._tiles():
             found[rows] = tile

@@ -185,36 +185,32 @@ def write_plan(
     parameters : that made the plan.
     """
     found = {name: [getattr(fit, name) for fit in fits] for name in ("ridge", "unexplained", "weight")}
-    _write(path, PRUNED, plan, model, target, languages, found, parameters)
+    _write(path, PRUNED, plan, found, parameters, model, target, languages)
 
 
 def write_distilled(
-    path: str | Path,
-    plan: PruningPlan,
-    losses: Sequence[float],
-    model: str,
-    target: str,
-    languages: Sequence[str],
-    **parameters: Any,
+    path: str | Path, plan: PruningPlan, losses: Sequence[float], *asked: Any, **parameters: Any
 ) -> None:
     """Write ``distilled/{target}.safetensors``: as ``write_plan``, with ``up.{layer}`` and ``gate.{layer}``.
 
     Parameters
     ----------
+    path, plan : the file, and the trained weights.
     losses : on the validation documents, before the first epoch and after each; kept in the metadata.
+    asked, parameters : model, target and languages, and what made the plan, as for ``write_plan``.
     """
-    _write(path, DISTILLED, plan, model, target, languages, {"losses": list(losses)}, parameters)
+    _write(path, DISTILLED, plan, {"losses": list(losses)}, parameters, *asked)
 
 
 def _write(
     path: str | Path,
     kind: PlanKind,
     plan: PruningPlan,
+    found: Mapping[str, Any],
+    parameters: Mapping[str, Any],
     model: str,
     target: str,
     languages: Sequence[str],
-    found: Mapping[str, Any],
-    parameters: Mapping[str, Any],
 ) -> None:
     tensors = {"keep": torch.from_numpy(np.ascontiguousarray(plan.keep, dtype=bool))}
     for name in kind.matrices:
