@@ -17,6 +17,7 @@ from babelscope.pruning.distil import DistilSettings, distil, distil_plan
 from babelscope.pruning.export import export_both, load_exported
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.pruned_model import DISTILLED, PruningPlan, apply_plan, read_plan, write_distilled
+from babelscope.study.errors import BabelscopeError
 from babelscope.text.tokens import documents_of_each
 
 CORPORA = [make_corpus([9, 7, 12, 5] * 8, n_heldout=2, seed=seed) for seed in (0, 1)]
@@ -81,7 +82,8 @@ def test_what_is_validated_is_what_the_file_keeps_and_the_export_computes(tmp_pa
     export_both(info, dtype, back, "both", ["en", "fr"], *folders)
     assert distil_plan(info, compute, CORPORA, back, N_FITTED, NOT)[1] == pytest.approx([min(losses)])
     model = applied(info, compute, trained)
-    sliced, padded = (load_exported(folder, getattr(torch, dtype), width_multiple=1) for folder in folders)
+    sliced, padded = (load_exported(folder, width_multiple=1) for folder in folders)
+    assert sliced.dtype == padded.dtype == getattr(torch, dtype)
     for layer, exported in zip(model.layers, StudyModel(sliced).layers, strict=True):
         pairs = zip(layer.linears, exported.linears, strict=True)
         assert all(torch.equal(own.weight, other.weight) for own, other in pairs)
@@ -92,6 +94,18 @@ def test_what_is_validated_is_what_the_file_keeps_and_the_export_computes(tmp_pa
     assert all("distilled towards the dense" in (folder / "README.md").read_text() for folder in folders)
     again, _ = distil_plan(info, compute, CORPORA, plan, N_FITTED, FAST)
     assert all(torch.equal(a, b) for a, b in zip(again.up, trained.up, strict=True))
+
+
+def test_a_gpu_that_is_too_small_is_said_with_what_helps(tmp_path, monkeypatch):
+    info, compute = prepare(tmp_path / "dense", "llama"), Compute("float32", "cpu")
+    plan = finished(info, compute)
+
+    def step(*_args):
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr("babelscope.pruning.distil._step", step)
+    with pytest.raises(BabelscopeError, match="distil_epochs: the GPU's memory does not hold two models"):
+        distil_plan(info, compute, CORPORA, plan, N_FITTED, FAST)
 
 
 def test_steps_smaller_than_a_weight_of_eight_bits_are_not_lost(tmp_path):

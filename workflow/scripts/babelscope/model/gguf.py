@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +50,37 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     BabelscopeError
         Where the file's tokenizer is of a kind that cannot be rebuilt exactly.
     """
+    with one_reader(gguf_file) as reader:
+        vocabulary = read_vocabulary(gguf_file)
+        check_kind(vocabulary)
+        # The tokenizer of a big vocabulary takes seconds, in which the weights are read. A process that is
+        # forked before torch is loaded starts at once.
+        with ProcessPoolExecutor(1, mp_context=get_context("fork")) as beside:
+            written = beside.submit(write_tokenizer, vocabulary, folder)
+            # transformers would parse them twice, word by word, for a tokenizer that it does not make here
+            for name in ("scores", "token_type", "merges"):
+                reader.fields.pop(f"tokenizer.ggml.{name}", None)
+            _write_weights(gguf_file, folder)
+            written.result()
+
+
+def _write_weights(gguf_file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    with one_reader(gguf_file) as reader:
-        vocabulary = read_vocabulary(gguf_file)
-        # transformers would parse them twice, word by word, for a tokenizer that it does not make here
-        for name in ("scores", "token_type", "merges"):
-            reader.fields.pop(f"tokenizer.ggml.{name}", None)
-        tokenizer = build_tokenizer(vocabulary)
-        model = AutoModelForCausalLM.from_pretrained(
-            gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32
-        )
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32
+    )
     # de-quantised weights are plain weights: the quantiser would refuse to save them
     model.hf_quantizer = None  # type: ignore[assignment]
     model.config.__dict__.pop("quantization_config", None)
     model.config._name_or_path = gguf_file.name
     model.save_pretrained(folder)
-    save_tokenizer(tokenizer, vocabulary, folder)
+
+
+def write_tokenizer(vocabulary: GgufVocabulary, folder: Path) -> None:
+    """Rebuild a tokenizer and write it, see ``build_tokenizer`` and ``save_tokenizer``."""
+    save_tokenizer(build_tokenizer(vocabulary), vocabulary, folder)
 
 
 @contextmanager
@@ -121,23 +136,31 @@ def read_vocabulary(gguf_file: Path) -> GgufVocabulary:
     )
 
 
-def build_tokenizer(vocabulary: GgufVocabulary) -> Tokenizer:
-    """Rebuild the tokenizer.
+def check_kind(vocabulary: GgufVocabulary) -> None:
+    """Refuse a tokenizer that cannot be rebuilt, before minutes go into the weights.
 
     Raises
     ------
     BabelscopeError
         For a kind other than SentencePiece BPE (``llama``) or byte-level BPE (``gpt2``).
     """
-    if vocabulary.model == "llama":
-        tokenizer = _sentencepiece_bpe(vocabulary)
-    elif vocabulary.model == "gpt2":
-        tokenizer = _byte_level_bpe(vocabulary)
-    else:
+    if vocabulary.model not in _KINDS:
         raise BabelscopeError(
             f"GGUF tokenizer kind {vocabulary.model!r}: only 'llama' (SentencePiece BPE) and 'gpt2' "
             "(byte-level BPE) can be rebuilt; use the model's original repository or folder instead"
         )
+
+
+def build_tokenizer(vocabulary: GgufVocabulary) -> Tokenizer:
+    """Rebuild the tokenizer.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``check_kind``.
+    """
+    check_kind(vocabulary)
+    tokenizer = _KINDS[vocabulary.model](vocabulary)
     added = [
         AddedToken(token, special=kind == _CONTROL, normalized=False)
         for token, kind in zip(vocabulary.tokens, vocabulary.types, strict=True)
@@ -184,6 +207,9 @@ def _byte_level_bpe(vocabulary: GgufVocabulary) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
+
+
+_KINDS = {"llama": _sentencepiece_bpe, "gpt2": _byte_level_bpe}
 
 
 def save_tokenizer(tokenizer: Tokenizer, vocabulary: GgufVocabulary, folder: Path) -> None:

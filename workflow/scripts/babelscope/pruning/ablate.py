@@ -12,7 +12,7 @@ from babelscope.model.info import ModelInfo
 from babelscope.model.load import load_model
 from babelscope.pruning.ablation import removed_mask
 from babelscope.pruning.heldout import evaluate_documents
-from babelscope.pruning.variants import walk_pruned
+from babelscope.pruning.variants import losses_without
 from babelscope.study.progress import progress
 from babelscope.text.tokens import TokenizedCorpus
 
@@ -43,9 +43,9 @@ def evaluate_ablations(
     dense = evaluate_documents(model, corpus, heldout)
     kept = [[np.flatnonzero(~row) for row in removed_mask(a["neurons"], info.d_ff)] for a in ablations]
     with progress(info.n_layers, "layers", "ablating") as bar:
-        found = walk_pruned(model, corpus, heldout, kept, bar.update).losses()
+        found = losses_without(model, corpus, heldout, kept, bar.update)
     cells = []
-    for row, losses in zip(ablations, found, strict=True):
+    for row, (losses, _) in zip(ablations, found, strict=True):
         cell = {name: value for name, value in row.items() if name != "neurons"}
         cells.append(cell | {"nll": losses.nll.tolist()})
     return {

@@ -85,7 +85,8 @@ def distil_plan(
 ) -> tuple[PruningPlan, list[float]]:
     """Train the finished model of one language, or of several together.
 
-    Two copies of the model are in memory, and for every weight that is trained 16 bytes more.
+    Two copies of the model are in memory, and for every weight that is trained 16 bytes more; on the host, the
+    best weights so far.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def distil_plan(
     Raises
     ------
     BabelscopeError
-        Where too few documents are left for validation, or a loss is no number.
+        Where too few documents are left for validation, a loss is no number, or a GPU runs out of memory.
     """
     corpus, document_idx, held_idx = split_documents(corpora, n_fitted)
     compute = replace(compute, compile=False)  # made for passes without gradients
@@ -110,7 +111,13 @@ def distil_plan(
     apply_plan(model.layers, plan)
     n_tokens = int(np.diff(corpus.offsets)[document_idx].sum())
     with progress(n_tokens * settings.epochs, "tokens", "distilling") as bar:
-        losses = distil(model, dense, corpus, document_idx, held_idx, settings, bar.update)
+        try:
+            losses = distil(model, dense, corpus, document_idx, held_idx, settings, bar.update)
+        except torch.OutOfMemoryError as error:
+            raise BabelscopeError(
+                "pruning.distil_epochs: the GPU's memory does not hold two models and 16 bytes for each weight "
+                "that is trained; need a bigger GPU, device_map: auto with more of them, device: cpu, or 0 epochs"
+            ) from error
     trained = {
         name: tuple(getattr(layer, name).weight.detach().cpu() for layer in model.layers)
         for name in MATRICES
@@ -204,9 +211,10 @@ def distil(
     if not np.isfinite(losses[0]):
         raise BabelscopeError(f"the pruned model's loss is {losses[0]} before distillation; need a number")
     with _trained(model) as (weights, masters):
-        optimiser = torch.optim.Adam(masters, settings.learning_rate)
+        # for all tensors at once it would need a further copy of them
+        optimiser = torch.optim.Adam(masters, settings.learning_rate, foreach=False)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, n_steps))
-        best = [weight.detach().clone() for weight in weights]
+        best = [weight.detach().to("cpu", copy=True) for weight in weights]
         for epoch in range(settings.epochs):
             for number in rng.permutation(len(batches)):
                 _, n_tokens = _read(model, dense, batches[number], settings.loss)
@@ -220,7 +228,8 @@ def distil(
                 losses.pop()
                 break
             if losses[-1] == min(losses):
-                best = [weight.detach().clone() for weight in weights]
+                for kept, weight in zip(best, weights, strict=True):
+                    kept.copy_(weight.detach())
         with torch.no_grad():
             for weight, kept in zip(weights, best, strict=True):
                 weight.copy_(kept)
@@ -238,7 +247,7 @@ def _read(model: StudyModel, dense: StudyModel, batch: Batch, name: str) -> tupl
     real = to_device(batch.real_mask(), found.device)
     found = found[real]
     with torch.no_grad():
-        wanted = dense.base(input_ids=ids, use_cache=False)[0][real]
+        wanted = dense.base(input_ids=ids, use_cache=False)[0].to(found.device)[real]
     leaves = [part.detach().requires_grad_(found.requires_grad) for part in found.split(_PART_TOKENS)]
     total = 0.0
     for leaf, part in zip(leaves, wanted.split(_PART_TOKENS), strict=True):
@@ -261,6 +270,7 @@ def _step(
     optimiser.step()
     with torch.no_grad():
         for weight, master in zip(weights, masters, strict=True):
+            master.grad = None
             weight.copy_(master)
 
 

@@ -21,6 +21,7 @@ from torch import nn
 
 from babelscope.model.compute import Compute
 from babelscope.model.families import find_family
+from babelscope.model.folder import read_header
 from babelscope.model.info import ModelInfo
 from babelscope.model.layers import pad_neurons
 from babelscope.model.load import StudyModel
@@ -31,6 +32,8 @@ from babelscope.study.errors import BabelscopeError
 
 WIDTHS_FILE = "babelscope.json"
 WEIGHTS_FILE = "model.safetensors"
+# Names in safetensors files, of the types that a study may have.
+_TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 _TOKENIZER_PATTERNS = (
     "tokenizer*",
     "*.model",
@@ -130,14 +133,14 @@ def export_both(
 
 
 def load_exported(
-    folder: str | Path, dtype: torch.dtype = torch.float32, width_multiple: int = FAST_WIDTHS
+    folder: str | Path, dtype: torch.dtype | None = None, width_multiple: int = FAST_WIDTHS
 ) -> nn.Module:
     """Load an exported checkpoint of either form.
 
     Parameters
     ----------
     folder : what ``export_pruned`` made.
-    dtype : of the weights in memory.
+    dtype : of the weights in memory; None: as in the file.
     width_multiple : the sliced form's widths are rounded up to multiples of this, see ``round_widths``; 1
         leaves them as they are.
 
@@ -156,7 +159,8 @@ def load_exported(
     if note.get("format") != "babelscope/export" or note.get("format_version") != 1:
         raise BabelscopeError(f"{folder / WIDTHS_FILE}: not a babelscope/export file of version 1")
     if note["padded"]:
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or "auto").eval()
+    dtype = dtype or _stored_type(folder / WEIGHTS_FILE)
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
     layers = StudyModel(model).layers
     keep = np.zeros((len(layers), layers[0].d_ff), dtype=bool)
@@ -169,6 +173,22 @@ def load_exported(
         raise BabelscopeError(f"{folder / WEIGHTS_FILE}: {error}; export it again") from error
     round_widths(layers, width_multiple)
     return model.to(dtype).eval().requires_grad_(False)
+
+
+def _stored_type(file: Path) -> torch.dtype:
+    """The type of a file's weights.
+
+    Raises
+    ------
+    BabelscopeError
+        Where the file is missing or damaged.
+    """
+    try:
+        header, _ = read_header(file)
+    except OSError as error:
+        raise BabelscopeError(f"{file}: {error}; export it again") from error
+    names = {tensor["dtype"] for tensor in header.values()}
+    return next(dtype for name, dtype in _TYPES.items() if name in names)
 
 
 def set_width(model: Any, width: int) -> None:

@@ -22,7 +22,7 @@ from babelscope.pruning.choice import (
 from babelscope.pruning.cut import count_parameters, kept_neurons
 from babelscope.pruning.losses import DocumentLosses
 from babelscope.pruning.neuron_scores import output_norms, weight_norms
-from babelscope.pruning.variants import walk_compensated, walk_pruned
+from babelscope.pruning.variants import losses_compensated, losses_without
 from babelscope.study.progress import progress
 from babelscope.text.tokens import TokenizedCorpus
 
@@ -91,23 +91,22 @@ def trace_frontier(
     corrected = [number for number in range(len(todo)) if number not in plain]
     losses: dict[int, tuple[DocumentLosses, int]] = {}
     with progress((1 + len(corrected)) * info.n_layers, "layers", "frontier") as bar:
-        walks = walk_pruned(model, corpus, heldout, [kept[number] for number in plain], bar.update)
-        losses |= zip(plain, zip(walks.losses(), walks.n_parameters, strict=True), strict=True)
+        found = losses_without(model, corpus, heldout, [kept[number] for number in plain], bar.update)
+        losses |= zip(plain, found, strict=True)
         for number in corrected:
-            walks = walk_compensated(model, corpus, heldout, kept[number], profile, bar.update)
-            losses[number] = (walks.losses()[0], walks.n_parameters[0])
+            losses[number] = losses_compensated(model, corpus, heldout, kept[number], profile, bar.update)
     rows = []
     for number, (method, share, draw) in enumerate(todo):
-        found, n_parameters = losses[number]
+        lost, n_parameters = losses[number]
         empty = [layer for layer, idx in enumerate(kept[number]) if len(idx) == 0]
         rows.append(
             {
                 "method": method,
                 "share": share,
                 "ffn_parameters_kept": n_parameters / dense,
-                "nll": found.mean_nll,
-                "nll_standard_error": found.standard_error,
-                "n_predicted": int(found.n_predicted.sum()),
+                "nll": lost.mean_nll,
+                "nll_standard_error": lost.standard_error,
+                "n_predicted": int(lost.n_predicted.sum()),
                 "draw": draw,
                 "empty_layers": " ".join(map(str, empty)),
             }

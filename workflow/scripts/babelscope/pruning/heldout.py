@@ -99,11 +99,15 @@ class OutputLayer:
         real: np.ndarray,
         hidden: torch.Tensor,
     ) -> None:
-        """A batch (n_documents, length), the row of ``nll`` of each document."""
+        """A batch (n_documents, length), the row of ``nll`` of each document.
+
+        Of a model on several GPUs token ids lie on the first and hidden states on the last.
+        """
         predicted = real[:, 1:]
-        chosen = to_device(predicted, token_ids.device)
-        rows = np.repeat(row, predicted.sum(axis=1))
-        self._add(hidden[:, :-1][chosen], token_ids[:, 1:][chosen], nll, rows)  # (n_tokens, d_model)
+        states, targets = (
+            values[to_device(predicted, values.device)] for values in (hidden[:, :-1], token_ids[:, 1:])
+        )
+        self._add(states, targets, nll, np.repeat(row, predicted.sum(axis=1)))  # (n_tokens, d_model)
 
     def _add(self, hidden: torch.Tensor, targets: torch.Tensor, nll: np.ndarray, row: np.ndarray) -> None:
         """Tokens (n_tokens, d_model), the next token of each, and the row of ``nll`` that gets its loss."""

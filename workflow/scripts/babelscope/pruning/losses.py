@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,12 @@ class DocumentLosses:
         Documents are the sampling unit, and each is its own control.
         """
         return ratio_with_error(self.nll - other.nll, self.n_predicted.astype(np.float64))
+
+
+def join_losses(parts: Sequence[DocumentLosses]) -> DocumentLosses:
+    """Losses of the documents of all parts, in their order."""
+    columns = zip(*((part.nll, part.n_predicted, part.n_bytes) for part in parts), strict=True)
+    return DocumentLosses(*(np.concatenate(column) for column in columns))
 
 
 def unigram_losses(corpus: TokenizedCorpus, losses: DocumentLosses, n_vocabulary: int) -> DocumentLosses:

@@ -1,7 +1,8 @@
 """Losses under many changes of one model, layer by layer: its weights are never held twice.
 
 Held-out documents pass every layer as each change makes it, and the layer is put back before the next one: no
-weights are copied to a GPU. Hidden states wait in the host's memory; variants pass the output layer together.
+weights are copied to a GPU. Hidden states wait in the host's memory, of so many documents at a time as there is
+room for under all changes; variants pass the output layer together.
 """
 
 from __future__ import annotations
@@ -17,9 +18,33 @@ from babelscope.model.load import StudyModel
 from babelscope.pruning.compensation import fit_layers
 from babelscope.pruning.cut import prune
 from babelscope.pruning.heldout import OutputLayer
-from babelscope.pruning.losses import DocumentLosses
+from babelscope.pruning.losses import DocumentLosses, join_losses
 from babelscope.pruning.walk import LayerWalk
+from babelscope.study.errors import BabelscopeError
 from babelscope.text.tokens import TokenizedCorpus
+
+# Bytes of hidden states that may wait on the host; where they are pinned for a GPU, they take up to twice that.
+WAITING_BYTES = 2 * 1024**3
+
+
+def waiting_bytes(model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray) -> np.ndarray:
+    """Bytes of one variant's hidden states, float64 (n_documents,): a value for each token and dimension."""
+    lengths = np.diff(corpus.offsets)[document_idx] + int(corpus.bos_token_id >= 0)
+    down = model.layers[0].down.weight  # (d_model, d_ff)
+    return lengths * float(down.shape[0] * down.element_size())
+
+
+def group_documents(
+    model: StudyModel,
+    corpus: TokenizedCorpus,
+    document_idx: np.ndarray,
+    n_variants: int,
+    n_bytes: float = WAITING_BYTES,
+) -> list[np.ndarray]:
+    """Documents, in their order, in groups of so many bytes and one document more at most."""
+    each = waiting_bytes(model, corpus, document_idx) * n_variants
+    group = np.floor_divide(np.cumsum(each) - each, max(n_bytes, 1.0))
+    return [document_idx[group == number] for number in np.unique(group)]
 
 
 class VariantWalks:
@@ -34,11 +59,24 @@ class VariantWalks:
     Attributes
     ----------
     n_parameters : of each variant, in the feed-forward layers that are passed.
+
+    Raises
+    ------
+    BabelscopeError
+        Where hidden states would take more than four times ``WAITING_BYTES``.
     """
 
     def __init__(
         self, model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray, n_variants: int
     ) -> None:
+        n_bytes = n_variants * float(waiting_bytes(model, corpus, document_idx).sum())
+        if n_bytes > 4 * WAITING_BYTES:
+            raise BabelscopeError(
+                f"the hidden states of {len(document_idx)} documents under {n_variants} variants take "
+                f"{n_bytes / 1e9:.0f} GB of the host's memory, at most {4 * WAITING_BYTES / 1e9:.0f} are allowed: "
+                "read fewer documents (selectors.heldout_documents, selectors.other_documents), or test fewer "
+                "selectors or shares"
+            )
         self._model, self._documents = model, (corpus, document_idx)
         with torch.inference_mode():
             first = LayerWalk(model, corpus, document_idx, count_special=True, to_end=True)
@@ -62,42 +100,50 @@ class VariantWalks:
         return found
 
 
-def walk_pruned(
+def losses_without(
     model: StudyModel,
     corpus: TokenizedCorpus,
     document_idx: np.ndarray,
     neurons: Sequence[Sequence[np.ndarray]],
-    on_progress: Callable[[int], object] = lambda n_layers: None,
-) -> VariantWalks:
-    """Documents that have passed all layers of a model under several plain removals.
+    on_progress: Callable[[float], object] = lambda n_layers: None,
+    n_bytes: float = WAITING_BYTES,
+) -> list[tuple[DocumentLosses, int]]:
+    """Losses of documents under several plain removals, and the parameters that each leaves to the layers.
 
     Parameters
     ----------
     model : dense; it stays.
     corpus, document_idx : the documents.
     neurons : of each removal, for each layer, int64 (n_kept,), ascending; those that stay.
-    on_progress : called with 1 for each layer.
+    on_progress : called with layers done, in all as many as the model has.
+    n_bytes : of hidden states that wait at a time; decides no result.
     """
-    walks = VariantWalks(model, corpus, document_idx, len(neurons))
-    for number in range(len(model.layers)):
-        walks.step([partial(_keep, kept[number]) for kept in neurons])
-        on_progress(1)
-    return walks
+    groups = group_documents(model, corpus, document_idx, len(neurons), n_bytes)
+    found: list[list[DocumentLosses]] = []
+    n_parameters = [0] * len(neurons)
+    for group in groups:
+        walks = VariantWalks(model, corpus, group, len(neurons))
+        for number in range(len(model.layers)):
+            walks.step([partial(_keep, kept[number]) for kept in neurons])
+            on_progress(1 / len(groups))
+        found.append(walks.losses())
+        n_parameters = walks.n_parameters
+    return list(zip(map(join_losses, zip(*found, strict=True)), n_parameters, strict=True))
 
 
 def _keep(idx: np.ndarray, layer: FfnLayer) -> None:
     prune([layer], [idx])
 
 
-def walk_compensated(
+def losses_compensated(
     model: StudyModel,
     corpus: TokenizedCorpus,
     document_idx: np.ndarray,
     neurons: Sequence[np.ndarray],
     fit_idx: np.ndarray,
-    on_progress: Callable[[int], object] = lambda n_layers: None,
-) -> VariantWalks:
-    """As ``walk_pruned`` for one removal, with columns fitted to the documents ``fit_idx``."""
+    on_progress: Callable[[float], object] = lambda n_layers: None,
+) -> tuple[DocumentLosses, int]:
+    """As ``losses_without`` for one removal, with columns fitted to the documents ``fit_idx``."""
     walks = VariantWalks(model, corpus, document_idx, 1)
     with torch.inference_mode():
         fits = fit_layers(LayerWalk(model, corpus, fit_idx), neurons)
@@ -106,4 +152,4 @@ def walk_compensated(
                 next(fits)
                 walks.step([lambda _layer: None])
             on_progress(1)
-    return walks
+    return walks.losses()[0], walks.n_parameters[0]

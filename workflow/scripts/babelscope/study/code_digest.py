@@ -27,6 +27,7 @@ INFRASTRUCTURE = {PACKAGE} | {
         "files.kind",
         "files.whole",
         "study.code_digest",
+        "study.collector",
         "study.errors",
         "study.job",
         "study.progress",
