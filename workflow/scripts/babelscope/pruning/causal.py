@@ -133,6 +133,7 @@ def run_causal_test(
     model = load_model(info, compute)
     heldout = _Heldout(model, corpora, language, settings)
     variants = list_variants(settings)
+    walks = VariantWalks(model, heldout.corpus, heldout.every, len(variants))
     dense = heldout.losses()
     result: dict[str, Any] = {
         "n_predicted": heldout.by_text(dense.n_predicted),
@@ -141,7 +142,6 @@ def run_causal_test(
         "cells": [],
     }
     scores = _scores(evidence, language, settings)
-    walks = VariantWalks(model, heldout.corpus, heldout.every, len(variants))
     with progress(info.n_layers, "layers", "testing selectors") as bar, torch.inference_mode():
         for n_done in _change_layers(
             model, corpora[language], variants, walks, scores, evidence.own.mean, settings

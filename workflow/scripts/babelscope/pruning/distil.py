@@ -85,8 +85,8 @@ def distil_plan(
 ) -> tuple[PruningPlan, list[float]]:
     """Train the finished model of one language, or of several together.
 
-    Two copies of the model are in memory, and for every weight that is trained 16 bytes more; on the host, the
-    best weights so far.
+    Two copies of the model are in memory, and for every weight that is trained 16 bytes more; on the host,
+    the best weights so far.
 
     Parameters
     ----------
@@ -115,8 +115,9 @@ def distil_plan(
             losses = distil(model, dense, corpus, document_idx, held_idx, settings, bar.update)
         except torch.OutOfMemoryError as error:
             raise BabelscopeError(
-                "pruning.distil_epochs: the GPU's memory does not hold two models and 16 bytes for each weight "
-                "that is trained; need a bigger GPU, device_map: auto with more of them, device: cpu, or 0 epochs"
+                "pruning.distil_epochs: the GPU's memory does not hold two models and 16 bytes for each "
+                "weight that is trained; need a bigger GPU, device_map: auto with more of them, device: cpu, "
+                "or 0 epochs"
             ) from error
     trained = {
         name: tuple(getattr(layer, name).weight.detach().cpu() for layer in model.layers)

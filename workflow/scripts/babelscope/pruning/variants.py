@@ -1,8 +1,8 @@
 """Losses under many changes of one model, layer by layer: its weights are never held twice.
 
 Held-out documents pass every layer as each change makes it, and the layer is put back before the next one: no
-weights are copied to a GPU. Hidden states wait in the host's memory, of so many documents at a time as there is
-room for under all changes; variants pass the output layer together.
+weights are copied to a GPU. Hidden states wait in the host's memory, of so many documents at a time as there
+is room for under all changes; variants pass the output layer together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from babelscope.pruning.walk import LayerWalk
 from babelscope.study.errors import BabelscopeError
 from babelscope.text.tokens import TokenizedCorpus
 
-# Bytes of hidden states that may wait on the host; where they are pinned for a GPU, they take up to twice that.
+# Bytes of hidden states that may wait on the host; pinned for a GPU, they take up to twice that.
 WAITING_BYTES = 2 * 1024**3
 
 
@@ -73,9 +73,9 @@ class VariantWalks:
         if n_bytes > 4 * WAITING_BYTES:
             raise BabelscopeError(
                 f"the hidden states of {len(document_idx)} documents under {n_variants} variants take "
-                f"{n_bytes / 1e9:.0f} GB of the host's memory, at most {4 * WAITING_BYTES / 1e9:.0f} are allowed: "
-                "read fewer documents (selectors.heldout_documents, selectors.other_documents), or test fewer "
-                "selectors or shares"
+                f"{n_bytes / 1e9:.0f} GB of the host's memory, at most {4 * WAITING_BYTES / 1e9:.0f} are "
+                "allowed: read fewer documents (selectors.heldout_documents, selectors.other_documents), or "
+                "test fewer selectors or shares"
             )
         self._model, self._documents = model, (corpus, document_idx)
         with torch.inference_mode():
