@@ -132,7 +132,7 @@ class Study:
             fits = prune_and_compensate(self.model, self.corpus, profile, neurons, settings=settings)
         row |= {
             "ridges": [fit.ridge for fit in fits],
-            "unexplained": [round(fit.unexplained, 3) for fit in fits],
+            "unexplained": [fit.unexplained and round(fit.unexplained, 3) for fit in fits],
             "sizes": [layer.d_ff for layer in self.model.layers],
         }
         if case.distil:

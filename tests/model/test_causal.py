@@ -94,7 +94,9 @@ def test_neurons_can_be_chosen_out_of_what_the_pruned_model_says():
     model, corpus = StudyModel(make_model("llama")), CORPORA["en"]
     fits = prune_and_compensate(model, corpus, corpus.profile_idx, choose_second_order([6, 24, 12]))
     assert [layer.d_ff for layer in model.layers] == [6, 24, 12]
-    assert [fit.unexplained == 1.0 for fit in fits] == [False, True, False]
+    # nothing to correct in the second layer; the third takes the ridge of the first
+    assert [fit.ridge > 0 for fit in fits] == [True, False, True] and fits[0].ridge == fits[2].ridge
+    assert fits[0].unexplained < 1 and [fit.unexplained for fit in fits[1:]] == [1.0, None]
 
 
 def test_the_table_compares_with_random_units_in_pairs_and_the_figure_shows_it(tested):
@@ -165,7 +167,7 @@ def test_what_counts_in_the_fit_changes_the_columns(change):
     before, _ = fitted(FitSettings(), keep)
     after, fits = fitted(FitSettings(**change), keep)
     assert not torch.allclose(before[0], after[0], rtol=1e-3)
-    assert all(fit.unexplained < 1 for fit in fits)
+    assert fits[0].unexplained < 1
     assert {fit.ridge for fit in fits} == {3.0} or "ridge" not in change
 
 

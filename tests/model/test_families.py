@@ -171,7 +171,7 @@ def test_compensation_lowers_the_loss_of_the_documents_it_saw(model):
         compensated = distance()
         assert [layer.d_ff for layer in layers] == [len(i) for i in idx]
     assert compensated < plain
-    assert all(0 <= fit.unexplained < 1.2 for fit in fits)
+    assert all(0 <= fit.unexplained < 1.2 for fit in fits if fit.unexplained is not None)
     assert torch.equal(model.module(input_ids=ids).logits, dense)
 
 

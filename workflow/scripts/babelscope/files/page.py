@@ -41,10 +41,11 @@ type; with `pruning.distil_epochs` alone |
 | `*.csv` | tables for people, numbers with six digits; an empty cell is a missing value |
 
 The metadata of `pruned/{target}.safetensors` are strings: `format`, `format_version`, `created_by`, `model`,
-`target`, and as JSON `languages`, `parameters`, `ridge` (chosen, per layer) and `unexplained` (share of the
-removed output that is still missing, per layer); of `distilled/{target}.safetensors`, in place of these two,
-`losses` (on validation documents before the first epoch and after each, nats per token). The files of control
-partitions and of the sweep lie under `variants/{variant}/`.
+`target`, and as JSON `languages`, `parameters`, `ridge` (per layer) and `unexplained` (share of the removed
+output that is still missing, per layer; null where the ridge is that of a layer before); of
+`distilled/{target}.safetensors`, in place of these two, `losses` (on validation documents before the first
+epoch and after each, nats per token). The files of control partitions and of the sweep lie under
+`variants/{variant}/`.
 """
 
 

@@ -7,15 +7,15 @@ projection that are kept are corrected by ridge least squares,
 
 where ``h_t`` are the activations of token t in that layer, K the kept and R the removed neurons, W the down
 projection; ``W_K + D`` replaces ``W_K``. The penalties ``s_i`` are those of ``moments.penalties``. The ridge
-of each layer is chosen on every fifth of the profile documents, which the choice has not been fitted to; the
-columns are then fitted to all of them. Held-out documents are never touched. The pruned model gets no new
-parameters.
+is chosen on every fifth of the profile documents, which the choice has not been fitted to, in one layer of
+three, and holds for those that follow; the columns are then fitted to all documents. Held-out documents are
+never touched. The pruned model gets no new parameters.
 
 Everything follows from the Gram matrix of the layer's activations, whatever was kept, as in GRAIL (arXiv
 2602.23795), FASP (arXiv 2501.09412) and Olica (ICML 2025), which fold a least-squares solution of this kind
 into the projection that reads the pruned neurons. What differs from GRAIL: its ridge, one number for all
 columns and layers, draws the map from kept to removed activations to zero; this one draws the correction to
-zero, with a penalty for each column and a strength chosen for each layer.
+zero, with a penalty for each column and a strength that is chosen on the way through the layers.
 
 Other languages' text says much of the same about how neurons go together, and there is more of it: where its
 documents are given, each of their tokens counts as ``weight`` of an own one, the weight of each layer being
@@ -41,6 +41,8 @@ from babelscope.study.progress import logger
 from babelscope.text.fitting import fits
 from babelscope.text.tokens import TokenizedCorpus
 
+# The ridge is chosen in one layer of so many: from one to the next it changes little (benchmarks/README.md).
+CHOSEN_EVERY = 3
 RIDGES = (1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)
 WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)
 
@@ -58,7 +60,7 @@ class FitSettings(MomentSettings):
     first_token, relative : see ``MomentSettings``.
     to_dense : whether the columns are fitted to what the dense model's layer says, which makes good what
         earlier layers changed; otherwise to what the layer itself says with all its neurons.
-    ridge : of all layers; None: chosen for each.
+    ridge : of all layers; None: chosen in one layer of ``CHOSEN_EVERY``.
     """
 
     to_dense: bool = False
@@ -71,15 +73,15 @@ class LayerFit:
 
     Attributes
     ----------
-    ridge : chosen, without unit; 0 where nothing was fitted.
+    ridge : without unit; 0 where nothing was fitted.
     unexplained : share of the removed neurons' squared output that the corrected columns leave missing, on
-        the validation documents; 1 is plain removal.
+        the validation documents; 1 is plain removal. None where the ridge is that of a layer before.
     kept : int64 (n_kept,), neurons that stayed, ascending.
     weight : of a token of another language; 0 where none was pooled in.
     """
 
     ridge: float = 0.0
-    unexplained: float = 1.0
+    unexplained: float | None = 1.0
     kept: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     weight: float = 0.0
 
@@ -133,17 +135,23 @@ def fit_layers(
 
     Each layer has been passed when its fit is given, and may be put back then.
     """
-    likely = _LIKELY
+    likely, n_left = _LIKELY, 0
     for number in range(len(walk.model.layers)):
-        likely = _fit_layer(walk, neurons if callable(neurons) else neurons[number], likely, settings)
-        walk.step(likely.kept)
-        yield likely
+        chosen = neurons if callable(neurons) else neurons[number]
+        fit = _fit_layer(walk, chosen, likely, settings, search=n_left == 0)
+        walk.step(fit.kept)
+        yield fit
+        if fit.ridge:  # a layer that is not cut has none
+            likely, n_left = fit, (n_left or CHOSEN_EVERY) - 1
 
 
 def _fit_layer(
-    walk: LayerWalk, neurons: np.ndarray | Choose, likely: LayerFit, settings: FitSettings
+    walk: LayerWalk, neurons: np.ndarray | Choose, likely: LayerFit, settings: FitSettings, search: bool
 ) -> LayerFit:
-    """Cut the next layer and put the corrected columns in; ``likely`` is the fit of the layer before."""
+    """Cut the next layer and put the corrected columns in.
+
+    ``likely`` is the fit of a layer before, from which ``search`` starts; its ridge and weight without.
+    """
     layer, number = walk.layer, walk.number
     if settings.to_dense:
         walk.listen()
@@ -157,7 +165,7 @@ def _fit_layer(
     def solve(moments: LayerMoments) -> None:
         # the sum of the moments is given up again before columns are solved
         idx = neurons(number, moments.weighted(likely.weight), weight) if callable(neurons) else neurons
-        found.append(correct_columns(moments, idx, weight, likely, settings.ridge))
+        found.append(correct_columns(moments, idx, weight, likely, settings.ridge, search))
 
     solve_where_it_fits(walk, moments, solve)
     columns, fit = found[0]
@@ -184,19 +192,24 @@ def correct_columns(
     weight: torch.Tensor,
     likely: LayerFit = _LIKELY,
     ridge: float | None = None,
+    search: bool = True,
 ) -> tuple[torch.Tensor, LayerFit]:
     """Corrected columns of the down projection, float64 (d_model, n_kept), and how they were found.
 
     ``weight`` is the down projection (d_model, d_ff), ``kept`` int64 (n_kept,).
 
     The search for the ridge, and for the weight of other languages, goes downhill from ``likely``: the
-    validation error has one minimum along each. The correction is fitted to all tokens with the best ones.
-    ``ridge``: with this one, without search.
+    validation error has one minimum along each. The correction is fitted to all tokens with the best ones;
+    without ``search`` with those of ``likely``. ``ridge``: with this one in any case.
     """
     idx = torch.from_numpy(np.asarray(kept, dtype=np.int64)).to(weight.device)
     if len(kept) in (0, weight.shape[1]):
         return weight[:, idx].double(), LayerFit(kept=kept)
-    whole, fit = _search(moments, kept, weight, likely, RIDGES if ridge is None else (ridge,))
+    if search:
+        whole, fit = _search(moments, kept, weight, likely, RIDGES if ridge is None else (ridge,))
+    else:
+        whole = RidgeProblem.of(moments.weighted(likely.weight), kept, weight)
+        fit = LayerFit(likely.ridge if ridge is None else ridge, None, kept, likely.weight)
     correction = whole.solve(fit.ridge).T
     return weight[:, idx].double() + correction.to(weight.device), fit
 
@@ -212,12 +225,10 @@ def _search(
     def lowest(number: int) -> float:
         """Of all ridges, with the ``number``-th weight."""
         problem = fit if pooled is None else fit + WEIGHTS[number] * pooled
-        # a layer that is not cut has no ridge
         first = ridges.index(likely.ridge) if likely.ridge in ridges else 0
         start = next(reversed(best.values()), first)
-        dtype = torch.float32 if len(ridges) > 1 else torch.float64
         best[number], error = find_lowest(
-            lambda n: validation.unexplained(problem.solve(ridges[n], dtype)), start, len(ridges)
+            lambda n: validation.unexplained(problem.solve(ridges[n], torch.float32)), start, len(ridges)
         )
         return error
 

@@ -97,7 +97,7 @@ class Pruning(Section):
         "output and least frequent ones are, too. Each takes as long as the compensation itself.",
     )
     control_documents: int = Field(
-        20,
+        8,
         ge=1,
         le=1_000_000,
         description="Held-out documents, the first ones, that are read under each control; its loss is that "

@@ -28,7 +28,7 @@ _TILE = 1024
 
 
 class NumpyBackend:
-    """Numpy, with a pool of threads for tiles.
+    """Numpy, with a pool of threads for tiles; None: in this thread alone.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class NumpyBackend:
     gram_bytes = 4 << 30
     price_effort = 1
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, pool: ThreadPoolExecutor | None) -> None:
         self.pool = pool
 
     def asarray(self, array: np.ndarray) -> Array:
@@ -77,7 +77,7 @@ class NumpyBackend:
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         """Apply ``function`` to every item, in threads; the results stand in the order of the items."""
-        return list(self.pool.map(function, items))
+        return list((self.pool.map if self.pool else map)(function, items))
 
     def matmul_nt(self, left: Array, right: Array) -> Array:
         """Return ``left @ right.T`` in float32, by tiles."""
@@ -216,8 +216,12 @@ def open_backend(device: str, n_threads: int | None) -> Iterator[Backend]:
         device = _first_device()
     if device == "cpu":
         n_threads = n_threads or _n_available_cpus()
-        with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
-            yield NumpyBackend(pool)
+        with threadpool_limits(1):
+            if n_threads == 1:  # to hand thousands of small tiles to a thread takes a tenth of the time
+                yield NumpyBackend(None)
+            else:
+                with ThreadPoolExecutor(n_threads) as pool:
+                    yield NumpyBackend(pool)
     elif device == "cpu-torch" or device.split(":")[0] == "cuda":
         yield TorchBackend("cpu" if device == "cpu-torch" else device)
     else:

@@ -16,7 +16,7 @@ class StoredGram:
 
     def of_pairs(self, left: Array, right: Array) -> Array:
         """Return ``x_left . x_right`` for index arrays of one shape."""
-        return self.table[left, right]
+        return self.table.take(left * len(self.table) + right)
 
     def of_rows(self, rows: Array) -> Array:
         """Return the inner products of ``rows`` with all points, (n_rows, n_points)."""
