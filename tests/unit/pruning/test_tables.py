@@ -164,12 +164,20 @@ def test_spread_is_the_interquartile_range_of_the_ratios_over_their_median():
 def test_turns_are_added_until_some_in_a_row_are_calm_and_marked_where_they_stay_noisy():
     def timed(*ratios):
         left = iter([{"decode": (ratio, 1.0), "prefill": (2.0, 1.0)} for ratio in ratios])
-        return measure_until_calm(lambda: next(left), repeats=3, attempts=3), len(list(left))
+        asked.clear()
 
+        def turn(phases):
+            asked.append(tuple(phases))
+            return next(left)
+
+        return measure_until_calm(turn, repeats=3, attempts=3), len(list(left))
+
+    asked: list[tuple[str, ...]] = []
     found, n_left = timed(2.0, 2.0, 2.0, 5.0)
     assert n_left == 1 and not found["decode"].noisy
     found, n_left = timed(2.0, 5.0, 1.0, 2.1, 2.2, 2.2, 9.0)
     assert n_left == 1 and found["decode"].turns.tolist() == [2.1, 2.2, 2.2]
+    assert asked == [("prefill", "decode")] * 3 + [("decode",)] * 3
     assert found["prefill"].turns.tolist() == [2.0, 2.0, 2.0]
     found, n_left = timed(*[1.0, 2.0, 5.0] * 4)
     assert n_left == 3 and found["decode"].noisy

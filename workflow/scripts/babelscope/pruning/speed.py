@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -50,6 +50,7 @@ class SpeedSettings:
     width_multiple: int = FAST_WIDTHS
 
 
+PHASES = ("prefill", "decode")
 # A timing whose turns differ by more than this share decides nothing.
 NOISY_SPREAD = 0.1
 
@@ -84,34 +85,35 @@ class Timing:
 
 
 def measure_until_calm(
-    turn: Callable[[], Mapping[str, Sequence[float]]], repeats: int, attempts: int
+    turn: Callable[[Collection[str]], Mapping[str, Sequence[float]]], repeats: int, attempts: int
 ) -> dict[str, Timing]:
     """Timings by phase: of each phase so many turns in a row, those of the least spread.
 
-    Turn after turn is added where a phase is still noisy: a disturbed moment costs a few of them, not as many
-    again.
+    Turn after turn is added to a phase that is still noisy: a disturbed moment costs a few of them, not as
+    many again, and the calm phase none.
 
     Parameters
     ----------
-    turn : seconds of the dense and of the sliced model by phase, once.
+    turn : seconds of the dense and of the sliced model by phase, once, of the phases that it is asked for.
     repeats : turns of a timing. attempts : times so many turns at most.
     """
-    turns = [turn() for _ in range(repeats)]
-    best = _calmest(turns, repeats)
-    while any(timing.noisy for timing in best.values()) and len(turns) < attempts * repeats:
-        turns.append(turn())
-        best = _calmest(turns, repeats)
+    taken = [turn(PHASES) for _ in range(repeats)]
+    turns = {phase: [seconds[phase] for seconds in taken] for phase in PHASES}
+    best = {phase: _calmest(turns[phase], repeats) for phase in PHASES}
+    most = attempts * repeats
+    while noisy := [phase for phase in PHASES if best[phase].noisy and len(turns[phase]) < most]:
+        seconds = turn(noisy)
+        for phase in noisy:
+            turns[phase].append(seconds[phase])
+            best[phase] = _calmest(turns[phase], repeats)
     return best
 
 
-def _calmest(turns: Sequence[Mapping[str, Sequence[float]]], repeats: int) -> dict[str, Timing]:
-    """Of each phase the least spread turns in a row, so many of them."""
-    found = {}
-    for phase in turns[0]:
-        dense, sliced = np.array([turn[phase] for turn in turns]).T
-        rows = [slice(start, start + repeats) for start in range(len(turns) - repeats + 1)]
-        found[phase] = min((Timing(dense[row], sliced[row]) for row in rows), key=lambda t: t.spread)
-    return found
+def _calmest(turns: Sequence[Sequence[float]], repeats: int) -> Timing:
+    """The least spread turns in a row, so many of them."""
+    dense, sliced = np.array(turns).T
+    rows = [slice(start, start + repeats) for start in range(len(turns) - repeats + 1)]
+    return min((Timing(dense[row], sliced[row]) for row in rows), key=lambda timing: timing.spread)
 
 
 def measure_speed(
@@ -187,7 +189,7 @@ def _measure_sizes(
         prompt = torch.from_numpy(ids).to(model.device)
         with restored(model.layers):
             turn = partial(_turn, model, states, prompt, settings.new_tokens)
-            turn()  # warms up
+            turn(PHASES)  # warms up
             timings = measure_until_calm(turn, settings.repeats, settings.attempts)
             found.append((timings, [_peak(model, state, prompt) for state in states]))
 
@@ -230,14 +232,18 @@ def write_speed(out: Any, rows: Sequence[SpeedRow], model: str, languages: Seque
 
 
 def _turn(
-    model: StudyModel, states: Sequence[FfnState], prompt: torch.Tensor, new_tokens: int
+    model: StudyModel,
+    states: Sequence[FfnState],
+    prompt: torch.Tensor,
+    new_tokens: int,
+    phases: Collection[str],
 ) -> dict[str, list[float]]:
     """Seconds of the dense and the sliced state by phase, one after the other: a noisy moment meets both."""
     taken = []
     for state in states:
         state.put_back()
-        taken.append(_generate(model, prompt, new_tokens))
-    return {phase: [seconds[phase] for seconds in taken] for phase in taken[0]}
+        taken.append(_generate(model, prompt, new_tokens if "decode" in phases else 0))
+    return {phase: [seconds[phase] for seconds in taken] for phase in phases}
 
 
 def _generate(model: StudyModel, prompt: torch.Tensor, new_tokens: int) -> dict[str, float]:
