@@ -218,11 +218,13 @@ def test_report_carries_figures_and_tables(study):
     assert "placeholder" not in report.split("<script")[0]
 
 
-def test_full_target_paper_configuration_and_first_look_make_a_plan(tmp_path):
+def test_full_target_paper_configuration_and_first_look_make_a_plan(tmp_path, monkeypatch):
     study = make_study(tmp_path / "study")
     rules = {rule for rule, _ in planned_jobs(study, "full")}
     assert {"evaluate_matrix", "trace_frontier"} <= rules
     shutil.copy(ROOT / "config" / "config.yaml", study / "config" / "config.yaml")
+    # on a GPU layers come eight to a job
+    monkeypatch.setenv("BABELSCOPE_GPUS", "")
     jobs = planned_jobs(study, "--configfile", "config/paper.yaml")
     assert sum(rule == "cluster_layer" for rule, _ in jobs) == 32
     assert sum(rule == "record_activations" for rule, _ in jobs) == 9
