@@ -37,7 +37,7 @@ _TAIL = """
 (d_model, n_kept): the corrected columns in the model's own type, absent for plain removal |
 | `distilled/{target}.safetensors` | `keep` as in `pruned/`; `down.{layer}` (d_model, n_kept), `up.{layer}` \
 and, where the family has one, `gate.{layer}` (n_kept, d_model): the trained weights in the model's own \
-type; with `pruning.distil_epochs` alone |
+type (Phi-3's `up.{layer}` holds gate and up, 2 n_kept rows); with `pruning.distil_epochs` alone |
 | `*.csv` | tables for people, numbers with six digits; an empty cell is a missing value |
 
 The metadata of `pruned/{target}.safetensors` are strings: `format`, `format_version`, `created_by`, `model`,
