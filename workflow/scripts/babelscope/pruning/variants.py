@@ -24,7 +24,7 @@ from babelscope.study.errors import BabelscopeError
 from babelscope.text.tokens import TokenizedCorpus
 
 # Bytes of hidden states that may wait on the host; pinned for a GPU, they take up to twice that.
-WAITING_BYTES = 2 * 1024**3
+WAITING_BYTES = 4 * 1024**3
 
 
 def waiting_bytes(model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray) -> np.ndarray:
@@ -63,17 +63,17 @@ class VariantWalks:
     Raises
     ------
     BabelscopeError
-        Where hidden states would take more than four times ``WAITING_BYTES``.
+        Where hidden states would take more than twice ``WAITING_BYTES``.
     """
 
     def __init__(
         self, model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray, n_variants: int
     ) -> None:
         n_bytes = n_variants * float(waiting_bytes(model, corpus, document_idx).sum())
-        if n_bytes > 4 * WAITING_BYTES:
+        if n_bytes > 2 * WAITING_BYTES:
             raise BabelscopeError(
                 f"the hidden states of {len(document_idx)} documents under {n_variants} variants take "
-                f"{n_bytes / 1e9:.0f} GB of the host's memory, at most {4 * WAITING_BYTES / 1e9:.0f} are "
+                f"{n_bytes / 1e9:.0f} GB of the host's memory, at most {2 * WAITING_BYTES / 1e9:.0f} are "
                 "allowed: read fewer documents (selectors.heldout_documents, selectors.other_documents), or "
                 "test fewer selectors or shares"
             )
