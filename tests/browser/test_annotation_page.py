@@ -147,8 +147,12 @@ def test_a_window_that_missed_the_news_looks_again_when_it_comes_to_the_front(dr
 def test_a_browser_that_keeps_nothing_loses_no_answer_in_the_background(driver, open_page):
     open_page()
     click(driver, "judge-left")
+    driver.execute_script("Storage.prototype.setItem = () => { throw new Error('full'); }")
+    click(driver, "judge-right")
+    driver.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+    assert "2 judged" in text(driver, "where"), "the first answer alone was kept"
     driver.execute_script("localStorage.clear(); document.dispatchEvent(new Event('visibilitychange'))")
-    assert "1 judged" in text(driver, "where")
+    assert "2 judged" in text(driver, "where")
 
 
 def test_nothing_is_exported_without_name_or_judgement(driver, open_page, downloads):

@@ -20,6 +20,7 @@ from babelscope.pruning.selector_table import MORE, tabulate_selectors
 from babelscope.pruning.selectors import SELECTORS, Evidence, ExpertFrequencies, read_neuron_norms
 from babelscope.pruning.walk import LayerWalk
 from babelscope.recording.neurons import NeuronStatistics
+from babelscope.study.errors import BabelscopeError
 
 CORPORA = {
     code: make_corpus([9, 7, 12, 5] * 6, n_heldout=8, seed=k) for k, code in enumerate(("en", "fr", "hi"))
@@ -97,6 +98,25 @@ def test_neurons_can_be_chosen_out_of_what_the_pruned_model_says():
     # nothing to correct in the second layer; the third takes the ridge of the first
     assert [fit.ridge > 0 for fit in fits] == [True, False, True] and fits[0].ridge == fits[2].ridge
     assert fits[0].unexplained < 1 and [fit.unexplained for fit in fits[1:]] == [1.0, None]
+
+
+def test_the_ridge_is_chosen_again_after_so_many_layers_that_are_cut(monkeypatch):
+    from tests.tiny import make_model
+
+    from babelscope.model.load import StudyModel
+
+    monkeypatch.setattr("babelscope.pruning.compensation.CHOSEN_EVERY", 2)
+    model, corpus = StudyModel(make_model("llama")), CORPORA["en"]
+    fits = prune_and_compensate(model, corpus, corpus.profile_idx, [np.arange(12)] * N_LAYERS)
+    assert [fit.unexplained is None for fit in fits] == [False, True, False]
+
+
+def test_more_hidden_states_than_the_host_should_hold_are_refused_before_work_starts(tested, monkeypatch):
+    info, evidence, _ = tested
+    monkeypatch.setattr("babelscope.pruning.causal.WAITING_BYTES", 1000)
+    monkeypatch.setattr("babelscope.pruning.causal.evaluate_documents", None)
+    with pytest.raises(BabelscopeError, match=r"10 documents under \d+ variants .*heldout_documents"):
+        run_causal_test(info, Compute(device="cpu"), CORPORA, "en", evidence, SETTINGS)
 
 
 def test_the_table_compares_with_random_units_in_pairs_and_the_figure_shows_it(tested):

@@ -12,13 +12,11 @@ from babelscope.pruning.compensation import prune_and_compensate
 from babelscope.pruning.cut import count_parameters, prune
 from babelscope.pruning.heldout import evaluate_documents
 from babelscope.pruning.variants import (
-    VariantWalks,
     group_documents,
     losses_compensated,
     losses_without,
     waiting_bytes,
 )
-from babelscope.study.errors import BabelscopeError
 
 CORPUS = make_corpus([9, 7, 12, 5, 3] * 4, n_heldout=8)
 HELDOUT, PROFILE = CORPUS.heldout_idx[:7], CORPUS.profile_idx
@@ -90,9 +88,3 @@ def test_documents_wait_in_groups_of_bounded_size_and_losses_stay():
     for (one, size), (other, n) in zip(found, losses_without(model, CORPUS, HELDOUT, CUTS), strict=True):
         np.testing.assert_allclose(one.nll, other.nll, rtol=1e-5)
         assert (size, one.n_predicted.tolist()) == (n, other.n_predicted.tolist())
-
-
-def test_more_hidden_states_than_the_host_should_hold_are_refused():
-    model = StudyModel(make_model("llama"), 40)
-    with pytest.raises(BabelscopeError, match=r"7 documents under 100000000 variants .*heldout_documents"):
-        VariantWalks(model, CORPUS, HELDOUT, 100_000_000)

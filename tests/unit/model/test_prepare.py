@@ -94,3 +94,20 @@ def test_a_packaged_file_that_is_not_there_is_named(package):
         packaged_file("tiny-gguf", ".gguf")
     with pytest.raises(BabelscopeError, match=r"lists lost\.gguf, but .* is missing: reinstall it"):
         packaged_file("tiny-gguf", "lost.gguf")
+
+
+def test_a_tokenizer_that_cannot_be_rebuilt_is_refused_before_the_weights_are_read(tmp_path, monkeypatch):
+    import gguf
+
+    from babelscope.model.gguf import convert_gguf
+
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", "bert")
+    writer.add_tokenizer_model("bert")
+    writer.add_token_list(["a", "b"])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    monkeypatch.setattr("babelscope.model.gguf._write_weights", None)
+    with pytest.raises(BabelscopeError, match="GGUF tokenizer kind 'bert': only 'llama'"):
+        convert_gguf(tmp_path / "model.gguf", tmp_path)

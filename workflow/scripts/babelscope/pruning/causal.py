@@ -26,8 +26,9 @@ from babelscope.pruning.methods import METHODS
 from babelscope.pruning.moments import Moments, gather_moments
 from babelscope.pruning.second_order import eliminate
 from babelscope.pruning.selectors import SELECTORS, Evidence
-from babelscope.pruning.variants import VariantWalks
+from babelscope.pruning.variants import WAITING_BYTES, VariantWalks, waiting_bytes
 from babelscope.pruning.walk import LayerWalk
+from babelscope.study.errors import BabelscopeError
 from babelscope.study.progress import progress
 from babelscope.text.tokens import TokenizedCorpus, join_corpora
 
@@ -133,6 +134,7 @@ def run_causal_test(
     model = load_model(info, compute)
     heldout = _Heldout(model, corpora, language, settings)
     variants = list_variants(settings)
+    heldout.check_room(len(variants))
     walks = VariantWalks(model, heldout.corpus, heldout.every, len(variants))
     dense = heldout.losses()
     result: dict[str, Any] = {
@@ -169,6 +171,23 @@ class _Heldout:
             self.rows[code] = slice(first, first := first + len(taken[-1].heldout))
         self.corpus = join_corpora(taken)
         self.every = np.arange(len(self.corpus.heldout))
+
+    def check_room(self, n_variants: int) -> None:
+        """Refuse more hidden states than the host should hold: a layer's moments serve all documents at once.
+
+        Raises
+        ------
+        BabelscopeError
+            Where they would take more than twice ``WAITING_BYTES``.
+        """
+        n_bytes = n_variants * float(waiting_bytes(self.model, self.corpus, self.every).sum())
+        if n_bytes > 2 * WAITING_BYTES:
+            raise BabelscopeError(
+                f"the hidden states of {len(self.every)} documents under {n_variants} variants take "
+                f"{n_bytes / 1e9:.0f} GB of the host's memory, at most {2 * WAITING_BYTES / 1e9:.0f} are "
+                "allowed: read fewer documents (selectors.heldout_documents, selectors.other_documents), or "
+                "test fewer selectors or shares"
+            )
 
     def losses(self) -> DocumentLosses:
         """Of the model as it is."""

@@ -20,7 +20,6 @@ from babelscope.pruning.cut import prune
 from babelscope.pruning.heldout import OutputLayer
 from babelscope.pruning.losses import DocumentLosses, join_losses
 from babelscope.pruning.walk import LayerWalk
-from babelscope.study.errors import BabelscopeError
 from babelscope.text.tokens import TokenizedCorpus
 
 # Bytes of hidden states that may wait on the host; pinned for a GPU, they take up to twice that.
@@ -59,24 +58,11 @@ class VariantWalks:
     Attributes
     ----------
     n_parameters : of each variant, in the feed-forward layers that are passed.
-
-    Raises
-    ------
-    BabelscopeError
-        Where hidden states would take more than twice ``WAITING_BYTES``.
     """
 
     def __init__(
         self, model: StudyModel, corpus: TokenizedCorpus, document_idx: np.ndarray, n_variants: int
     ) -> None:
-        n_bytes = n_variants * float(waiting_bytes(model, corpus, document_idx).sum())
-        if n_bytes > 2 * WAITING_BYTES:
-            raise BabelscopeError(
-                f"the hidden states of {len(document_idx)} documents under {n_variants} variants take "
-                f"{n_bytes / 1e9:.0f} GB of the host's memory, at most {2 * WAITING_BYTES / 1e9:.0f} are "
-                "allowed: read fewer documents (selectors.heldout_documents, selectors.other_documents), or "
-                "test fewer selectors or shares"
-            )
         self._model, self._documents = model, (corpus, document_idx)
         with torch.inference_mode():
             first = LayerWalk(model, corpus, document_idx, count_special=True, to_end=True)
