@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
+from tokenizers import Tokenizer, processors
 from torch import nn
 
 from babelscope.model.compute import Compute
 from babelscope.model.families import find_family
-from babelscope.model.folder import read_header
+from babelscope.model.folder import read_header, read_tokenizer_settings
 from babelscope.model.info import ModelInfo
 from babelscope.model.layers import pad_neurons
 from babelscope.model.load import StudyModel
@@ -92,10 +93,26 @@ def export_pruned(
 
 
 def copy_tokenizer(source: str | Path, folder: Path) -> None:
-    """Copy the tokenizer's files of a model folder."""
+    """Copy the tokenizer's files of a model folder; BOS comes before a text where the settings ask for it.
+
+    transformers reads ``add_bos_token`` for some classes of tokenizers alone. Models that were trained behind
+    BOS say nothing of use without it.
+    """
     for pattern in _TOKENIZER_PATTERNS:
         for file in Path(source).glob(pattern):
             shutil.copyfile(file, folder / file.name)
+    file, settings = folder / "tokenizer.json", read_tokenizer_settings(folder)
+    bos = settings.get("bos_token")
+    bos = bos.get("content") if isinstance(bos, dict) else bos
+    if not (file.exists() and settings.get("add_bos_token") and bos):
+        return
+    tokenizer = Tokenizer.from_file(str(file))
+    number = tokenizer.token_to_id(bos)
+    if tokenizer.post_processor is None and number is not None:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, number)]
+        )
+        tokenizer.save(str(file))
 
 
 def export_both(
