@@ -124,7 +124,7 @@ rule make_control_partition:
     priority: 1
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: CPU_THREADS
     resources:
         gpu=lambda wildcards: (
             0 if wildcards.variant in CONTROLS else clustering_gpus()

@@ -11,22 +11,29 @@ JOBS_PER_GPU = config["gpus"]["jobs_per_gpu"]
 GPUS = visible_gpus()
 # Snakemake reads rules before it knows its executor; a number of jobs to submit means a cluster.
 SUBMITS = workflow.is_main_process and workflow.resource_settings.nodes is not None
+# A job more than each GPU has room for: it imports what it needs and waits for the lock of the one before.
+GPU_JOBS = len(GPUS) * (JOBS_PER_GPU + 1)
 if not SUBMITS:
     # The processes of the jobs need not look again.
     os.environ.update(BABELSCOPE_GPUS=",".join(GPUS))
     GPU_LIMIT = workflow.global_resources.get("gpu").value
-    # A job more than each GPU has room for: it imports what it needs and waits for the lock of the one before.
-    GPU_JOBS = len(GPUS) * (JOBS_PER_GPU + 1)
     if GPUS and (GPU_LIMIT is None or GPU_LIMIT > GPU_JOBS):
         workflow.register_resource("gpu", GPU_JOBS)
 # Where a scheduler has the jobs, threads are what a job asks for, on the node too and in the processes below it.
 if SUBMITS or workflow.remote_exec:
     os.environ.setdefault("BABELSCOPE_THREADS", "8")
-# Of a job that runs the model: four at once with few threads each are half as fast again as one with all.
-THREADS = int(
-    os.getenv("BABELSCOPE_THREADS")
-    or max(1, (workflow.resource_settings.cores or 16) // 4)
-)
+CORES = workflow.resource_settings.cores or 16
+
+
+def threads_of(n_jobs):
+    """Threads of a job of which `n_jobs` run at once."""
+    return int(os.getenv("BABELSCOPE_THREADS") or max(1, CORES // n_jobs))
+
+
+# Of a job that works on the CPU: four at once with few threads each are half as fast again as one with all.
+CPU_THREADS = threads_of(4)
+# Of a job that runs the model, so that as many run at once as the GPUs have room for.
+THREADS = threads_of(max(4, GPU_JOBS))
 # Of a job that should have the machine to itself.
 ALL_THREADS = int(os.getenv("BABELSCOPE_THREADS", "16"))
 

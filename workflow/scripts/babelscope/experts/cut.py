@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from babelscope.experts.clustering import ClusteringResult, ReferenceSse, cluster_neurons, reference_sse
+from babelscope.experts.clustering import (
+    ClusteringResult,
+    ReferenceSse,
+    cluster_neurons,
+    prepared_rows,
+    reference_sse,
+)
 from babelscope.model.info import ModelInfo
 from babelscope.model.weights import read_rows
 from babelscope.study.errors import naming
@@ -40,5 +46,6 @@ def cut_layer(
     shared: dict[str, Any] = {"seed": seed, "normalize_rows": normalize_rows, "n_threads": n_threads}
     shared["device"] = device
     with naming(f"{info.name}, layer {layer}, {matrix}"):
-        result = cluster_neurons(rows, n_experts, method=method, n_starts=n_starts, **shared)
-        return result, reference_sse(rows, result.labels, n_experts, **shared)
+        prepared = prepared_rows(rows, n_experts, normalize_rows)
+        result = cluster_neurons(prepared, n_experts, method=method, n_starts=n_starts, **shared)
+        return result, reference_sse(prepared, result.labels, n_experts, **shared)

@@ -75,9 +75,9 @@ def run_job(main: Callable[[Job], None], script: Mapping[str, Any], *, network: 
         runs_model = hasattr(getattr(job, "params", None), "compute")
         if runs_model:
             leave_out(LEFT_OUT)
-        if runs_model and slots:
+        if slots:
             # seconds in which another job may still have the GPU; none of it looks for one
-            import_module("transformers.modeling_utils")
+            import_module("transformers.modeling_utils" if runs_model else "torch")
         if slots is not None:
             lease = assign_gpus(slots, job.config["gpus"]["jobs_per_gpu"])
         main(job)

@@ -17,7 +17,13 @@ from babelscope.experts.clustering.controls import random_labels
 from babelscope.experts.clustering.cuts import CUTS, Found
 from babelscope.experts.clustering.free_sizes import free_sizes
 from babelscope.experts.clustering.result import ClusteringResult, ReferenceSse
-from babelscope.experts.clustering.rows import check_labels, check_rows, partition_sse, prepare_rows
+from babelscope.experts.clustering.rows import (
+    PreparedRows,
+    check_labels,
+    check_rows,
+    partition_sse,
+    prepare_rows,
+)
 from babelscope.study.errors import BabelscopeError
 
 __all__ = [
@@ -26,12 +32,32 @@ __all__ = [
     "ReferenceSse",
     "cluster_neurons",
     "partition_sse",
+    "prepared_rows",
     "reference_sse",
 ]
 
 
+def prepared_rows(
+    rows: np.ndarray | PreparedRows, n_experts: int, normalize_rows: bool = False
+) -> PreparedRows:
+    """Check rows and bring them into the form that is clustered; what has it comes back as it is.
+
+    Parameters
+    ----------
+    rows, n_experts, normalize_rows : as in ``cluster_neurons``.
+
+    Raises
+    ------
+    BabelscopeError
+        As ``cluster_neurons`` for rows and experts.
+    """
+    if isinstance(rows, PreparedRows):
+        return rows
+    return prepare_rows(check_rows(rows, n_experts), normalize_rows)
+
+
 def cluster_neurons(
-    rows: np.ndarray,
+    rows: np.ndarray | PreparedRows,
     n_experts: int,
     method: str = "balanced_kmeans",
     seed: int = 0,
@@ -50,7 +76,8 @@ def cluster_neurons(
 
     Parameters
     ----------
-    rows : (n_neurons, n_dims) real and finite, one row per neuron; computed with in float32.
+    rows : (n_neurons, n_dims) real and finite, one row per neuron; computed with in float32. Or
+        ``prepared_rows`` of them, which take a while and serve several calls.
     n_experts : from 1 to n_neurons.
     method : a row of ``CUTS``: ``balanced_kmeans``, ``malinen_franti`` (its first half, balanced Lloyd steps
         alone), ``random``, or ``contiguous`` (runs of neighbouring neurons).
@@ -75,22 +102,21 @@ def cluster_neurons(
         raise BabelscopeError(f"experts.n_starts {n_starts}: need at least 1")
     if seed < 0:
         raise BabelscopeError(f"seed {seed}: must not be negative")
-    rows = check_rows(rows, n_experts)
-    prepared = prepare_rows(rows, normalize_rows)
+    prepared = prepared_rows(rows, n_experts, normalize_rows)
     cut = CUTS[method]
     best: tuple[float, Found] | None = None
     with open_backend(device, n_threads) as backend:
         for start in range(n_starts if cut.searches else 1):
             rng = np.random.default_rng((seed, start) if cut.searches else seed)
             found = cut.solve(prepared, n_experts, rng, backend)
-            sse = partition_sse(prepared.points[:-1], found.labels)
+            sse = partition_sse(prepared.points[:-1], found.labels) if found.sse is None else found.sse
             if best is None or sse < best[0]:
                 best = sse, found
             if progress is not None:
                 progress.update(1)
     assert best is not None
     sse, found = best
-    in_order = np.empty(len(rows), dtype=np.int32)
+    in_order = np.empty(prepared.n_neurons, dtype=np.int32)
     in_order[prepared.order] = found.labels if cut.by_position else _number_by_first(found.labels)
     counts = (found.n_steps, found.n_swaps, found.n_moves)
     seconds = time.perf_counter() - began
@@ -99,7 +125,7 @@ def cluster_neurons(
 
 
 def reference_sse(
-    rows: np.ndarray,
+    rows: np.ndarray | PreparedRows,
     labels: np.ndarray,
     n_experts: int,
     seed: int,
@@ -119,11 +145,10 @@ def reference_sse(
     BabelscopeError
         As ``cluster_neurons``, and for labels that do not fit.
     """
-    rows = check_rows(rows, n_experts)
-    prepared = prepare_rows(rows, normalize_rows)
+    prepared = prepared_rows(rows, n_experts, normalize_rows)
     points = prepared.points[:-1]
-    check_labels(labels, len(rows), n_experts)
-    random = partition_sse(points, random_labels(len(rows), n_experts, np.random.default_rng(seed)))
+    check_labels(labels, len(points), n_experts)
+    random = partition_sse(points, random_labels(len(points), n_experts, np.random.default_rng(seed)))
     with open_backend(device, n_threads) as backend:
         free = free_sizes(points, labels[prepared.order], n_experts, backend)
     return ReferenceSse(random * prepared.scale**2, partition_sse(points, free) * prepared.scale**2)

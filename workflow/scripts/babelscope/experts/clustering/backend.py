@@ -212,10 +212,9 @@ def open_backend(device: str, n_threads: int | None) -> Iterator[Backend]:
     """
     if n_threads is not None and n_threads < 1:
         raise BabelscopeError(f"n_threads {n_threads}: need at least 1, or None for all")
-    if device == "auto":
-        device = _first_device()
+    device = resolve_device(device)
     if device == "cpu":
-        n_threads = n_threads or _n_available_cpus()
+        n_threads = n_threads or n_available_cpus()
         with threadpool_limits(1):
             if n_threads == 1:  # to hand thousands of small tiles to a thread takes a tenth of the time
                 yield NumpyBackend(None)
@@ -228,13 +227,17 @@ def open_backend(device: str, n_threads: int | None) -> Iterator[Backend]:
         raise BabelscopeError(f"device {device!r}: allowed are auto, cpu, cpu-torch, cuda and cuda:N")
 
 
-def _first_device() -> str:
+def resolve_device(device: str) -> str:
+    """What ``auto`` means here: cuda where torch finds a GPU, cpu otherwise; other devices stay as they are."""
+    if device != "auto":
+        return device
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _n_available_cpus() -> int:
+def n_available_cpus() -> int:
+    """Processors that this process may use."""
     # Only Linux tells which processors this process may use.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -34,12 +34,14 @@ class Found:
     labels : integer (n_neurons,), expert of each prepared row, 0 to n_experts - 1; sizes differ by at most
         one.
     n_steps : balanced Lloyd steps. n_swaps, n_moves : pair swaps and single moves of the refinement.
+    sse : sum of squared errors of the prepared rows, where it has been computed.
     """
 
     labels: np.ndarray
     n_steps: int = 0
     n_swaps: int = 0
     n_moves: int = 0
+    sse: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,12 @@ def balanced_kmeans(rows: PreparedRows, n_experts: int, rng: np.random.Generator
     problem = make_problem(rows.points, n_experts, backend)
     n_rounds = int(np.clip(_NEURON_ROUNDS // len(rows.points), *_ANNEALING_ROUNDS))
     refined = refine(problem, start.labels, rng, n_rounds)
+    sse = partition_sse(rows.points[:-1], refined.labels)
     # In few dimensions annealing can forget a good start.
-    if partition_sse(rows.points[:-1], refined.labels) > partition_sse(rows.points[:-1], start.labels):
+    if sse > partition_sse(rows.points[:-1], start.labels):
         refined = refine(problem, start.labels, rng, 0)
-    return Found(refined.labels, start.n_steps, refined.n_swaps, refined.n_moves)
+        sse = partition_sse(rows.points[:-1], refined.labels)
+    return Found(refined.labels, start.n_steps, refined.n_swaps, refined.n_moves, sse)
 
 
 CUTS: dict[str, Cut] = {

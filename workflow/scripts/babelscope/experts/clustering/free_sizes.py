@@ -13,7 +13,6 @@ from __future__ import annotations
 import numpy as np
 
 from babelscope.experts.clustering.backend import Backend
-from babelscope.experts.clustering.controls import group_means
 from babelscope.experts.clustering.partition_state import RELATIVE_TOLERANCE
 
 # The first rounds gain most; a round costs one product of all rows with the means that changed.
@@ -40,23 +39,37 @@ def free_sizes(points: np.ndarray, labels: np.ndarray, n_experts: int, backend: 
     labels = labels.astype(np.int64)
     square_norms = np.einsum("ij,ij->i", points, points)
     tolerance = RELATIVE_TOLERANCE * float(square_norms.mean(dtype=np.float64))
-    means = group_means(points, labels, np.zeros((n_experts, points.shape[1]), dtype=np.float32))
+    sums, sizes = _sums(points, labels, n_experts)
+    means = np.zeros(sums.shape, dtype=np.float32)
     there = backend.asarray(points)
-    products = np.empty((len(points), n_experts), dtype=np.float32)
+    products = np.empty((n_experts, len(points)), dtype=np.float32)
     changed = np.arange(n_experts)
     for _ in range(int(np.clip(_NEURON_ROUNDS // len(points), *_ROUNDS))):
-        products[:, changed] = backend.to_numpy(backend.matmul_nt(there, backend.asarray(means[changed])))
-        distance = np.einsum("ij,ij->i", means, means) - 2 * products
-        distance = np.maximum(distance + square_norms[:, None], 0)
+        means[changed] = sums[changed] / np.maximum(sizes[changed], 1)[:, None]
+        products[changed] = backend.to_numpy(backend.matmul_nt(there, backend.asarray(means[changed]))).T
+        distance = np.einsum("ij,ij->i", means, means) - 2 * products.T
+        distance += square_norms[:, None]
+        np.maximum(distance, 0, out=distance)
         gain, target = _best_moves(distance, labels)
         moved = _choose(gain, labels, target, n_experts, tolerance)
         if len(moved) == 0:
             break
-        changed = np.unique([labels[moved], target[moved]])
-        labels[moved] = target[moved]
-        for expert in changed:
-            means[expert] = points[labels == expert].mean(axis=0)
+        source, sink = labels[moved], target[moved]
+        labels[moved] = sink
+        # no expert occurs twice
+        sums[source] -= points[moved]
+        sums[sink] += points[moved]
+        sizes[source] -= 1
+        sizes[sink] += 1
+        changed = np.concatenate([source, sink])
     return labels
+
+
+def _sums(points: np.ndarray, labels: np.ndarray, n_experts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of the rows of each expert, float64 (n_experts, n_dims), and its size, int64 (n_experts,)."""
+    sizes = np.bincount(labels, minlength=n_experts)
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+    return np.stack([points[idx].sum(axis=0, dtype=np.float64) for idx in members]), sizes
 
 
 def _best_moves(distance: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,11 +89,11 @@ def _choose(
     gain: np.ndarray, labels: np.ndarray, target: np.ndarray, n_experts: int, tolerance: float
 ) -> np.ndarray:
     """Choose moves greedily by gain, each expert once; int64 (n_moves,) neurons."""
-    taken = np.zeros(n_experts, dtype=bool)
+    order = np.argsort(-gain, kind="stable")[: int((gain > tolerance).sum())]
+    taken = [False] * n_experts
     chosen = []
-    for neuron in np.argsort(-gain, kind="stable")[: int((gain > tolerance).sum())]:
-        pair = [labels[neuron], target[neuron]]
-        if not taken[pair].any():
-            taken[pair] = True
+    for neuron, source, sink in zip(*(a.tolist() for a in (order, labels[order], target[order])), strict=True):
+        if not (taken[source] or taken[sink]):
+            taken[source] = taken[sink] = True
             chosen.append(neuron)
     return np.array(chosen, dtype=np.int64)
