@@ -35,8 +35,8 @@ def cut_experts(
     n_experts : of each layer.
     method : a row of ``babelscope.experts.clustering.CUTS``, for instance ``random`` or ``contiguous``.
     matrix : rows that are clustered, see ``read_rows``.
-    seed, n_threads, normalize_rows, device : as in ``cluster_neurons``. On the CPU each thread has a layer of its
-        own: a clustering keeps one thread busy and several threads hardly more.
+    seed, n_threads, normalize_rows, device : as in ``cluster_neurons``. On the CPU each thread has a layer of
+        its own: a clustering keeps one thread busy and several threads hardly more.
 
     Raises
     ------

@@ -52,9 +52,9 @@ class Moments:
     def tiles(rows: torch.Tensor, half: bool = False) -> list[torch.Tensor]:
         """What tokens, float32 (n_tokens, d_ff), add to the Gram matrix on and below its diagonal.
 
-        ``half``: they come from a model that computes with 8 or 11 bits. A GPU's products of them in TF32, with 11
-        bits and sums in float32, are several times as fast; what is rounded off differs from token to token and
-        averages out.
+        ``half``: they come from a model that computes with 8 or 11 bits. A GPU's products of them in TF32,
+        with 11 bits and sums in float32, are several times as fast; what is rounded off differs from token to
+        token and averages out.
         """
         starts = range(0, rows.shape[1], _TILE)
         with _products_in_tf32(half and rows.is_cuda):

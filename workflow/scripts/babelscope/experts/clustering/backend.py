@@ -228,7 +228,7 @@ def open_backend(device: str, n_threads: int | None) -> Iterator[Backend]:
 
 
 def resolve_device(device: str) -> str:
-    """What ``auto`` means here: cuda where torch finds a GPU, cpu otherwise; other devices stay as they are."""
+    """What ``auto`` means here: cuda where torch finds a GPU, cpu otherwise; others are what they are."""
     if device != "auto":
         return device
     import torch

@@ -92,7 +92,8 @@ def _choose(
     order = np.argsort(-gain, kind="stable")[: int((gain > tolerance).sum())]
     taken = [False] * n_experts
     chosen = []
-    for neuron, source, sink in zip(*(a.tolist() for a in (order, labels[order], target[order])), strict=True):
+    moves = np.stack([order, labels[order], target[order]], axis=1)
+    for neuron, source, sink in moves.tolist():
         if not (taken[source] or taken[sink]):
             taken[source] = taken[sink] = True
             chosen.append(neuron)
