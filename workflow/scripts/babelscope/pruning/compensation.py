@@ -47,7 +47,7 @@ RIDGES = (1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)
 WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)
 
 # The neurons that a layer keeps, int64 (n_kept,), ascending: out of its number, the moments of its
-# activations and its down projection (d_model, d_ff).
+# activations, which it may overwrite, and its down projection (d_model, d_ff).
 Choose = Callable[[int, Moments, torch.Tensor], np.ndarray]
 
 

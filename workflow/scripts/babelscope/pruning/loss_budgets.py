@@ -188,7 +188,7 @@ def _eliminate_all(
     weight = metric.to(whole.gram.device) @ down.to(whole.gram.device).double()
     d_ff = weight.shape[1]
     group = max(1, min(GROUP, int(_GROUP_SHARE * d_ff)))
-    error = eliminate(whole.gram, weight, d_ff, group=group, as_shares=False).error
+    error = eliminate(whole.gram, weight, d_ff, group=group, as_shares=False, overwrite=True).error
     costs.append(error.cpu().numpy() / max(1, whole.n_tokens) / 2)
 
 

@@ -171,9 +171,9 @@ class _Gathered:
 
     def with_more(self, rows: torch.Tensor, said: torch.Tensor | None) -> Callable[[], None]:
         """Work out what these tokens add; what is returned adds it, and needs no memory to speak of."""
-        rows = torch.cat([self.rows, rows])
-        if said is not None and self.said is not None:
-            said = torch.cat([self.said, said])
+        if len(self.rows):
+            rows = torch.cat([self.rows, rows])
+            said = said if said is None or self.said is None else torch.cat([self.said, said])
         if len(rows) < _TOKENS:
             return lambda: self._wait(rows, said)
         tiles = Moments.tiles(rows, self.half)
@@ -217,7 +217,8 @@ def gather_moments(walk: LayerWalk, settings: MomentSettings = MomentSettings())
                 scale = 1 / torch.linalg.vector_norm(
                     output, dim=1, keepdim=True, dtype=torch.float32
                 ).clamp_min(1e-6)
-                rows, said = rows * scale, None if said is None else said * scale
+                del taken, output  # the products below need the room
+                rows, said = rows.mul_(scale), None if said is None else said.mul_(scale)
             new.append(part.with_more(rows, said))
         for add in new:
             add()

@@ -69,6 +69,7 @@ def eliminate(
     group: int = GROUP,
     *,
     as_shares: bool = True,
+    overwrite: bool = False,
 ) -> Elimination:
     """Take neurons away, those that the output misses least first.
 
@@ -80,6 +81,7 @@ def eliminate(
     ridge : of the corrections, in units of ``penalties``; above 0.
     group : neurons that go at once, between two updates of the inverse.
     as_shares : whether errors are shares of the layer's squared output, which takes another product.
+    overwrite : whether ``gram`` is no longer needed: no copy is made.
 
     Returns
     -------
@@ -88,7 +90,7 @@ def eliminate(
     # (d_ff, d_model): what is read of a neuron lies together
     columns = weight.to(gram.device, torch.float64).T.clone(memory_format=torch.contiguous_format)
     whole = (columns * (gram @ columns)).sum().clamp_min(1e-30) if as_shares else 1.0
-    inverse = gram.clone()
+    inverse = gram if overwrite else gram.clone()
     inverse.diagonal().add_(ridge * penalties(gram))
     inverse = _inverse(inverse)
     diagonal = inverse.diagonal().clone()
@@ -121,13 +123,19 @@ def eliminate(
 
 
 def _inverse(matrix: torch.Tensor) -> torch.Tensor:
-    """Inverse of a symmetric positive definite matrix (n, n).
+    """Inverse of a symmetric positive definite matrix (n, n), which is no longer there afterwards.
 
-    On a processor by halves and the Schur complement of one of them, so that nearly all of it are products:
-    they run at twice the rate of LAPACK's factorisation and inverse.
+    On a GPU, whose memory is scarce, it takes the matrix's place. On a processor by halves and the Schur
+    complement of one of them, so that nearly all of it are products: they run at twice the rate of LAPACK's
+    factorisation and inverse.
     """
     n = len(matrix)
-    if n <= _LEAST_HALVED or matrix.is_cuda:
+    if matrix.is_cuda:
+        by_columns = matrix.T  # as the solvers want it; being symmetric, it is the same
+        torch.linalg.cholesky(by_columns, out=by_columns)
+        torch.cholesky_inverse(by_columns, out=by_columns)
+        return matrix
+    if n <= _LEAST_HALVED:
         return torch.cholesky_inverse(torch.linalg.cholesky(matrix))
     one, two = slice(n // 2), slice(n // 2, n)
     found = torch.empty_like(matrix)
@@ -143,12 +151,16 @@ def _inverse(matrix: torch.Tensor) -> torch.Tensor:
 def choose_second_order(
     sizes: Sequence[int] | np.ndarray, ridge: float = RIDGE, group: int = GROUP
 ) -> Callable[[int, Moments, torch.Tensor], np.ndarray]:
-    """What chooses neurons in ``compensation.prune_and_compensate``: ``sizes[l]`` of layer l stay."""
+    """What chooses neurons in ``compensation.prune_and_compensate``: ``sizes[l]`` of layer l stay.
+
+    The Gram matrix that it is given is no longer there afterwards.
+    """
 
     def choose(number: int, moments: Moments, weight: torch.Tensor) -> np.ndarray:
         d_ff = weight.shape[1]
         n_removed = d_ff - int(sizes[number])
-        order = eliminate(moments.gram, weight, n_removed, ridge, group, as_shares=False).order
+        asked = (n_removed, ridge, group)
+        order = eliminate(moments.gram, weight, *asked, as_shares=False, overwrite=True).order
         return np.setdiff1d(np.arange(d_ff), order.cpu().numpy())
 
     return choose
@@ -173,7 +185,7 @@ def measure_removals(
         walk = LayerWalk(model, corpus, document_idx, settings.first_token)
         for layer in model.layers:
             moments = gather_moments(walk, settings).whole
-            found = eliminate(moments.gram, layer.down.weight, layer.d_ff)
+            found = eliminate(moments.gram, layer.down.weight, layer.d_ff, overwrite=True)
             rank.append(found.rank(layer.d_ff))
             error.append(found.errors(layer.d_ff))
             walk.step()

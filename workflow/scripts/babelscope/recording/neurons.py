@@ -32,9 +32,11 @@ NEURONS = Kind(
     ("model", "language", "documents_sha256"),
     {
         **_COUNTS,
-        "sum": DatasetSpec("float64", _AXES, "sum of the activation over the tokens"),
-        "sum_of_squares": DatasetSpec("float64", _AXES, "sum of its squares", low=0),
-        "sum_of_magnitudes": DatasetSpec("float64", _AXES, "sum of its absolute values", low=0),
+        "sum": DatasetSpec("float64", _AXES, "sum of the activation over the tokens", compressed=False),
+        "sum_of_squares": DatasetSpec("float64", _AXES, "sum of its squares", low=0, compressed=False),
+        "sum_of_magnitudes": DatasetSpec(
+            "float64", _AXES, "sum of its absolute values", low=0, compressed=False
+        ),
     },
 )
 NEURON_SHARD = Kind(
@@ -45,7 +47,9 @@ NEURON_SHARD = Kind(
     {
         **_COUNTS,
         "whole": DatasetSpec("float64", ("moment", *_AXES), f"whole part of {', '.join(MOMENTS)}"),
-        "fraction": DatasetSpec("float64", ("moment", *_AXES), "what is to be added to it", -0.5, 0.5),
+        "fraction": DatasetSpec(
+            "float64", ("moment", *_AXES), "what is to be added to it", -0.5, 0.5, compressed=False
+        ),
     },
 )
 
