@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import babelscope
-from babelscope.experts.clustering import CUTS, cluster_neurons, partition_sse, reference_sse
+from babelscope.experts.clustering import CUTS, cluster_neurons, partition_sse, prepared_rows, reference_sse
 from babelscope.experts.clustering import rows as rows_module
 from babelscope.experts.clustering.backend import NumpyBackend, open_backend
 from babelscope.experts.controls import cut_experts
@@ -289,10 +289,7 @@ def test_an_error_names_the_layer(tmp_path):
 
 
 def test_control_partitions_are_those_of_the_method(tmp_path):
-    rows = [normal_rows(20, 4, seed) for seed in range(2)]
-    names = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(2)]
-    save_file(dict(zip(names, rows, strict=True)), tmp_path / "model.safetensors")
-    info = SimpleNamespace(name="tiny", path=str(tmp_path), family="llama", n_layers=2)
+    info, rows = tiny_model(tmp_path), [normal_rows(20, 4, seed) for seed in range(2)]
     partition = cut_experts(info, 5, "malinen_franti", seed=3, n_threads=1, normalize_rows=True)
     for found, layer in zip(partition.labels, rows, strict=True):
         expected = cluster_neurons(layer, 5, "malinen_franti", seed=3, normalize_rows=True).labels
@@ -317,3 +314,34 @@ def test_the_cpu_needs_no_torch():
     )
     search = str(Path(babelscope.__file__).parents[1])
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": search})
+
+
+def tiny_model(folder):
+    """A folder with two layers of 20 neurons."""
+    rows = [normal_rows(20, 4, seed) for seed in range(2)]
+    names = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(2)]
+    save_file(dict(zip(names, rows, strict=True)), folder / "model.safetensors")
+    return SimpleNamespace(name="tiny", path=str(folder), family="llama", n_layers=2)
+
+
+def test_layers_side_by_side_are_those_of_one_after_the_other(tmp_path):
+    info = tiny_model(tmp_path)
+    alone, together = (cut_experts(info, 5, seed=3, n_threads=n).labels for n in (1, 2))
+    assert np.array_equal(alone, together)
+
+
+def test_an_error_of_a_layer_side_by_side_says_what_it_says_alone(tmp_path):
+    info = tiny_model(tmp_path)
+    with pytest.raises(BabelscopeError, match="tiny, layer 0, up: n_experts 21"):
+        cut_experts(info, 21, n_threads=2)
+    with pytest.raises(BabelscopeError, match="n_threads -1"):
+        cut_experts(info, 5, n_threads=-1)
+
+
+def test_prepared_rows_give_what_rows_give():
+    rows = normal_rows(60, 7)
+    prepared = prepared_rows(rows, 6, normalize_rows=True)
+    found, expected = (cluster_neurons(r, 6, normalize_rows=True) for r in (prepared, rows))
+    assert np.array_equal(found.labels, expected.labels) and found.sse == expected.sse
+    references = [reference_sse(r, found.labels, 6, 0, normalize_rows=True) for r in (prepared, rows)]
+    assert references[0] == references[1]

@@ -135,3 +135,9 @@ def test_torch_finds_partitions_as_good_as_numpy(n_neurons):
     rows = np.random.default_rng(0).standard_normal((n_neurons, 24)).astype(np.float32)
     sse = {device: cluster_neurons(rows, 16, device=device).sse for device in ("cpu", "cpu-torch")}
     assert sse["cpu-torch"] == pytest.approx(sse["cpu"], rel=5e-3)
+
+
+def test_a_device_sums_the_same_squared_errors():
+    points, labels = normal_points(50, 6)[:-1], np.arange(50) % 7
+    with open_backend("cpu-torch", 1) as backend:
+        assert backend.sse(backend.asarray(points), labels) == pytest.approx(partition_sse(points, labels))

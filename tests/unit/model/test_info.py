@@ -194,6 +194,7 @@ def test_a_digest_is_kept_until_size_or_time_change(folder, tmp_path, monkeypatc
     first = weights_digest(folder, notes)
     monkeypatch.setattr(hashlib, "file_digest", None)
     assert weights_digest(folder, notes) == first
+    assert describe_model("tiny", folder, notes=notes).weights_sha256 == first
     monkeypatch.undo()
     notes.write_text("{")
     assert weights_digest(folder, notes) == first

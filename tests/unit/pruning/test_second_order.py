@@ -119,6 +119,17 @@ def test_rank_and_error_by_neuron_put_what_stays_behind_all():
     assert len(nothing.order) == 0 and np.isinf(nothing.errors(D_FF)).all()
 
 
+def test_to_overwrite_the_gram_matrix_changes_nothing_but_it():
+    gram = moments_of(activations()).gram
+    kept, given = gram.clone(), gram.clone()
+    found, again = (
+        eliminate(gram, weight(), 6, group=2),
+        eliminate(given, weight(), 6, group=2, overwrite=True),
+    )
+    assert torch.equal(gram, kept) and not torch.equal(given, kept)
+    assert torch.equal(found.order, again.order) and torch.equal(found.error, again.error)
+
+
 def test_a_dead_neuron_and_too_few_tokens_leave_everything_finite():
     rows = activations(n_tokens=4)  # fewer than neurons: a singular Gram matrix
     rows[:, 3] = 0.0

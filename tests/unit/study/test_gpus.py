@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 import pytest
+import torch  # noqa: F401, a job that gives GPUs back has it
 
 from babelscope.study.errors import BabelscopeError
-from babelscope.study.gpus import assign_gpus, take_gpus, visible_gpus
+from babelscope.study.gpus import assign_gpus, give_back_gpus, take_gpus, visible_gpus
 
 LISTED = """GPU 0: NVIDIA H100 (UUID: GPU-aa)
 GPU 1: NVIDIA H100 (UUID: GPU-bb)
@@ -104,6 +105,21 @@ def test_the_visible_gpus_are_those_of_the_driver_that_are_allowed(
     if allowed is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
     assert visible_gpus() == visible
+
+
+def test_a_job_that_only_writes_gives_its_gpu_to_the_next(start, monkeypatch):
+    monkeypatch.setenv("BABELSCOPE_GPUS", "GPU-aa")
+    lease = assign_gpus(1)
+    job = start()
+    assert "waiting for a free GPU of GPU-aa" in job.stderr.readline()
+    give_back_gpus()
+    assert gpus_of(job) == "GPU-aa"
+    lease.close()  # at the end of the job, once more
+
+
+def test_without_gpus_there_is_nothing_to_give_back():
+    assert assign_gpus(0) is None
+    give_back_gpus()
 
 
 def test_looking_for_gpus_loads_no_torch():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from joblib import Parallel, delayed
 
 from babelscope.experts.clustering import cluster_neurons
 from babelscope.experts.clustering.backend import n_available_cpus, resolve_device
@@ -35,8 +34,8 @@ def cut_experts(
     n_experts : of each layer.
     method : a row of ``babelscope.experts.clustering.CUTS``, for instance ``random`` or ``contiguous``.
     matrix : rows that are clustered, see ``read_rows``.
-    seed, n_threads, normalize_rows, device : as in ``cluster_neurons``. On the CPU each thread has a layer of
-        its own: a clustering keeps one thread busy and several threads hardly more.
+    seed, n_threads, normalize_rows, device : as in ``cluster_neurons``. On the CPU so many processes have a
+        layer each: a clustering keeps one thread busy, and several threads hardly more.
 
     Raises
     ------
@@ -46,21 +45,19 @@ def cut_experts(
     device = resolve_device(device)
     n_threads = n_available_cpus() if n_threads is None else n_threads
     n_at_once = max(1, min(n_threads, info.n_layers)) if device == "cpu" else 1
-    n_each = 1 if n_at_once > 1 else n_threads
-
-    def cut(layer: int) -> np.ndarray:
-        weights = read_rows(info.path, info.family, layer, matrix)
-        with naming(f"{info.name}, layer {layer}, {matrix}"):
-            asked: dict[str, Any] = {"method": method, "seed": seed, "normalize_rows": normalize_rows}
-            return cluster_neurons(weights, n_experts, **asked, n_threads=n_each, device=device).labels
-
+    asked = {"method": method, "seed": seed, "normalize_rows": normalize_rows, "device": device}
+    asked["n_threads"] = 1 if n_at_once > 1 else n_threads
+    cut = delayed(_cut_layer)
+    jobs = (cut(info, layer, matrix, n_experts, asked) for layer in range(info.n_layers))
     rows = []
-    with (
-        progress(info.n_layers, "layers", f"partition {method}") as bar,
-        threadpool_limits(max(1, n_each)),
-        ThreadPoolExecutor(n_at_once) as pool,
-    ):
-        for labels in pool.map(cut, range(info.n_layers)):
+    with progress(info.n_layers, "layers", f"partition {method}") as bar:
+        for labels in Parallel(n_at_once, return_as="generator")(jobs):
             rows.append(labels)
             bar.update(1)
     return ExpertPartition(np.stack(rows), n_experts)
+
+
+def _cut_layer(info: ModelInfo, layer: int, matrix: str, n_experts: int, asked: dict[str, Any]) -> np.ndarray:
+    weights = read_rows(info.path, info.family, layer, matrix)
+    with naming(f"{info.name}, layer {layer}, {matrix}"):
+        return cluster_neurons(weights, n_experts, **asked).labels

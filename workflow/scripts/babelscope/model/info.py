@@ -80,6 +80,7 @@ def describe_model(
     sha256: str = "",
     document_prefix: str | None = None,
     trust_remote_code: bool = False,
+    notes: str | Path | None = None,
 ) -> ModelInfo:
     """Describe the model in a folder, checked against the configuration.
 
@@ -90,6 +91,7 @@ def describe_model(
     n_layers : that the weights must have; None: as many as there are.
     origin, revision, sha256, trust_remote_code : see ``ModelInfo``.
     document_prefix : see ``find_prefix_token``.
+    notes : of digests, see ``weights_digest``.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def describe_model(
         gated=family.gated,
         bos_token_id=find_prefix_token(folder, config, document_prefix),
         trust_remote_code=trust_remote_code,
-        weights_sha256=weights_digest(folder),
+        weights_sha256=weights_digest(folder, notes),
         weights_stamp=stamp_of(folder),
     )
 

@@ -21,7 +21,12 @@ _HUB_PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model
 _PICKLED = ("*.bin", "*.pt", "*.pth")
 
 
-def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str | Path) -> ModelInfo:
+def prepare_model(
+    name: str,
+    definition: Mapping[str, Any],
+    weights_folder: str | Path,
+    notes: str | Path | None = None,
+) -> ModelInfo:
     """Resolve one entry of ``model_definitions``.
 
     Parameters
@@ -31,6 +36,7 @@ def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str 
         ``version``, ``sha256`` and ``file`` or ``assemble``); ``n_layers``; ``document_prefix``;
         ``allow_pickle``; ``trust_remote_code``.
     weights_folder : where converted weights go; untouched for a local folder.
+    notes : of digests that were taken before, see ``weights_digest``.
 
     Raises
     ------
@@ -43,6 +49,7 @@ def prepare_model(name: str, definition: Mapping[str, Any], weights_folder: str 
         "n_layers": definition.get("n_layers"),
         "document_prefix": definition.get("document_prefix"),
         "trust_remote_code": definition.get("trust_remote_code", False),
+        "notes": notes,
     }
     allow_pickle = definition.get("allow_pickle", False)
     if "path" in source:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from babelscope.study.errors import BabelscopeError
 
 _ENDINGS = frozenset({".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py"})
 NOTES = Path(".snakemake", "babelscope", "weights.json")
+_AT_ONCE = 4  # files that are read side by side
 _DEPTHS = ("n_layers", "num_hidden_layers", "n_layer", "num_layers")
 
 
@@ -45,19 +47,23 @@ def weights_digest(folder: str | Path, notes: str | Path | None = None) -> str:
     known = {} if notes is None else _read_notes(Path(notes))
     if known.get(where, {}).get("stamp") == stamp:
         return str(known[where]["sha256"])
-    digest = hashlib.sha256()
-    for file in _files(Path(folder)):
-        try:
-            with open(file, "rb") as handle:
-                own = hashlib.file_digest(handle, "sha256").hexdigest()
-        except OSError as error:
-            raise BabelscopeError(f"{file}: cannot be read ({error.strerror or error})") from error
-        digest.update(f"{file.name} {own}\n".encode("utf-8", "surrogateescape"))
+    digest, files = hashlib.sha256(), _files(Path(folder))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for file, own in zip(files, pool.map(_file_digest, files), strict=True):
+            digest.update(f"{file.name} {own}\n".encode("utf-8", "surrogateescape"))
     if notes is not None:
         known[where] = {"stamp": stamp, "sha256": digest.hexdigest()}
         with suppress(BabelscopeError):  # a folder that cannot be written: the digest is taken again
             write_text(notes, json.dumps(known, indent=1) + "\n")
     return digest.hexdigest()
+
+
+def _file_digest(file: Path) -> str:
+    try:
+        with open(file, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise BabelscopeError(f"{file}: cannot be read ({error.strerror or error})") from error
 
 
 def check_depth(name: str, definition: Mapping[str, Any], model_json: str | Path) -> None:

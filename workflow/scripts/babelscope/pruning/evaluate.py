@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from babelscope.experts.partition import ExpertPartition
 from babelscope.model.compute import Compute
@@ -24,6 +25,7 @@ from babelscope.pruning.losses import DocumentLosses, unigram_losses
 from babelscope.pruning.methods import METHODS
 from babelscope.pruning.pruned_model import PruningPlan, apply_plan
 from babelscope.study.errors import BabelscopeError
+from babelscope.study.gpus import give_back_gpus
 from babelscope.study.progress import logger, progress
 from babelscope.text.tokens import TokenizedCorpus, documents_of_each, join_corpora, join_profiles
 
@@ -110,25 +112,41 @@ def plan_pruning(
         these languages.
     """
     own = join_profiles(corpora, documents_of_each(n_documents, corpora))
-    n_own, pooled_idx = len(own.heldout), None
-    corpus = join_corpora([own, join_profiles(others, n_pooled)]) if others and n_pooled else own
-    if corpus is not own:
+    pooled = join_profiles(others, n_pooled) if others and n_pooled else None
+    experts = None if choice.of_neurons else kept_neurons(choice.experts(frequencies), partition)
+    fits, down = _pruned(info, compute, own, pooled, choice, experts, costs)
+    give_back_gpus()
+    keep = np.zeros((info.n_layers, info.d_ff), dtype=bool)
+    for row, fit in zip(keep, fits, strict=True):
+        row[fit.kept] = True
+    return PruningPlan(keep, down), fits
+
+
+def _pruned(
+    info: ModelInfo,
+    compute: Compute,
+    own: TokenizedCorpus,
+    pooled: TokenizedCorpus | None,
+    choice: Choice,
+    neurons: Any,
+    costs: LayerCosts | None,
+) -> tuple[list[LayerFit], tuple[torch.Tensor, ...]]:
+    """The fits and the corrected columns, on the host; the model is gone afterwards.
+
+    ``neurons`` to keep; None: chosen as ``choice`` says.
+    """
+    n_own, pooled_idx, corpus = len(own.heldout), None, own
+    if pooled is not None:
+        corpus = join_corpora([own, pooled])
         pooled_idx = np.arange(n_own, len(corpus.heldout))
     model = load_model(info, compute, many_tokens=True)
-    if choice.of_neurons:
-        known = (np.arange(n_own), choice.share, costs)
-        neurons: Any = METHODS[choice.method].choice(model, own, *known)
-    else:
-        neurons = kept_neurons(choice.experts(frequencies), partition)
+    if neurons is None:
+        neurons = METHODS[choice.method].choice(model, own, np.arange(n_own), choice.share, costs)
     n_real = len(corpus.token_ids) + len(corpus.heldout) * int(corpus.bos_token_id >= 0)
     with progress(n_real * info.n_layers, "token-layers", "compensating") as bar:
         asked = (neurons, bar.update, choice.settings(info), pooled_idx)
         fits = prune_and_compensate(model, corpus, np.arange(n_own), *asked)
-    keep = np.zeros((info.n_layers, info.d_ff), dtype=bool)
-    for row, fit in zip(keep, fits, strict=True):
-        row[fit.kept] = True
-    down = tuple(layer.down.weight.cpu() for layer in model.layers)
-    return PruningPlan(keep, down), fits
+    return fits, tuple(layer.down.weight.cpu() for layer in model.layers)
 
 
 def evaluate_language(

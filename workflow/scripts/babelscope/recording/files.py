@@ -17,6 +17,7 @@ from babelscope.recording.neurons import write_neuron_shard, write_neurons
 from babelscope.recording.peaks import PEAK_SHARD, PEAKS, write_peaks
 from babelscope.recording.record import RecordingSettings, Variant, record_language
 from babelscope.recording.token_types import write_types
+from babelscope.study.gpus import give_back_gpus
 from babelscope.text.token_file import TokenFile
 from babelscope.text.tokenise import token_texts
 from babelscope.text.tokens import documents_digest
@@ -79,6 +80,7 @@ def record_to_files(
         neurons,
         bool({PEAKS.name, PEAK_SHARD.name} & set(outputs)),
     )
+    give_back_gpus()
     said: dict[str, Any] = {"model": info.name, "language": language}
     said |= {"documents_sha256": documents_digest(corpus, document_idx)}
     said |= {"weights_sha256": info.weights_sha256}

@@ -7,10 +7,12 @@ frees the lock when the job ends, however it ends. Rule files import this: stand
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import re
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +191,27 @@ def _lock(folder: Path, gpu: str, slot: int) -> int | None:
     return descriptor
 
 
+_held: GpuLease | None = None  # by this process, a job
+_LEFT_BYTES = 1 << 28  # of a GPU, that libraries keep
+
+
+def give_back_gpus() -> None:
+    """Let the next job have this job's GPUs, while this one writes its files.
+
+    To be called when nothing of the job is on the GPUs any more; where something is, and outside of jobs,
+    nothing happens.
+    """
+    torch = sys.modules.get("torch")
+    if _held is None or torch is None:
+        return
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        if any(torch.cuda.memory_reserved(n) > _LEFT_BYTES for n in range(torch.cuda.device_count())):
+            return
+    _held.close()
+
+
 def assign_gpus(n_slots: int, jobs_per_gpu: int = 1) -> GpuLease | None:
     """Let this process see the GPUs that it gets, and no others; before anything asks CUDA for its devices.
 
@@ -200,8 +223,9 @@ def assign_gpus(n_slots: int, jobs_per_gpu: int = 1) -> GpuLease | None:
     -------
     The lease, to be kept while the job runs; None without slots.
     """
+    global _held
     if n_slots:
-        lease = take_gpus(n_slots, jobs_per_gpu)
+        _held = lease = take_gpus(n_slots, jobs_per_gpu)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(lease.gpus)
         logger.info("runs on GPU %s", ", ".join(lease.gpus))
         return lease

@@ -148,10 +148,12 @@ def reference_sse(
     prepared = prepared_rows(rows, n_experts, normalize_rows)
     points = prepared.points[:-1]
     check_labels(labels, len(points), n_experts)
-    random = partition_sse(points, random_labels(len(points), n_experts, np.random.default_rng(seed)))
+    random = random_labels(len(points), n_experts, np.random.default_rng(seed))
     with open_backend(device, n_threads) as backend:
-        free = free_sizes(points, labels[prepared.order], n_experts, backend)
-    return ReferenceSse(random * prepared.scale**2, partition_sse(points, free) * prepared.scale**2)
+        there = backend.asarray(points)
+        free = free_sizes(points, there, labels[prepared.order], n_experts, backend)
+        found = [backend.sse(there, partition) * prepared.scale**2 for partition in (random, free)]
+    return ReferenceSse(*found)
 
 
 def _number_by_first(labels: np.ndarray) -> np.ndarray:

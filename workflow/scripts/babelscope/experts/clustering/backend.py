@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from babelscope.experts.clustering.rows import partition_sse
 from babelscope.study.errors import BabelscopeError
 
 # Either a numpy array or a torch tensor: the solvers use only what both share.
@@ -90,6 +91,10 @@ class NumpyBackend:
 
         self.map(fill, tiles)
         return out
+
+    def sse(self, points: Array, labels: np.ndarray) -> float:
+        """Return the sum of squared errors of a partition, as ``partition_sse``."""
+        return partition_sse(points, labels)
 
     def matmul_nt_in_thread(self, left: Array, right: Array) -> Array:
         """Return ``left @ right.T`` in float32, within one thread of ``map``."""
@@ -181,6 +186,13 @@ class TorchBackend:
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         return [function(item) for item in items]
+
+    def sse(self, points: Array, labels: np.ndarray) -> float:
+        own = self.xp.from_numpy(labels).to(self.device, self.xp.int64)
+        whole = points.double()
+        members = (own == self.arange(int(own.max()) + 1)[:, None]).double()  # (expert, neuron)
+        means_squared = (members @ whole).square().sum(1) / members.sum(1).clamp_min(1)
+        return max(0.0, float(whole.square().sum() - means_squared.sum()))
 
     def matmul_nt(self, left: Array, right: Array) -> Array:
         return left @ right.T

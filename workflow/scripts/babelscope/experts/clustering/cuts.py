@@ -16,7 +16,7 @@ from babelscope.experts.clustering.controls import contiguous_labels, random_lab
 from babelscope.experts.clustering.exchange import refine
 from babelscope.experts.clustering.lloyd import balanced_lloyd
 from babelscope.experts.clustering.partition_state import make_problem
-from babelscope.experts.clustering.rows import PreparedRows, partition_sse
+from babelscope.experts.clustering.rows import PreparedRows
 
 _MAX_LLOYD_STEPS = 100
 # More rounds find better partitions, and more than as much time spent on more starts does. These keep a layer
@@ -80,11 +80,12 @@ def balanced_kmeans(rows: PreparedRows, n_experts: int, rng: np.random.Generator
     problem = make_problem(rows.points, n_experts, backend)
     n_rounds = int(np.clip(_NEURON_ROUNDS // len(rows.points), *_ANNEALING_ROUNDS))
     refined = refine(problem, start.labels, rng, n_rounds)
-    sse = partition_sse(rows.points[:-1], refined.labels)
+    points = problem.points[:-1]
+    sse = backend.sse(points, refined.labels)
     # In few dimensions annealing can forget a good start.
-    if sse > partition_sse(rows.points[:-1], start.labels):
+    if sse > backend.sse(points, start.labels):
         refined = refine(problem, start.labels, rng, 0)
-        sse = partition_sse(rows.points[:-1], refined.labels)
+        sse = backend.sse(points, refined.labels)
     return Found(refined.labels, start.n_steps, refined.n_swaps, refined.n_moves, sse)
 
 

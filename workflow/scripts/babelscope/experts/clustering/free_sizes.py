@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from babelscope.experts.clustering.backend import Backend
+from babelscope.experts.clustering.backend import Array, Backend
 from babelscope.experts.clustering.partition_state import RELATIVE_TOLERANCE
 
 # The first rounds gain most; a round costs one product of all rows with the means that changed.
@@ -20,7 +20,9 @@ _ROUNDS = (12, 60)
 _NEURON_ROUNDS = 60 * 2048
 
 
-def free_sizes(points: np.ndarray, labels: np.ndarray, n_experts: int, backend: Backend) -> np.ndarray:
+def free_sizes(
+    points: np.ndarray, there: Array, labels: np.ndarray, n_experts: int, backend: Backend
+) -> np.ndarray:
     """Move single neurons to other experts, whatever the sizes become, while that lowers the SSE.
 
     Each round takes the moves that gain most and share no expert, so that their gains add up. Rounds are
@@ -28,7 +30,7 @@ def free_sizes(points: np.ndarray, labels: np.ndarray, n_experts: int, backend: 
 
     Parameters
     ----------
-    points : float32 (n_neurons, n_dims), mean zero.
+    points : float32 (n_neurons, n_dims), mean zero. there : the same on the device of ``backend``.
     labels : integer (n_neurons,), where to start, in 0 to n_experts - 1.
     backend : where products are computed.
 
@@ -41,7 +43,6 @@ def free_sizes(points: np.ndarray, labels: np.ndarray, n_experts: int, backend: 
     tolerance = RELATIVE_TOLERANCE * float(square_norms.mean(dtype=np.float64))
     sums, sizes = _sums(points, labels, n_experts)
     means = np.zeros(sums.shape, dtype=np.float32)
-    there = backend.asarray(points)
     products = np.empty((n_experts, len(points)), dtype=np.float32)
     changed = np.arange(n_experts)
     for _ in range(int(np.clip(_NEURON_ROUNDS // len(points), *_ROUNDS))):
