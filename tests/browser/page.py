@@ -25,12 +25,17 @@ def write_page(path, responses=RESPONSES, language="en"):
 
 def reload(driver):
     """Load the page again, until the browser gives back what it was given to keep: that takes time."""
-    kept = driver.execute_script("return {...localStorage}")
+    before = kept(driver)
     for _ in range(10):
         time.sleep(1)
         driver.refresh()
-        if driver.execute_script("return {...localStorage}") == kept:
+        if kept(driver) == before:
             break
+
+
+def kept(driver):
+    """What the browser keeps for the page of this window."""
+    return driver.execute_script("return {...localStorage}")
 
 
 def text(driver, name):

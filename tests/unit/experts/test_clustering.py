@@ -332,7 +332,7 @@ def test_layers_side_by_side_are_those_of_one_after_the_other(tmp_path):
 
 def test_an_error_of_a_layer_side_by_side_says_what_it_says_alone(tmp_path):
     info = tiny_model(tmp_path)
-    with pytest.raises(BabelscopeError, match="tiny, layer 0, up: n_experts 21"):
+    with pytest.raises(BabelscopeError, match=r"tiny, layer [01], up: n_experts 21"):
         cut_experts(info, 21, n_threads=2)
     with pytest.raises(BabelscopeError, match="n_threads -1"):
         cut_experts(info, 5, n_threads=-1)

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch  # noqa: F401, a job that gives GPUs back has it
 
 from babelscope.study.errors import BabelscopeError
-from babelscope.study.gpus import assign_gpus, give_back_gpus, take_gpus, visible_gpus
+from babelscope.study.gpus import assign_gpus, give_back_gpus, lock_folder, take_gpus, visible_gpus
 
 LISTED = """GPU 0: NVIDIA H100 (UUID: GPU-aa)
 GPU 1: NVIDIA H100 (UUID: GPU-bb)
@@ -113,8 +114,39 @@ def test_a_job_that_only_writes_gives_its_gpu_to_the_next(start, monkeypatch):
     job = start()
     assert "waiting for a free GPU of GPU-aa" in job.stderr.readline()
     give_back_gpus()
+    begin = time.monotonic()
     assert gpus_of(job) == "GPU-aa"
+    assert time.monotonic() - begin < 5  # this process lives on, and has left no number
     lease.close()  # at the end of the job, once more
+
+
+def test_a_gpu_is_free_when_the_process_has_ended_not_when_the_lock_is(start, monkeypatch):
+    monkeypatch.setenv("BABELSCOPE_GPUS", "GPU-aa")
+    job = start()
+    assert gpus_of(job) == "GPU-aa"
+    (lock,) = lock_folder().iterdir()
+    assert lock.read_text() == str(job.pid)
+    job.stdin.close()
+    assert job.wait() == 0
+    sleeper = subprocess.Popen(["sleep", "1.5"])  # in place of a job that takes long to end
+    try:
+        lock.write_text(str(sleeper.pid))
+        begin = time.monotonic()
+        take_gpus(1).close()
+        assert time.monotonic() - begin > 1  # though nobody holds the lock
+    finally:
+        sleeper.wait()
+
+
+@pytest.mark.parametrize("left", ["", "99999999999999999999", "not a number", "1" * 40])
+def test_what_says_no_process_is_not_waited_for(monkeypatch, left):
+    monkeypatch.setenv("BABELSCOPE_GPUS", "GPU-aa")
+    take_gpus(1).close()
+    (lock,) = lock_folder().iterdir()
+    lock.write_text(left)
+    begin = time.monotonic()
+    take_gpus(1).close()
+    assert time.monotonic() - begin < 5 and lock.read_text() == str(os.getpid())
 
 
 def test_without_gpus_there_is_nothing_to_give_back():

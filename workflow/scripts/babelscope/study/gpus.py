@@ -24,6 +24,7 @@ logger = logging.getLogger("babelscope")
 # Names a scheduler gives to its jobs: each of them has GPUs of its own, often numbered from 0.
 _SCHEDULER_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 _SECONDS_BETWEEN_TRIES = 0.5
+_SECONDS_TO_END = 10.0  # of a job whose lock is free, at most
 
 
 def visible_gpus() -> list[str]:
@@ -149,7 +150,37 @@ def take_gpus(n_slots: int, jobs_per_gpu: int = 1) -> GpuLease:
     while taken is None:
         time.sleep(_SECONDS_BETWEEN_TRIES)
         taken = _try(folder, gpus, n_whole, jobs_per_gpu)
+    for descriptor in taken.descriptors:
+        _succeed(descriptor)
     return taken
+
+
+def _succeed(descriptor: int) -> None:
+    """Wait for the end of the job that had the lock before; leave this process's number for the next.
+
+    A GPU's memory is free when the process has ended, which is up to a second after its lock. Who gave the
+    memory back before has left no number.
+    """
+    before = os.pread(descriptor, 32, 0)
+    end = time.monotonic() + _SECONDS_TO_END
+    while before.isdigit() and _runs(int(before)) and time.monotonic() < end:
+        time.sleep(0.05)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process other than this one still has what it had."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's, or a system without /proc
+        return True
+    return state not in ("Z", "X")
 
 
 def _try(folder: Path, gpus: list[str], n_whole: int, jobs_per_gpu: int) -> GpuLease | None:
@@ -209,6 +240,8 @@ def give_back_gpus() -> None:
         torch.cuda.empty_cache()
         if any(torch.cuda.memory_reserved(n) > _LEFT_BYTES for n in range(torch.cuda.device_count())):
             return
+    for descriptor in _held.descriptors:
+        os.ftruncate(descriptor, 0)
     _held.close()
 
 
