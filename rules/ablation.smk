@@ -49,7 +49,7 @@ rule evaluate_ablations:
         lang="(?!units$)[A-Za-z0-9][A-Za-z0-9_-]*",
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,

@@ -23,7 +23,7 @@ if DISTIL:
             "pruning"
         conda:
             "../envs/babelscope.yaml"
-        threads: THREADS
+        threads: model_threads
         resources:
             **GPU_NODES,
             gpu=model_gpus,

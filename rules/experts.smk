@@ -79,7 +79,7 @@ else:
                 f"benchmarks/runs/{model}/cluster_layer/{first}.tsv"
             conda:
                 "../envs/babelscope.yaml"
-            threads: THREADS
+            threads: GPU_THREADS
             resources:
                 **GPU_NODES_ALWAYS,
                 gpu=clustering_gpus(),
@@ -133,7 +133,10 @@ rule make_control_partition:
         runtime=growing(120),
     params:
         variant=lambda wildcards: VARIANTS[wildcards.variant],
-        device=config["experts"]["device"],
+        # these take seconds, and get no GPU
+        device=lambda wildcards: (
+            "cpu" if wildcards.variant in CONTROLS else config["experts"]["device"]
+        ),
         matrix=config["experts"]["matrix"],
         normalize_rows=config["experts"]["normalize_rows"],
         seed=config["seed"],

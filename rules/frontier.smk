@@ -19,7 +19,7 @@ rule trace_frontier:
         "benchmarks/runs/{model}/trace_frontier/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,

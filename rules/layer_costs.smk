@@ -30,7 +30,7 @@ rule measure_layer_costs:
     priority: 3
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,

@@ -56,7 +56,7 @@ rule compensate:
         "pruning"
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,
@@ -101,7 +101,7 @@ rule evaluate_pruning:
         "pruning"
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,
@@ -233,7 +233,7 @@ rule evaluate_matrix:
         "benchmarks/runs/{model}/evaluate_matrix/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,

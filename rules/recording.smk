@@ -89,7 +89,7 @@ rule record_activations:
     priority: 3
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,

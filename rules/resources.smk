@@ -19,6 +19,8 @@ if not SUBMITS:
     GPU_LIMIT = workflow.global_resources.get("gpu").value
     if GPUS and (GPU_LIMIT is None or GPU_LIMIT > GPU_JOBS):
         workflow.register_resource("gpu", GPU_JOBS)
+    elif GPUS:
+        GPU_JOBS = GPU_LIMIT
 # Where a scheduler has the jobs, threads are what a job asks for, on the node too and in the processes below it.
 if SUBMITS or workflow.remote_exec:
     os.environ.setdefault("BABELSCOPE_THREADS", "8")
@@ -32,8 +34,8 @@ def threads_of(n_jobs):
 
 # Of a job that works on the CPU: four at once with few threads each are half as fast again as one with all.
 CPU_THREADS = threads_of(4)
-# Of a job that runs the model, so that as many run at once as the GPUs have room for.
-THREADS = threads_of(max(4, GPU_JOBS))
+# Of a job on a GPU, so that as many run at once as the GPUs have room for.
+GPU_THREADS = threads_of(max(4, GPU_JOBS))
 # Of a job that should have the machine to itself.
 ALL_THREADS = int(os.getenv("BABELSCOPE_THREADS", "16"))
 
@@ -60,6 +62,11 @@ def model_gpus(wildcards, whole=False):
     """GPUs of a job that runs a model; `whole`: no other job may share them."""
     model = definition(wildcards)
     return gpu_slots(model["device"], n_gpus=model["gpus"], whole=whole)
+
+
+def model_threads(wildcards):
+    """Threads of a job that runs a model."""
+    return GPU_THREADS if model_gpus(wildcards) else CPU_THREADS
 
 
 def clusters_on_gpu():

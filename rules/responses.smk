@@ -29,7 +29,7 @@ rule generate_responses:
         "benchmarks/runs/{model}/generate_responses/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,

@@ -102,7 +102,7 @@ rule score_routed_experts:
         "benchmarks/runs/{model}/score_routed_experts/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,
@@ -130,7 +130,7 @@ rule evaluate_routed:
         "benchmarks/runs/{model}/evaluate_routed/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,

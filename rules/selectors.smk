@@ -22,7 +22,7 @@ rule evaluate_selectors:
         "benchmarks/runs/{model}/evaluate_selectors/{lang}.tsv"
     conda:
         "../envs/babelscope.yaml"
-    threads: THREADS
+    threads: model_threads
     resources:
         **GPU_NODES,
         gpu=model_gpus,

@@ -44,7 +44,7 @@ if SWEPT:
             "benchmarks/runs/{model}/record_sweep/{lang}.tsv"
         conda:
             "../envs/babelscope.yaml"
-        threads: THREADS
+        threads: model_threads
         resources:
             **GPU_NODES,
             gpu=model_gpus,

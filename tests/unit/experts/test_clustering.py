@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +18,7 @@ import babelscope
 from babelscope.experts.clustering import CUTS, cluster_neurons, partition_sse, prepared_rows, reference_sse
 from babelscope.experts.clustering import rows as rows_module
 from babelscope.experts.clustering.backend import NumpyBackend, open_backend
-from babelscope.experts.controls import cut_experts
+from babelscope.experts.controls import _most_at_once, cut_experts
 from babelscope.study.errors import BabelscopeError
 
 SOLVERS = ("balanced_kmeans", "malinen_franti")
@@ -283,7 +286,7 @@ def test_an_error_names_the_layer(tmp_path):
     rows = normal_rows(20, 4)
     rows[3, 1] = np.nan
     save_file({"model.layers.0.mlp.up_proj.weight": rows}, tmp_path / "model.safetensors")
-    info = SimpleNamespace(name="tiny", path=str(tmp_path), family="llama", n_layers=1)
+    info = SimpleNamespace(name="tiny", path=str(tmp_path), family="llama", n_layers=1, d_ff=6, d_model=4)
     with pytest.raises(BabelscopeError, match="tiny, layer 0, up: row 3, column 1 is nan"):
         cut_experts(info, 4, "random", seed=0, n_threads=1)
 
@@ -321,7 +324,7 @@ def tiny_model(folder):
     rows = [normal_rows(20, 4, seed) for seed in range(2)]
     names = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(2)]
     save_file(dict(zip(names, rows, strict=True)), folder / "model.safetensors")
-    return SimpleNamespace(name="tiny", path=str(folder), family="llama", n_layers=2)
+    return SimpleNamespace(name="tiny", path=str(folder), family="llama", n_layers=2, d_ff=20, d_model=4)
 
 
 def test_layers_side_by_side_are_those_of_one_after_the_other(tmp_path):
@@ -336,6 +339,44 @@ def test_an_error_of_a_layer_side_by_side_says_what_it_says_alone(tmp_path):
         cut_experts(info, 21, n_threads=2)
     with pytest.raises(BabelscopeError, match="n_threads -1"):
         cut_experts(info, 5, n_threads=-1)
+
+
+def test_a_way_to_cut_that_was_added_here_is_known_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setitem(CUTS, "mine", CUTS["contiguous"])
+    found = cut_experts(tiny_model(tmp_path), 5, "mine", n_threads=2)
+    assert np.array_equal(found.labels, np.tile(np.arange(20) // 4, (2, 1)))
+
+
+def test_a_layer_that_takes_much_memory_is_cut_alone(tmp_path):
+    info = tiny_model(tmp_path)
+    shapes = {"7b": (11008, 4096), "70b": (28672, 8192), "gemma": (2048, 640)}
+    most = {name: _most_at_once(SimpleNamespace(d_ff=f, d_model=d)) for name, (f, d) in shapes.items()}
+    assert most["70b"] == 1 and most["7b"] == 6 and most["gemma"] > 200
+    assert _most_at_once(info) > 1000
+
+
+def test_a_killed_process_is_no_defect(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        CUTS, "mine", replace(CUTS["random"], solve=lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    )
+    with pytest.raises(BabelscopeError, match="tiny: a process that cuts a layer was killed"):
+        cut_experts(tiny_model(tmp_path), 5, "mine", n_threads=2)
+
+
+@pytest.mark.parametrize("n_experts", [0, -1, 61, 2.5, True])
+def test_prepared_rows_are_cut_into_as_many_experts_as_rows(n_experts):
+    prepared = prepared_rows(normal_rows(60, 7), 6)
+    for call in (
+        cluster_neurons,
+        lambda *asked: reference_sse(asked[0], np.zeros(60, dtype=int), asked[1], 0),
+    ):
+        with pytest.raises(BabelscopeError, match=f"n_experts {n_experts}: need"):
+            call(prepared, n_experts)
+
+
+def test_prepared_rows_are_normalised_as_asked():
+    with pytest.raises(BabelscopeError, match="normalize_rows True: the rows were prepared with False"):
+        cluster_neurons(prepared_rows(normal_rows(60, 7), 6), 6, normalize_rows=True)
 
 
 def test_prepared_rows_give_what_rows_give():

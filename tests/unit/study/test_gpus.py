@@ -72,9 +72,9 @@ def gpus_of(job):
     return job.stdout.readline().strip()
 
 
-def waits(job):
+def waits(job, gpus="GPU-aa, GPU-bb"):
     """The job says that it waits."""
-    return "waiting for a free GPU of GPU-aa, GPU-bb" in job.stderr.readline()
+    return f"waiting for a free GPU of {gpus}\n" in job.stderr.readline()
 
 
 def pretend_driver(tmp_path, monkeypatch, listed):
@@ -112,7 +112,7 @@ def test_a_job_that_only_writes_gives_its_gpu_to_the_next(start, monkeypatch):
     monkeypatch.setenv("BABELSCOPE_GPUS", "GPU-aa")
     lease = assign_gpus(1)
     job = start()
-    assert "waiting for a free GPU of GPU-aa" in job.stderr.readline()
+    assert waits(job, "GPU-aa")
     give_back_gpus()
     begin = time.monotonic()
     assert gpus_of(job) == "GPU-aa"
@@ -136,6 +136,33 @@ def test_a_gpu_is_free_when_the_process_has_ended_not_when_the_lock_is(start, mo
         assert time.monotonic() - begin > 1  # though nobody holds the lock
     finally:
         sleeper.wait()
+
+
+def test_a_process_lives_as_long_as_its_last_thread(monkeypatch):
+    monkeypatch.setenv("BABELSCOPE_GPUS", "GPU-aa")
+    take_gpus(1).close()
+    (lock,) = lock_folder().iterdir()
+    program = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(1.5,)).start()\n"
+    program += "print(flush=True); ctypes.CDLL(None).pthread_exit(None)"
+    job = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    try:
+        job.stdout.readline()
+        lock.write_text(str(job.pid))
+        begin = time.monotonic()
+        take_gpus(1).close()
+        assert time.monotonic() - begin > 1
+    finally:
+        job.stdout.close()
+        job.wait()
+
+
+def test_a_gpu_for_one_process_is_kept_until_the_end(start, tmp_path, monkeypatch):
+    pretend_driver(tmp_path, monkeypatch, "Exclusive_Process\n")
+    monkeypatch.setenv("BABELSCOPE_GPUS", "GPU-aa")
+    lease = assign_gpus(1)
+    give_back_gpus()
+    assert waits(start(), "GPU-aa")
+    lease.close()
 
 
 @pytest.mark.parametrize("left", ["", "99999999999999999999", "not a number", "1" * 40])

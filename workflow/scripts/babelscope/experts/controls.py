@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 
-from babelscope.experts.clustering import cluster_neurons
-from babelscope.experts.clustering.backend import n_available_cpus, resolve_device
+from babelscope.experts.clustering import CUTS, cluster_neurons
+from babelscope.experts.clustering.backend import NumpyBackend, n_available_cpus, resolve_device
 from babelscope.experts.partition import ExpertPartition
+from babelscope.model.families import FAMILIES
 from babelscope.model.info import ModelInfo
 from babelscope.model.weights import read_rows
-from babelscope.study.errors import naming
+from babelscope.study.errors import BabelscopeError, naming
 from babelscope.study.progress import progress
+
+_HOST_BYTES = 8_000_000_000  # that layers side by side may take, in all
 
 
 def cut_experts(
@@ -35,29 +39,53 @@ def cut_experts(
     method : a row of ``babelscope.experts.clustering.CUTS``, for instance ``random`` or ``contiguous``.
     matrix : rows that are clustered, see ``read_rows``.
     seed, n_threads, normalize_rows, device : as in ``cluster_neurons``. On the CPU so many processes have a
-        layer each: a clustering keeps one thread busy, and several threads hardly more.
+        layer each, as far as 8 GB suffice: a clustering keeps one thread busy, several hardly more.
 
     Raises
     ------
     BabelscopeError
-        As ``cluster_neurons``; the message names model and layer.
+        As ``cluster_neurons``; the message names model and layer. And where a process was killed.
     """
     device = resolve_device(device)
     n_threads = n_available_cpus() if n_threads is None else n_threads
-    n_at_once = max(1, min(n_threads, info.n_layers)) if device == "cpu" else 1
+    n_at_once = min(n_threads, info.n_layers, _most_at_once(info)) if device == "cpu" else 1
     asked = {"method": method, "seed": seed, "normalize_rows": normalize_rows, "device": device}
     asked["n_threads"] = 1 if n_at_once > 1 else n_threads
+    known = {method: CUTS.get(method)}, {info.family: FAMILIES.get(info.family)}
     cut = delayed(_cut_layer)
-    jobs = (cut(info, layer, matrix, n_experts, asked) for layer in range(info.n_layers))
+    jobs = (cut(info, layer, matrix, n_experts, asked, *known) for layer in range(info.n_layers))
     rows = []
     with progress(info.n_layers, "layers", f"partition {method}") as bar:
-        for labels in Parallel(n_at_once, return_as="generator")(jobs):
-            rows.append(labels)
-            bar.update(1)
+        try:
+            for labels in Parallel(max(1, n_at_once), return_as="generator")(jobs):
+                rows.append(labels)
+                bar.update(1)
+        except BrokenProcessPool as error:
+            raise BabelscopeError(
+                f"{info.name}: a process that cuts a layer was killed, mostly for want of memory: give the "
+                f"job more, or fewer threads than {n_threads}"
+            ) from error
     return ExpertPartition(np.stack(rows), n_experts)
 
 
-def _cut_layer(info: ModelInfo, layer: int, matrix: str, n_experts: int, asked: dict[str, Any]) -> np.ndarray:
+def _most_at_once(info: ModelInfo) -> int:
+    """Layers whose rows, prepared rows and Gram matrix have room side by side."""
+    each = 4 * (4 * info.d_ff * info.d_model + min(info.d_ff**2, NumpyBackend.gram_bytes // 4))
+    return max(1, _HOST_BYTES // each)
+
+
+def _cut_layer(
+    info: ModelInfo,
+    layer: int,
+    matrix: str,
+    n_experts: int,
+    asked: dict[str, Any],
+    cuts: dict[str, Any],
+    families: dict[str, Any],
+) -> np.ndarray:
+    """Labels of one layer, in a process that does not know what was added to the two tables."""
+    for table, rows in ((CUTS, cuts), (FAMILIES, families)):
+        table.update({name: row for name, row in rows.items() if row is not None})
     weights = read_rows(info.path, info.family, layer, matrix)
     with naming(f"{info.name}, layer {layer}, {matrix}"):
         return cluster_neurons(weights, n_experts, **asked).labels

@@ -7,7 +7,7 @@ rows and columns are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +57,7 @@ class Moments:
         token and averages out.
         """
         starts = range(0, rows.shape[1], _TILE)
-        with _products_in_tf32(half and rows.is_cuda):
+        with _products_in_tf32() if half and rows.is_cuda else nullcontext():
             return [rows[:, start : start + _TILE].T @ rows[:, : start + _TILE] for start in starts]
 
     def add(
@@ -146,15 +146,15 @@ class MomentSettings:
 
 
 @contextmanager
-def _products_in_tf32(wanted: bool) -> Iterator[None]:
-    """Within, a GPU's products of float32 matrices may take TF32, if that is ``wanted``."""
-    before = torch.get_float32_matmul_precision()
-    if wanted:
-        torch.set_float32_matmul_precision("high")
+def _products_in_tf32() -> Iterator[None]:
+    """Within, a GPU's products of float32 matrices take TF32."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        matmul.fp32_precision = before
 
 
 @dataclass
@@ -180,7 +180,7 @@ class _Gathered:
 
         def add() -> None:
             self.moments.add(rows, tiles, said)
-            self._wait(rows[:0], None)
+            self._wait(rows.new_empty((0, rows.shape[1])), None)  # a view would keep them all
 
         return add
 
@@ -213,7 +213,7 @@ def gather_moments(walk: LayerWalk, settings: MomentSettings = MomentSettings())
             said = None if batch.said is None else batch.said[real].float().to(down.device)
             if settings.relative:
                 # in the model's own type, as the layer itself says it
-                output = taken @ down.T if said is None else said
+                output = taken.to(down.dtype) @ down.T if said is None else said
                 scale = 1 / torch.linalg.vector_norm(
                     output, dim=1, keepdim=True, dtype=torch.float32
                 ).clamp_min(1e-6)

@@ -14,6 +14,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,23 +152,29 @@ def take_gpus(n_slots: int, jobs_per_gpu: int = 1) -> GpuLease:
     while taken is None:
         time.sleep(_SECONDS_BETWEEN_TRIES)
         taken = _try(folder, gpus, n_whole, jobs_per_gpu)
-    for descriptor in taken.descriptors:
-        _succeed(descriptor)
+    _succeed(taken.descriptors)
     return taken
 
 
-def _succeed(descriptor: int) -> None:
-    """Wait for the end of the job that had the lock before; leave this process's number for the next.
+def _succeed(descriptors: Sequence[int]) -> None:
+    """Wait for the end of the jobs that had the locks before; leave this process's number for the next.
 
     A GPU's memory is free when the process has ended, which is up to a second after its lock. Who gave the
     memory back before has left no number.
     """
-    before = os.pread(descriptor, 32, 0)
     end = time.monotonic() + _SECONDS_TO_END
-    while before.isdigit() and _runs(int(before)) and time.monotonic() < end:
-        time.sleep(0.05)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    for descriptor in descriptors:
+        before = os.pread(descriptor, 32, 0)
+        while before.isdigit() and _runs(int(before)) and time.monotonic() < end:
+            time.sleep(0.05)
+        _leave(descriptor, str(os.getpid()))
+
+
+def _leave(descriptor: int, number: str) -> None:
+    """Write the number of the process that may still be on the GPU; empty: none is."""
+    with suppress(OSError):  # on a full disk the next job does not wait
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, number.encode(), 0)
 
 
 def _runs(pid: int) -> bool:
@@ -175,12 +183,14 @@ def _runs(pid: int) -> bool:
         return False
     try:
         os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        # behind the name: state, and as the 18th the number of threads
+        said = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # another user's, or a system without /proc
         return True
-    return state not in ("Z", "X")
+    # the last thread gives back what the process had: the main one may be dead before
+    return said[0] not in "ZX" or int(said[17]) > 1
 
 
 def _try(folder: Path, gpus: list[str], n_whole: int, jobs_per_gpu: int) -> GpuLease | None:
@@ -229,11 +239,12 @@ _LEFT_BYTES = 1 << 28  # of a GPU, that libraries keep
 def give_back_gpus() -> None:
     """Let the next job have this job's GPUs, while this one writes its files.
 
-    To be called when nothing of the job is on the GPUs any more; where something is, and outside of jobs,
-    nothing happens.
+    To be called when no tensor of the job is on the GPUs any more: half a gigabyte that CUDA takes for
+    itself stays until the process ends. Nothing happens where there are tensors, where a GPU is for one
+    process alone (its compute mode), and outside of jobs.
     """
     torch = sys.modules.get("torch")
-    if _held is None or torch is None:
+    if _held is None or torch is None or _for_one_process(_held.gpus):
         return
     gc.collect()
     if torch.cuda.is_available():
@@ -241,8 +252,18 @@ def give_back_gpus() -> None:
         if any(torch.cuda.memory_reserved(n) > _LEFT_BYTES for n in range(torch.cuda.device_count())):
             return
     for descriptor in _held.descriptors:
-        os.ftruncate(descriptor, 0)
+        _leave(descriptor, "")
     _held.close()
+
+
+def _for_one_process(gpus: Sequence[str]) -> bool:
+    """Whether the compute mode of a GPU lets no second process onto it, as some clusters set it."""
+    command = ["nvidia-smi", "-i", ",".join(gpus), "--query-gpu=compute_mode", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return "Exclusive" in said.stdout
 
 
 def assign_gpus(n_slots: int, jobs_per_gpu: int = 1) -> GpuLease | None:

@@ -20,6 +20,7 @@ from babelscope.experts.clustering.result import ClusteringResult, ReferenceSse
 from babelscope.experts.clustering.rows import (
     PreparedRows,
     check_labels,
+    check_n_experts,
     check_rows,
     partition_sse,
     prepare_rows,
@@ -49,9 +50,14 @@ def prepared_rows(
     Raises
     ------
     BabelscopeError
-        As ``cluster_neurons`` for rows and experts.
+        As ``cluster_neurons`` for rows and experts, and where rows were prepared otherwise than is asked.
     """
     if isinstance(rows, PreparedRows):
+        check_n_experts(n_experts, rows.n_neurons)
+        if rows.normalized != normalize_rows:
+            raise BabelscopeError(
+                f"normalize_rows {normalize_rows}: the rows were prepared with {rows.normalized}"
+            )
         return rows
     return prepare_rows(check_rows(rows, n_experts), normalize_rows)
 

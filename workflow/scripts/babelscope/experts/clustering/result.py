@@ -19,7 +19,7 @@ class ClusteringResult:
     method, seed, n_starts, normalize_rows, device : as asked for.
     n_steps : balanced Lloyd steps of the start that was kept.
     n_swaps, n_moves : pair swaps and single moves that refinement carried out in the start that was kept.
-    seconds : wall time.
+    seconds : wall time; without that of ``prepared_rows``, where these were given.
     """
 
     labels: np.ndarray

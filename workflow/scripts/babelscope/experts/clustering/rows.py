@@ -23,11 +23,13 @@ class PreparedRows:
         zero and stands for an empty place of an expert.
     order : int64 (n_neurons,), ``points[k]`` is row ``order[k]`` of the input.
     scale : power of two that the rows were divided by, so that no square overflows or vanishes.
+    normalized : whether each row was divided by its norm.
     """
 
     points: np.ndarray
     order: np.ndarray
     scale: float
+    normalized: bool
 
     @property
     def n_neurons(self) -> int:
@@ -53,10 +55,7 @@ def check_rows(rows: np.ndarray, n_experts: int) -> np.ndarray:
         raise BabelscopeError(f"rows of shape {rows.shape}: need (n_neurons, n_dims), neither of them 0")
     if rows.dtype.kind not in "fiu":
         raise BabelscopeError(f"rows of type {rows.dtype}: need real numbers")
-    if isinstance(n_experts, bool) or not isinstance(n_experts, (int, np.integer)):
-        raise BabelscopeError(f"n_experts {n_experts!r}: need an integer")
-    if not 1 <= n_experts <= len(rows):
-        raise BabelscopeError(f"n_experts {n_experts}: need 1 to {len(rows)}, the number of neurons")
+    check_n_experts(n_experts, len(rows))
     with np.errstate(over="ignore"):
         rows = rows.astype(np.float32, copy=False)
     for start in range(0, len(rows), _BLOCK_ROWS):
@@ -68,6 +67,20 @@ def check_rows(rows: np.ndarray, n_experts: int) -> np.ndarray:
                 f"row {start + row}, column {column} is {value}: rows must be finite; the weights are damaged"
             )
     return rows
+
+
+def check_n_experts(n_experts: int, n_neurons: int) -> None:
+    """Refuse a number of experts that so many neurons cannot be cut into.
+
+    Raises
+    ------
+    BabelscopeError
+        Unless it is an integer from 1 to n_neurons.
+    """
+    if isinstance(n_experts, bool) or not isinstance(n_experts, (int, np.integer)):
+        raise BabelscopeError(f"n_experts {n_experts!r}: need an integer")
+    if not 1 <= n_experts <= n_neurons:
+        raise BabelscopeError(f"n_experts {n_experts}: need 1 to {n_neurons}, the number of neurons")
 
 
 def prepare_rows(rows: np.ndarray, normalize_rows: bool) -> PreparedRows:
@@ -96,7 +109,7 @@ def prepare_rows(rows: np.ndarray, normalize_rows: bool) -> PreparedRows:
         points[start : start + len(block)] = block
         total += block.sum(axis=0)
     points[:n_neurons] -= (total / n_neurons).astype(np.float32)
-    return PreparedRows(points, order, 1.0 if normalize_rows else scale)
+    return PreparedRows(points, order, 1.0 if normalize_rows else scale, normalize_rows)
 
 
 def canonical_order(rows: np.ndarray) -> np.ndarray:
