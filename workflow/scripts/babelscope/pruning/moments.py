@@ -147,14 +147,17 @@ class MomentSettings:
 
 @contextmanager
 def _products_in_tf32() -> Iterator[None]:
-    """Within, a GPU's products of float32 matrices take TF32."""
-    matmul = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "tf32"
+    """Within, a GPU's products of float32 matrices may take TF32; where torch was told otherwise, it holds."""
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by torch's newer settings, which do not mix with this one
+        yield
+        return
+    torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
-        matmul.fp32_precision = before
+        torch.set_float32_matmul_precision(before)
 
 
 @dataclass
