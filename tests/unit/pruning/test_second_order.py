@@ -207,12 +207,17 @@ def test_elimination_leaves_the_down_projection_as_it_is():
     assert torch.equal(weight, before)
 
 
-def test_products_in_tf32_leave_the_setting_as_it_was_and_obey_a_newer_one(monkeypatch):
-    before = torch.get_float32_matmul_precision()
+def test_products_in_tf32_leave_the_setting_as_it_was_and_obey_a_newer_one():
+    before, matmul = torch.get_float32_matmul_precision(), torch.backends.cuda.matmul
     with moments_module._products_in_tf32():
         assert torch.get_float32_matmul_precision() == "high"
     assert torch.get_float32_matmul_precision() == before
-    monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32")
-    with moments_module._products_in_tf32():
-        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
-    assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    newer = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32"
+        with moments_module._products_in_tf32():
+            assert matmul.fp32_precision == "tf32"
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        matmul.fp32_precision = newer
+    assert torch.get_float32_matmul_precision() == before

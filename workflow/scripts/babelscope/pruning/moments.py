@@ -147,7 +147,7 @@ class MomentSettings:
 
 @contextmanager
 def _products_in_tf32() -> Iterator[None]:
-    """Within, a GPU's products of float32 matrices may take TF32; where torch was told otherwise, it holds."""
+    """Within, a GPU's products of float32 matrices may take TF32, unless torch was told otherwise."""
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:  # set by torch's newer settings, which do not mix with this one
