@@ -57,7 +57,8 @@ def bench_tf32(tiny: bool) -> dict[str, float]:
     rows = torch.distributions.StudentT(3.0).sample((2048, 688 if tiny else 11008)).to(device())
     rows = rows.bfloat16().float() * torch.rand(len(rows), 1, device=rows.device)
     exact = rows.double().T @ rows.double()
-    root, found = exact.diagonal().sqrt(), {}
+    root = exact.diagonal().sqrt()
+    found: dict[str, float] = {}
     for half in (False, True):
         tiles = Moments.tiles(rows, half)
         padded = [torch.nn.functional.pad(tile, (0, rows.shape[1] - tile.shape[1])) for tile in tiles]
